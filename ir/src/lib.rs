@@ -1,1 +1,31 @@
-//! stub
+//! What a program is: dtypes, shapes, ops, graphs, the verifier and the text form.
+//!
+//! This crate knows nothing of transforms, machines or users' tensors.
+
+mod attr;
+mod builder;
+mod dataflow;
+mod dtype;
+mod error;
+mod graph;
+mod literal;
+mod loc;
+mod ops;
+mod parse;
+mod print;
+mod ty;
+mod verify;
+
+pub use attr::Attr;
+pub use builder::Builder;
+pub use dtype::{DType, Element};
+pub use error::{Error, ErrorKind, Result};
+pub use graph::{Graph, Node, Value, Values};
+pub use literal::Literal;
+pub use loc::Loc;
+pub use ops::{
+    Binary, Comparison, ConvGeometry, Op, ReduceKind, ScatterKind, Types, Unary, WindowGeometry, conv_geometry, infer,
+};
+pub use parse::parse;
+pub use ty::{Shape, Type, row_major_strides};
+pub use verify::verify;

@@ -1,1 +1,5 @@
-//! stub
+//! Program to program: differentiate, batch, simplify, and the pass manager.
+//!
+//! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
+
+pub mod rules;

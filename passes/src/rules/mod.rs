@@ -122,7 +122,9 @@ pub(crate) fn transpose(
     ct: &[Option<Value>],
 ) -> Result<Maybe> {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Select {} | Op::Convert { .. } => elementwise::transpose(b, op, args, outs, ct),
+        Op::Unary(_) | Op::Binary(_) | Op::Select {} | Op::Convert { .. } => {
+            elementwise::transpose(b, op, args, outs, ct)
+        }
         Op::Compare(_)
         | Op::Bitcast { .. }
         | Op::Threefry { .. }
@@ -192,7 +194,12 @@ pub(crate) fn repeat(b: &mut Builder, x: Value, size: usize) -> Value {
 /// The op over a batch: results, all with the batch axis in front.
 pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select {} | Op::Convert { .. } | Op::Bitcast { .. }
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select {}
+        | Op::Convert { .. }
+        | Op::Bitcast { .. }
         | Op::Threefry { .. } => elementwise::batch(b, op, a),
         Op::Constant { .. } | Op::Iota { .. } | Op::AxisIndex { .. } => {
             Err(Error::internal(op.name(), "has no operands, so none is batched"))

@@ -217,6 +217,15 @@ pub fn logistic<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = l.f(0.0);
     let negative = l.lt(x, zero);
     let top = l.select(negative, e, one);
-    let bottom = l.add(one, e);
-    l.div(top, bottom)
+    let d = l.add(one, e);
+    let t = l.sub(one, d);
+    let d_low = l.add(t, e);
+    let q = l.div(top, d);
+    // the remainder of the division by d + d_low, over d: 1 / d is q or 1 - q
+    let minus_q = l.neg(q);
+    let rest = l.fma(minus_q, d, top);
+    let rest = l.fma(minus_q, d_low, rest);
+    let other = l.sub(one, q);
+    let inverse = l.select(negative, other, q);
+    l.fma(rest, inverse, q)
 }

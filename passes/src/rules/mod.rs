@@ -13,6 +13,7 @@
 mod contraction;
 mod elementwise;
 mod indexing;
+mod products;
 mod reduction;
 mod shaping;
 
@@ -62,6 +63,11 @@ pub(crate) fn zero_tangent(results: usize) -> Maybe {
 /// The error of an op that is not linear in the operand asked about.
 pub(crate) fn not_linear<T>(op: &Op) -> Result<T> {
     Err(Error::internal(op.name(), "was met in a linear program but is not linear in that operand"))
+}
+
+/// The error of an op that was dispatched to the wrong theme: the tables above and the theme files disagree.
+pub(crate) fn misrouted<T>(op: &Op) -> Result<T> {
+    Err(Error::internal(op.name(), "has no rule in the table it was sent to"))
 }
 
 /// The error of an op with a body that reached a rule table.
@@ -122,7 +128,9 @@ pub(crate) fn transpose(
     ct: &[Option<Value>],
 ) -> Result<Maybe> {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Select {} | Op::Convert { .. } => elementwise::transpose(b, op, args, outs, ct),
+        Op::Unary(_) | Op::Binary(_) | Op::Select {} | Op::Convert { .. } => {
+            elementwise::transpose(b, op, args, outs, ct)
+        }
         Op::Compare(_)
         | Op::Bitcast { .. }
         | Op::Threefry { .. }
@@ -192,7 +200,12 @@ pub(crate) fn repeat(b: &mut Builder, x: Value, size: usize) -> Value {
 /// The op over a batch: results, all with the batch axis in front.
 pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select {} | Op::Convert { .. } | Op::Bitcast { .. }
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select {}
+        | Op::Convert { .. }
+        | Op::Bitcast { .. }
         | Op::Threefry { .. } => elementwise::batch(b, op, a),
         Op::Constant { .. } | Op::Iota { .. } | Op::AxisIndex { .. } => {
             Err(Error::internal(op.name(), "has no operands, so none is batched"))

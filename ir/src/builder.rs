@@ -93,6 +93,13 @@ impl Builder {
         Ok(results)
     }
 
+    /// Adds a node whose result types are known already, as when copying from another graph.
+    pub fn emit_typed(&mut self, op: Op, args: &[Value], types: impl IntoIterator<Item = Type>) -> Values {
+        let results: Values = types.into_iter().map(|t| self.fresh(t)).collect();
+        self.nodes.push(Node { op, args: args.into(), results: results.clone(), loc: self.loc.clone() });
+        results
+    }
+
     /// Adds a node with one result; an error is recorded.
     pub fn op(&mut self, op: Op, args: &[Value]) -> Value {
         match self.emit(op, args) {

@@ -1,13 +1,10 @@
 //! Rules of reductions, running reductions, windows, sorting and all-reduces.
 
-use super::elementwise::or_zeros;
 use super::indexing::{index_dtype, take_along};
 use super::products::{product_tangent, running_product_tangent, shift};
 use super::shaping::{prepend, prepend_shape, shifted};
 use super::{BatchArgs, Maybe, Operand, misrouted, not_linear};
-use gradloom_ir::{
-    Builder, Comparison, DType, Error, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
-};
+use gradloom_ir::{Builder, Comparison, Error, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry};
 use smallvec::{SmallVec, smallvec};
 
 pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Option<Value>]) -> Result<Maybe> {

@@ -1,1 +1,4 @@
-//! stub
+//! Program to running code.
+
+pub mod cpu;
+pub mod kernel;

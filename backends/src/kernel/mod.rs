@@ -26,6 +26,7 @@ mod types;
 mod verify;
 
 pub use interpret::interpret;
+pub(crate) use types::identity;
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use smallvec::SmallVec;

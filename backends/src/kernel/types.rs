@@ -1,7 +1,7 @@
 //! The dtype of every value of a loop nest, by the IR's op table.
 
 use super::{Inst, LoopNest, Val};
-use gradloom_ir::{DType, Error, Op, Result, Type, infer};
+use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer};
 
 impl LoopNest {
     /// The dtype of each value, through `body`, then `epilogue`.
@@ -51,5 +51,21 @@ impl LoopNest {
         };
         let args: Vec<Type> = operands.iter().map(ty).collect();
         Ok(infer(&op, &args)?[0].dtype)
+    }
+}
+
+/// What a reduction of `kind` over nothing gives.
+pub(crate) fn identity(kind: ReduceKind, dtype: DType) -> Literal {
+    let least = if dtype.is_float() { f64::NEG_INFINITY } else { f64::MIN };
+    match kind {
+        ReduceKind::Sum | ReduceKind::Or => Literal::scalar(dtype, 0.0),
+        ReduceKind::Prod => Literal::scalar(dtype, 1.0),
+        // A scalar saturates, so the least float gives the least integer.
+        ReduceKind::Max if dtype == DType::Bool => Literal::scalar(dtype, 0.0),
+        ReduceKind::Max => Literal::scalar(dtype, least),
+        ReduceKind::Min => Literal::scalar(dtype, -least),
+        ReduceKind::And if dtype == DType::Bool => Literal::scalar(dtype, 1.0),
+        ReduceKind::And => Literal::from_bytes(Type::scalar(dtype), vec![0xff; dtype.size()])
+            .expect("as many bytes as an element has"),
     }
 }

@@ -1,10 +1,10 @@
 //! One point of the parallel loops: the reduce loops with their accumulators, the epilogue, the stores.
 
-use super::emit::{Emitter, Held, LaneValues, Width, scalar_type};
+use super::emit::{Emitter, Held, LaneValues, Width};
 use super::plan::is_native;
-use crate::kernel::{Inst, Reduction};
+use crate::kernel::{Inst, Reduction, identity};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use gradloom_ir::{Binary, DType, Literal, ReduceKind};
+use gradloom_ir::{Binary, DType, ReduceKind};
 use smallvec::{SmallVec, smallvec};
 
 /// The accumulators of one reduction. Lanes along a reduce axis keep one for each vector and, last, a scalar one.
@@ -46,7 +46,7 @@ impl<'a> Emitter<'a> {
     fn identities(&mut self, r: &Reduction) -> Accumulators {
         let plan = self.plan;
         let dtype = self.dtype_of(r);
-        let one = self.constant(&r.kind.identity(dtype));
+        let one = self.constant(&identity(r.kind, dtype));
         let wide = |e: &mut Self| {
             if is_native(dtype, plan.lanes) {
                 let vector = e.as_vector(dtype, &Held::Uniform(one));
@@ -149,10 +149,7 @@ impl<'a> Emitter<'a> {
         let rest = acc.pop().expect("lanes along a reduce axis keep a scalar accumulator");
         while acc.len() > 1 {
             let half = acc.len() / 2;
-            let upper = acc.split_off_half(half);
-            for (u, high) in upper.iter().enumerate() {
-                acc[u] = self.combine(r.kind, dtype, &acc[u].clone(), high);
-            }
+            acc = (0..half).map(|u| self.combine(r.kind, dtype, &acc[u], &acc[u + half])).collect();
         }
         let mut lanes = self.as_lanes(dtype, &acc[0]);
         let op = combiner(r.kind);

@@ -1,7 +1,8 @@
 //! The dtype of every value of a loop nest, by the IR's op table.
 
 use super::{Inst, LoopNest, Val};
-use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer};
+use gradloom_ir::eval::ScalarOps;
+use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer, with_element};
 
 impl LoopNest {
     /// The dtype of each value, through `body`, then `epilogue`.
@@ -54,18 +55,10 @@ impl LoopNest {
     }
 }
 
-/// What a reduction of `kind` over nothing gives.
+/// What a reduction of `kind` over nothing gives; the dtype was checked.
 pub(crate) fn identity(kind: ReduceKind, dtype: DType) -> Literal {
-    let least = if dtype.is_float() { f64::NEG_INFINITY } else { f64::MIN };
-    match kind {
-        ReduceKind::Sum | ReduceKind::Or => Literal::scalar(dtype, 0.0),
-        ReduceKind::Prod => Literal::scalar(dtype, 1.0),
-        // A scalar saturates, so the least float gives the least integer.
-        ReduceKind::Max if dtype == DType::Bool => Literal::scalar(dtype, 0.0),
-        ReduceKind::Max => Literal::scalar(dtype, least),
-        ReduceKind::Min => Literal::scalar(dtype, -least),
-        ReduceKind::And if dtype == DType::Bool => Literal::scalar(dtype, 1.0),
-        ReduceKind::And => Literal::from_bytes(Type::scalar(dtype), vec![0xff; dtype.size()])
-            .expect("as many bytes as an element has"),
-    }
+    with_element!(dtype, T => {
+        let one = <T as ScalarOps>::identity(kind).expect("the verifier allows the kind on the dtype");
+        Literal::new(&[], &[one])
+    })
 }

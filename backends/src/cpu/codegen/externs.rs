@@ -6,6 +6,7 @@ use cranelift_codegen::ir::{AbiParam, FuncRef, InstBuilder, Type, Value};
 use cranelift_frontend::FunctionBuilder;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module};
+use gradloom_ir::eval::ScalarOps;
 use gradloom_ir::{Binary, Unary, math};
 use std::collections::HashMap;
 
@@ -38,11 +39,11 @@ extern "C" fn atan2_f64(y: f64, x: f64) -> f64 {
 }
 
 extern "C" fn power_i64(x: i64, y: i64) -> i64 {
-    x.wrapping_pow(y as u32)
+    ScalarOps::binary(Binary::Pow, x, y).expect("integers have powers")
 }
 
 extern "C" fn power_u64(x: u64, y: u64) -> u64 {
-    x.wrapping_pow(y as u32)
+    ScalarOps::binary(Binary::Pow, x, y).expect("integers have powers")
 }
 
 /// Makes every function known to the linker.

@@ -1,1 +1,3 @@
-//! stub
+//! Programs to running code.
+
+pub mod cpu;

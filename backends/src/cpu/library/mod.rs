@@ -4,8 +4,11 @@
 //! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone, and each
 //! element is computed by one thread in a fixed order.
 
+mod conv;
+mod depthwise;
 mod dot;
 mod parallel;
+mod patches;
 mod product;
 mod scalar;
 mod strided;
@@ -80,6 +83,9 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
     let call = match op {
         Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => check(op, args, results)
             .and_then(|()| dot::dot_general(&args[0], &args[1], [lhs_batch, rhs_batch, lhs_contract, rhs_contract])),
+        Op::Convolution { .. } => {
+            check(op, args, results).and_then(|()| conv::convolution(op, &args[0], &args[1], &results[0]))
+        }
         _ => return None,
     };
     Some(call)

@@ -6,7 +6,7 @@ use gemm::Parallelism;
 use gradloom_ir::DType;
 
 /// Products of at most this many multiplications run as plain loops: the library's dispatch would dominate.
-const TINY: usize = 512;
+const TINY: usize = 128;
 
 /// Multiplications from which a single product is worth several threads.
 pub(super) const PARALLEL_PRODUCT: usize = 1 << 20;
@@ -59,7 +59,8 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     let par = par && m * n * k >= PARALLEL_PRODUCT;
     if par && (m == 1 || n == 1) {
         // The library runs matrix-vector products on one thread.
-        let chunks = parallel::chunk_count(m * n, k);
+        // Columns read side by side share cache lines, so parts are not too narrow.
+        let chunks = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
         let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
         return parallel::for_each(chunks, |i| {
             let r = chunk(m * n, chunks, i);

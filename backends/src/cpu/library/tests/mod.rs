@@ -1,5 +1,6 @@
 //! Every library op against the reference evaluator or naive loops.
 
+mod conv;
 mod dot;
 
 use super::{LibraryCall, prepare};

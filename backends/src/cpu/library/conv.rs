@@ -9,11 +9,11 @@
 use super::depthwise;
 use super::dot::collapse;
 use super::parallel::{self, In, Out, chunk};
-use super::patches::{Axes, Axis, Checked, Cursor, MAX_AXES, MAX_CHECKED, Patches};
+use super::patches::{Axes, Axis, Checked, Cursor, Patches, Point, Sliding, Windows};
 use super::product::{Product, ProductFn, Strides, product_fn};
 use super::scalar::{with_ring, with_size};
 use super::strided::{StridedCopy, dense};
-use super::{LibraryCall, Scratch};
+use super::{LibraryCall, Scratch, too_many};
 use gradloom_ir::{DType, Error, Op, Result, Type, conv_geometry};
 use smallvec::SmallVec;
 
@@ -32,13 +32,9 @@ const SPLITS: usize = 16;
 /// Multiplications from which a convolution is worth several threads.
 const PARALLEL: usize = 1 << 18;
 
-/// A convolution of one group as two groups of axes and an output feature axis.
+/// A convolution of one group: positions times taps times output features.
 pub(super) struct Layout {
-    pub(super) positions: Axes,
-    pub(super) taps: Axes,
-    pub(super) checked: SmallVec<[Checked; MAX_CHECKED]>,
-    /// Offset and coordinates of the first tap of the first position.
-    pub(super) start: Cursor,
+    pub(super) windows: Windows,
     pub(super) groups: usize,
     /// What moving to the next group adds to the offsets in lhs, kernel and result.
     pub(super) group: [isize; 3],
@@ -53,10 +49,18 @@ impl Layout {
     /// Reads a convolution's attributes; `None` if nothing is ever summed.
     fn new(op: &Op, lhs: &Type, rhs: &Type) -> Result<Option<Layout>> {
         let g = conv_geometry(op, lhs, rhs)?;
-        let Op::Convolution { lhs_dims, rhs_dims, out_dims, strides, padding, .. } = op else {
-            return Err(Error::internal("convolution", "not a convolution"));
-        };
-        let Op::Convolution { lhs_dilation, rhs_dilation, feature_groups, batch_groups, .. } = op else {
+        let Op::Convolution {
+            lhs_dims,
+            rhs_dims,
+            out_dims,
+            strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            feature_groups,
+            batch_groups,
+        } = op
+        else {
             return Err(Error::internal("convolution", "not a convolution"));
         };
         if g.out.numel() == 0 || lhs.numel() == 0 || rhs.numel() == 0 {
@@ -65,58 +69,43 @@ impl Layout {
         let (ls, rs, os) = (dense(&lhs.shape), dense(&rhs.shape), dense(&g.out.shape));
         let groups = feature_groups * batch_groups;
         let features = g.out_features / groups;
-        let (mut positions, mut taps, mut checked) = (Axes::default(), Axes::default(), SmallVec::new());
-        let plain = |n, src, mat| Axis { n, src, mat, moves: None };
-        positions.0.push(plain(g.batch / batch_groups, ls[lhs_dims[0]], os[out_dims[0]]));
-        taps.0.push(plain(g.group_features, ls[lhs_dims[1]], rs[rhs_dims[1]]));
-        let (mut base, mut start) = (0, [0; MAX_CHECKED]);
+        let plain = |counts: [usize; 2], stride: isize, mats: [isize; 2]| {
+            let len = counts[0].max(counts[1]);
+            Sliding { counts, steps: [1, 1], low: 0, len, dilation: 1, stride, mats }
+        };
+        let batch_axis = plain([g.batch / batch_groups, 1], ls[lhs_dims[0]], [os[out_dims[0]], 0]);
+        let feature_axis = plain([1, g.group_features], ls[lhs_dims[1]], [0, rs[rhs_dims[1]]]);
+        let mut windows = Windows::new();
+        let mut fits = windows.slide(batch_axis) && windows.slide(feature_axis);
         for d in 0..strides.len() {
-            let (out, win, len) = (g.out_spatial[d], g.rhs_spatial[d], g.lhs_spatial[d] as i64);
-            let (step, reach, dilation) = (strides[d] as i64, rhs_dilation[d] as i64, lhs_dilation[d] as i64);
-            let (low, stride) = (-padding[d].0, ls[lhs_dims[2 + d]]);
-            let (mat_p, mat_t) = (os[out_dims[2 + d]], rs[rhs_dims[2 + d]]);
-            let highest = low + (out as i64 - 1) * step + (win as i64 - 1) * reach;
-            if dilation == 1 && low >= 0 && highest < len {
-                base += low as isize * stride;
-                positions.0.push(plain(out, step as isize * stride, mat_p));
-                taps.0.push(plain(win, reach as isize * stride, mat_t));
-                continue;
-            }
-            let i = checked.len();
-            if i == MAX_CHECKED {
-                let what = format!("more than {MAX_CHECKED} padded or dilated spatial axes");
-                return Err(Error::limit("convolution", what).help("pad the operand with `pad` first"));
-            }
-            start[i] = low;
-            checked.push(Checked { limit: (len - 1) * dilation + 1, dilation, stride });
-            positions.0.push(Axis { n: out, src: 0, mat: mat_p, moves: Some((i, step)) });
-            taps.0.push(Axis { n: win, src: 0, mat: mat_t, moves: Some((i, reach)) });
+            fits &= windows.slide(Sliding {
+                counts: [g.out_spatial[d], g.rhs_spatial[d]],
+                steps: [strides[d] as i64, rhs_dilation[d] as i64],
+                low: -padding[d].0,
+                len: g.lhs_spatial[d],
+                dilation: lhs_dilation[d] as i64,
+                stride: ls[lhs_dims[2 + d]],
+                mats: [os[out_dims[2 + d]], rs[rhs_dims[2 + d]]],
+            });
+        }
+        if !fits {
+            return Err(too_many("convolution"));
         }
         let feature_group = if *feature_groups > 1 { g.group_features as isize * ls[lhs_dims[1]] } else { 0 };
         let batch_group = if *batch_groups > 1 { (g.batch / batch_groups) as isize * ls[lhs_dims[0]] } else { 0 };
         let (ro, oo) = (rs[rhs_dims[0]], os[out_dims[1]]);
-        let mut layout = Layout {
-            positions,
-            taps,
-            checked,
-            start: Cursor::start(start, base),
+        Ok(Some(Layout {
+            windows,
             groups,
             group: [feature_group + batch_group, features as isize * ro, features as isize * oo],
             features,
             feature: [ro, oo],
             group_features: g.group_features,
-        };
-        layout.positions.0.retain(|a| a.n != 1);
-        layout.taps.0.retain(|a| a.n != 1);
-        if layout.positions.0.len().max(layout.taps.0.len()) > MAX_AXES {
-            let what = format!("more than {MAX_AXES} spatial axes longer than 1");
-            return Err(Error::limit("convolution", what).help("reshape adjacent axes into one"));
-        }
-        Ok(Some(layout))
+        }))
     }
 
     fn work(&self) -> usize {
-        [self.groups, self.positions.len(), self.taps.len(), self.features]
+        [self.groups, self.windows.positions.len(), self.windows.taps.len(), self.features]
             .into_iter()
             .fold(1, |a, b| usize::saturating_mul(a, b))
     }
@@ -201,22 +190,26 @@ struct Plan {
 /// The cheapest of all orders of axes and matrices.
 fn plan(l: &Layout) -> Option<Plan> {
     let mut best: Option<Plan> = None;
-    let [p_len, t_len] = [l.positions.len() as f64, l.taps.len() as f64];
+    let [p_len, t_len] = [l.windows.positions.len() as f64, l.windows.taps.len() as f64];
     for by_lhs in [[false, false], [false, true], [true, false], [true, true]] {
         let order = |axes: &Axes, by_lhs: bool| {
-            if by_lhs { sorted(axes, lhs_step, &l.checked) } else { sorted(axes, |a, _| a.mat, &l.checked) }
+            if by_lhs {
+                sorted(axes, lhs_step, &l.windows.checked)
+            } else {
+                sorted(axes, |a, _| a.mat, &l.windows.checked)
+            }
         };
         let side = |i: usize, axes: &Axes| Side::new(order(axes, by_lhs[i]), l.features);
-        let (p, t) = (side(0, &l.positions), side(1, &l.taps));
+        let (p, t) = (side(0, &l.windows.positions), side(1, &l.windows.taps));
         for layout in [Order::Positions, Order::Taps] {
             let (rows, cols) = match layout {
                 Order::Positions => (p.inner(), t.inner()),
                 Order::Taps => (t.inner(), p.inner()),
             };
-            let patches = Patches::new(rows, cols, &l.checked);
+            let patches = Patches::new(rows, cols, &l.windows.checked);
             let run = patches.contiguous().min(64) as f64;
             // Per element of the patch matrix one move and a share of a run's start; packing moves elements twice.
-            let direct = if l.checked.is_empty() { direct_strides(&p, &t) } else { None };
+            let direct = if l.windows.checked.is_empty() { direct_strides(&p, &t) } else { None };
             let mut cost = if direct.is_some() { 0.0 } else { p_len * t_len * (1.0 + 12.0 / run) };
             cost += if t.packed { 3.0 * t_len * l.features as f64 } else { 0.0 };
             cost += if p.packed { 3.0 * p_len * l.features as f64 } else { 0.0 };
@@ -265,8 +258,8 @@ pub(super) fn convolution(op: &Op, lhs: &Type, rhs: &Type, out: &Type) -> Result
     let name = format!(
         "convolution {} x {} positions x {} taps x {} features, {:?} by {:?}{}{}{}",
         c.layout.groups,
-        c.layout.positions.len(),
-        c.layout.taps.len(),
+        c.layout.windows.positions.len(),
+        c.layout.windows.taps.len(),
         c.layout.features,
         c.plan.order,
         c.block,
@@ -348,10 +341,10 @@ impl Convolution {
                 None => (rhs, l.group[1], l.feature[0]),
                 Some((copy, at)) => {
                     copy.run(rhs, scratch.add(*at));
-                    (scratch.add(*at).cast_const(), (l.taps.len() * f) as isize, 1)
+                    (scratch.add(*at).cast_const(), (l.windows.taps.len() * f) as isize, 1)
                 }
             };
-            let part = l.positions.len() * f;
+            let part = l.windows.positions.len() * f;
             let (result, result_group, r_feature) = match &self.result {
                 None => (out, l.group[2], l.feature[1]),
                 Some((_, at)) => (scratch.add(*at), part as isize, 1),
@@ -416,7 +409,7 @@ impl Convolution {
             let (to, tb) = (step / t_blocks, step % t_blocks);
             let t_outer = Cursor::new(t.outer(), to);
             let cols = tb * self.block[1]..((tb + 1) * self.block[1]).min(t_all);
-            let start = self.layout.start.plus(&p_outer).plus(&t_outer);
+            let start = self.layout.windows.start.plus(&p_outer.point).plus(&t_outer.point);
             // SAFETY: blocks stay inside the ranges the layout was made from; `buffer` holds one block.
             unsafe {
                 let (patches, strides) = match self.plan.direct {
@@ -451,7 +444,7 @@ impl Convolution {
 
     unsafe fn fill(
         &self,
-        start: &Cursor,
+        start: &Point,
         rows: std::ops::Range<usize>,
         cols: std::ops::Range<usize>,
         src: *const u8,

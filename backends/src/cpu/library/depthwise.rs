@@ -21,7 +21,7 @@ pub(super) fn applies(l: &Layout) -> bool {
 }
 
 pub(super) fn prepare(layout: Layout, dtype: DType, flops: u64) -> LibraryCall {
-    let (positions, taps) = (layout.positions.len(), layout.taps.len());
+    let (positions, taps) = (layout.windows.positions.len(), layout.windows.taps.len());
     let work = taps.saturating_mul(layout.groups).saturating_mul(layout.features);
     let chunks = parallel::chunk_count(positions, work);
     let name = format!("convolution of {} groups, {positions} positions x {taps} taps", layout.groups);
@@ -50,9 +50,9 @@ impl<T: Scalar> Loop for Rows<'_, T> {
     #[inline(always)]
     fn run(self) {
         let l = self.l;
-        let mut p = Cursor::new(&l.positions.0, self.positions.start);
+        let mut p = Cursor::new(&l.windows.positions.0, self.positions.start);
         for _ in self.positions.clone() {
-            let from = l.start.plus(&p);
+            let from = l.windows.start.plus(&p.point);
             for o in 0..l.features as isize {
                 // SAFETY: all offsets come from the types the layout was made from.
                 unsafe {
@@ -60,16 +60,16 @@ impl<T: Scalar> Loop for Rows<'_, T> {
                     for g in 0..l.groups as isize {
                         *out.offset(g * l.group[2]) = T::ZERO;
                     }
-                    let mut t = Cursor::new(&l.taps.0, 0);
-                    for _ in 0..l.taps.len() {
-                        if let Some(at) = t.plus(&from).address(&l.checked, usize::MAX) {
+                    let mut t = Cursor::new(&l.windows.taps.0, 0);
+                    for _ in 0..l.windows.taps.len() {
+                        if let Some(at) = t.point.plus(&from).address(&l.windows.checked, usize::MAX) {
                             multiply(l, out, self.lhs.offset(at), self.rhs.offset(t.mat + o * l.feature[0]));
                         }
-                        t.step(&l.taps.0);
+                        t.step(&l.windows.taps.0);
                     }
                 }
             }
-            p.step(&l.positions.0);
+            p.step(&l.windows.positions.0);
         }
     }
 }

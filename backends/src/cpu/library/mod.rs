@@ -16,7 +16,7 @@ mod strided;
 #[cfg(test)]
 mod tests;
 
-use gradloom_ir::{Op, Result, Type, infer};
+use gradloom_ir::{Error, Op, Result, Type, infer};
 use std::fmt;
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;
@@ -91,11 +91,17 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
     Some(call)
 }
 
+/// More axes with windows than the kernels' fixed-size counters hold.
+fn too_many(op: &str) -> Error {
+    Error::limit(op, "more than 8 padded or dilated axes, or more than 12 with windows")
+        .help("pad the operand with `pad` first, or reshape adjacent axes into one")
+}
+
 /// Kernels trust their types, so these are checked whoever prepared them.
 fn check(op: &Op, args: &[Type], results: &[Type]) -> Result<()> {
     let inferred = infer(op, args)?;
     if inferred.as_slice() == results {
         return Ok(());
     }
-    Err(gradloom_ir::Error::internal(op.name(), format!("has results {inferred:?}, not {results:?}")))
+    Err(Error::internal(op.name(), format!("has results {inferred:?}, not {results:?}")))
 }

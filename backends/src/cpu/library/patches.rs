@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Most spatial axes that need bounds checks.
-pub(super) const MAX_CHECKED: usize = 4;
+pub(super) const MAX_CHECKED: usize = 8;
 
 /// Most axes of a group: the spatial ones and a batch or feature axis.
 pub(super) const MAX_AXES: usize = 12;
@@ -47,69 +47,24 @@ impl Axes {
     }
 }
 
-/// A point of a group of axes: offsets and coordinates.
+/// Offset and checked coordinates, in lhs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor {
-    index: [usize; MAX_AXES],
-    /// Offset in lhs of the unchecked axes.
+pub(super) struct Point {
+    /// Offset of the unchecked axes.
     pub(super) src: isize,
-    /// Offset in the result or the kernel.
-    pub(super) mat: isize,
     /// Checked coordinates.
     pub(super) at: [i64; MAX_CHECKED],
 }
 
-impl Cursor {
-    /// The point at these coordinates and offset in lhs.
-    pub(super) fn start(at: [i64; MAX_CHECKED], src: isize) -> Cursor {
-        Cursor { index: [0; MAX_AXES], src, mat: 0, at }
-    }
-
-    /// Point number `i` in row-major order.
-    pub(super) fn new(axes: &[Axis], mut i: usize) -> Cursor {
-        let mut c = Cursor { index: [0; MAX_AXES], src: 0, mat: 0, at: [0; MAX_CHECKED] };
-        for (k, a) in axes.iter().enumerate().rev() {
-            let x = i % a.n;
-            i /= a.n;
-            c.index[k] = x;
-            c.shift(a, x as isize);
-        }
-        c
-    }
-
+impl Point {
     #[inline(always)]
-    fn shift(&mut self, a: &Axis, by: isize) {
-        self.src += a.src * by;
-        self.mat += a.mat * by;
-        if let Some((d, step)) = a.moves {
-            self.at[d] += step * by as i64;
-        }
+    pub(super) fn plus(mut self, other: &Point) -> Point {
+        self.src += other.src;
+        self.at.iter_mut().zip(&other.at).for_each(|(x, y)| *x += y);
+        self
     }
 
-    /// To the next point; from the last one to the first.
-    #[inline(always)]
-    pub(super) fn step(&mut self, axes: &[Axis]) {
-        for (k, a) in axes.iter().enumerate().rev() {
-            self.index[k] += 1;
-            self.shift(a, 1);
-            if self.index[k] < a.n {
-                return;
-            }
-            self.index[k] = 0;
-            self.shift(a, -(a.n as isize));
-        }
-    }
-
-    /// The sum of two points.
-    #[inline(always)]
-    pub(super) fn plus(&self, other: &Cursor) -> Cursor {
-        let mut c = *self;
-        c.src += other.src;
-        c.at.iter_mut().zip(&other.at).for_each(|(x, y)| *x += y);
-        c
-    }
-
-    /// Offset in lhs of the element at these coordinates, all but `skip` checked; `None` outside.
+    /// Offset in lhs of the element here, with all coordinates but number `skip` checked; `None` outside.
     #[inline(always)]
     pub(super) fn address(&self, checked: &[Checked], skip: usize) -> Option<isize> {
         let mut src = self.src;
@@ -133,6 +88,128 @@ impl Cursor {
     }
 }
 
+/// A walk over a group of axes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    index: [usize; MAX_AXES],
+    /// Where in lhs.
+    pub(super) point: Point,
+    /// Offset in the result or the kernel.
+    pub(super) mat: isize,
+}
+
+impl Cursor {
+    /// Point number `i` in row-major order.
+    pub(super) fn new(axes: &[Axis], mut i: usize) -> Cursor {
+        let point = Point { src: 0, at: [0; MAX_CHECKED] };
+        let mut c = Cursor { index: [0; MAX_AXES], point, mat: 0 };
+        for (k, a) in axes.iter().enumerate().rev() {
+            let x = i % a.n;
+            i /= a.n;
+            c.index[k] = x;
+            c.shift(a, x as isize);
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn shift(&mut self, a: &Axis, by: isize) {
+        self.point.src += a.src * by;
+        self.mat += a.mat * by;
+        if let Some((d, step)) = a.moves {
+            self.point.at[d] += step * by as i64;
+        }
+    }
+
+    /// To the next point; from the last one to the first.
+    #[inline(always)]
+    pub(super) fn step(&mut self, axes: &[Axis]) {
+        for (k, a) in axes.iter().enumerate().rev() {
+            self.index[k] += 1;
+            self.shift(a, 1);
+            if self.index[k] < a.n {
+                return;
+            }
+            self.index[k] = 0;
+            self.shift(a, -(a.n as isize));
+        }
+    }
+}
+
+/// One axis along which windows slide over lhs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sliding {
+    /// Number of windows and of taps in each.
+    pub(super) counts: [usize; 2],
+    /// Steps between windows and between taps.
+    pub(super) steps: [i64; 2],
+    /// Coordinate of the first tap of the first window.
+    pub(super) low: i64,
+    /// Length of lhs, step between its elements, and their stride.
+    pub(super) len: usize,
+    pub(super) dilation: i64,
+    pub(super) stride: isize,
+    /// Strides of windows and taps in the result and the kernel.
+    pub(super) mats: [isize; 2],
+}
+
+/// Positions, taps, and what must be checked.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    pub(super) positions: Axes,
+    pub(super) taps: Axes,
+    pub(super) checked: SmallVec<[Checked; 2]>,
+    /// The first tap of the first position.
+    pub(super) start: Point,
+}
+
+impl Windows {
+    pub(super) fn new() -> Windows {
+        Windows {
+            positions: Axes::default(),
+            taps: Axes::default(),
+            checked: SmallVec::new(),
+            start: Point { src: 0, at: [0; MAX_CHECKED] },
+        }
+    }
+
+    /// Adds an axis; `false` if there are too many.
+    #[must_use]
+    pub(super) fn slide(&mut self, s: Sliding) -> bool {
+        let [out, win] = s.counts;
+        let highest = s.low as i128 + (out as i128 - 1) * s.steps[0] as i128 + (win as i128 - 1) * s.steps[1] as i128;
+        let plain = s.dilation == 1 && s.low >= 0 && highest < s.len as i128;
+        let axis = |i: usize, n: usize, at: usize| {
+            let (src, moves) = if plain { (s.steps[i] as isize * s.stride, None) } else { (0, Some((at, s.steps[i]))) };
+            Axis { n, src: if n == 1 { 0 } else { src }, mat: s.mats[i], moves }
+        };
+        let at = self.checked.len();
+        if plain {
+            self.start.src += s.low as isize * s.stride;
+        } else if at == MAX_CHECKED {
+            return false;
+        } else {
+            self.start.at[at] = s.low;
+            let limit = (s.len as i64 - 1) * s.dilation + 1;
+            self.checked.push(Checked { limit, dilation: s.dilation, stride: s.stride });
+        }
+        for (axes, a) in [(&mut self.positions, axis(0, out, at)), (&mut self.taps, axis(1, win, at))] {
+            if a.n != 1 {
+                axes.0.push(a);
+            }
+        }
+        self.positions.0.len().max(self.taps.0.len()) <= MAX_AXES
+    }
+}
+
+/// Which of the coordinates `start, start + step, ..` (`n` of them) are in `0..limit`.
+#[inline(always)]
+pub(super) fn inside(start: i64, step: i64, n: usize, limit: i64) -> Range<usize> {
+    let above = |bound: i64| if step == 1 { bound - start } else { (bound - start + step - 1).div_euclid(step) };
+    let low = above(0).clamp(0, n as i64);
+    low as usize..above(limit).clamp(low, n as i64) as usize
+}
+
 /// Writes blocks of the patch matrix: `rows` one a row, `cols` contiguous.
 #[derive(Clone, Debug)]
 pub(super) struct Patches {
@@ -146,12 +223,12 @@ pub(super) struct Patches {
     /// Elements in a unit, and their stride in lhs.
     unit: usize,
     unit_stride: isize,
-    checked: SmallVec<[Checked; MAX_CHECKED]>,
+    checked: SmallVec<[Checked; 2]>,
 }
 
 impl Patches {
     pub(super) fn new(rows: &[Axis], cols: &[Axis], checked: &[Checked]) -> Patches {
-        let mut cols: SmallVec<[Axis; 4]> = cols.into();
+        let mut cols: SmallVec<[Axis; 4]> = SmallVec::from_slice(cols);
         let (mut unit, mut unit_stride) = (1, 1);
         while let Some(a) = cols.last().copied() {
             if a.n != 1 && (a.moves.is_some() || (unit > 1 && a.src != unit_stride * unit as isize)) {
@@ -207,7 +284,7 @@ impl Patches {
     /// `src` is an lhs of the geometry the axes were made from, offset as they expect; `dst` has room.
     pub(super) unsafe fn fill<T: Copy + Default>(
         &self,
-        start: &Cursor,
+        start: &Point,
         rows: Range<usize>,
         cols: Range<usize>,
         src: *const T,
@@ -215,7 +292,8 @@ impl Patches {
     ) {
         let run = self.unit * self.positions;
         let width = cols.len();
-        let first = Cursor::new(&self.runs.0, cols.start / run).plus(start);
+        let mut first = Cursor::new(&self.runs.0, cols.start / run);
+        first.point = first.point.plus(start);
         let skip = self.along.map_or(usize::MAX, |(d, _)| d);
         let mut row = Cursor::new(&self.rows.0, rows.start);
         for r in 0..rows.len() {
@@ -227,7 +305,7 @@ impl Patches {
                 while col < cols.end {
                     let from = col % run;
                     let n = (run - from).min(cols.end - col);
-                    let point = row.plus(&at);
+                    let point = row.point.plus(&at.point);
                     match point.address(&self.checked, skip) {
                         Some(base) => self.fill_run(&point, base, from / self.unit, n / self.unit, src, out),
                         None => zero(out, n),
@@ -245,7 +323,7 @@ impl Patches {
     #[inline(always)]
     unsafe fn fill_run<T: Copy + Default>(
         &self,
-        point: &Cursor,
+        point: &Point,
         base: isize,
         from: usize,
         n: usize,
@@ -272,11 +350,7 @@ impl Patches {
                 }
                 return;
             }
-            // Positions whose coordinate is in 0..limit.
-            let above =
-                |bound: i64| if step == 1 { bound - start } else { (bound - start + step - 1).div_euclid(step) };
-            let low = above(0).clamp(0, n as i64) as usize;
-            let high = above(c.limit).clamp(low as i64, n as i64) as usize;
+            let Range { start: low, end: high } = inside(start, step, n, c.limit);
             zero(dst, low * unit);
             zero(dst.add(high * unit), (n - high) * unit);
             if low == high {

@@ -4,6 +4,28 @@
 //! generated code for a backend. Both execute the same operations in the same order, so they agree bit for bit.
 //! f64 functions are those of the Rust standard library and `libm`, called by both.
 
+mod double;
+mod error_function;
+mod exponential;
+mod hyperbolic;
+mod power;
+mod rounding;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod trigonometric;
+
+pub use double::{atan2_f64, pow_f64, unary_f64};
+pub use error_function::{erf, erf_inv};
+pub use exponential::{exp, expm1, log, log1p, logistic};
+pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
+pub use power::{cbrt, pow, rsqrt};
+pub use rounding::{ceil, floor, max, min, sign};
+pub use scalar::Scalar;
+pub use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
+
+use crate::{Binary, Unary};
+
 /// A machine that computes on lanes of f32, i32 and truth values.
 ///
 /// Float operations round to nearest even; `fma` rounds once. `to_int` is only called on values inside the i32 range.
@@ -73,4 +95,83 @@ pub trait Lanes {
     fn select(&mut self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
     /// m ? a : b
     fn iselect(&mut self, m: Self::M, a: Self::I, b: Self::I) -> Self::I;
+}
+
+/// c[0] + c[1] z + c[2] z^2 + ..
+fn poly<L: Lanes>(l: &mut L, z: L::F, c: &[f32]) -> L::F {
+    let (last, rest) = c.split_last().expect("a polynomial has coefficients");
+    let mut y = l.f(*last);
+    for &k in rest.iter().rev() {
+        let k = l.f(k);
+        y = l.fma(y, z, k);
+    }
+    y
+}
+
+/// |magnitude| with the sign bit of `sign`.
+fn copysign<L: Lanes>(l: &mut L, magnitude: L::F, sign: L::F) -> L::F {
+    let mask = l.i(i32::MIN);
+    let a = l.abs(magnitude);
+    let a = l.bits(a);
+    let s = l.bits(sign);
+    let s = l.iand(s, mask);
+    let b = l.ior(a, s);
+    l.from_bits(b)
+}
+
+/// The f32 to f32 function `op`; `None` for those whose operand or result is no float.
+pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
+    Some(match op {
+        Unary::Neg => l.neg(x),
+        Unary::Abs => l.abs(x),
+        Unary::Sign => sign(l, x),
+        Unary::Floor => floor(l, x),
+        Unary::Ceil => ceil(l, x),
+        Unary::Round => l.round(x),
+        Unary::Exp => exp(l, x),
+        Unary::Expm1 => expm1(l, x),
+        Unary::Log => log(l, x),
+        Unary::Log1p => log1p(l, x),
+        Unary::Sqrt => l.sqrt(x),
+        Unary::Rsqrt => rsqrt(l, x),
+        Unary::Cbrt => cbrt(l, x),
+        Unary::Sin => sin(l, x),
+        Unary::Cos => cos(l, x),
+        Unary::Tan => tan(l, x),
+        Unary::Asin => asin(l, x),
+        Unary::Acos => acos(l, x),
+        Unary::Atan => atan(l, x),
+        Unary::Sinh => sinh(l, x),
+        Unary::Cosh => cosh(l, x),
+        Unary::Tanh => tanh(l, x),
+        Unary::Asinh => asinh(l, x),
+        Unary::Acosh => acosh(l, x),
+        Unary::Atanh => atanh(l, x),
+        Unary::Logistic => logistic(l, x),
+        Unary::Erf => erf(l, x),
+        Unary::ErfInv => erf_inv(l, x),
+        Unary::Not | Unary::IsFinite => return None,
+    })
+}
+
+/// The f32 function `op` of two operands; `None` for those on integers, and for the remainder, which is no
+/// straight-line program (see [`crate::eval::ScalarOps::binary`]).
+pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option<L::F> {
+    Some(match op {
+        Binary::Add => l.add(x, y),
+        Binary::Sub => l.sub(x, y),
+        Binary::Mul => l.mul(x, y),
+        Binary::Div => l.div(x, y),
+        Binary::Pow => pow(l, x, y),
+        Binary::Max => max(l, x, y),
+        Binary::Min => min(l, x, y),
+        Binary::Atan2 => atan2(l, x, y),
+        Binary::Rem
+        | Binary::And
+        | Binary::Or
+        | Binary::Xor
+        | Binary::ShiftLeft
+        | Binary::ShiftRightLogical
+        | Binary::ShiftRightArithmetic => return None,
+    })
 }

@@ -20,9 +20,9 @@ macro_rules! scalars {
             fn default_dtype(self) -> DType { DType::$d }
         }
         impl From<$t> for Tensor {
-            /// A scalar.
+            /// A scalar of the default dtype of its kind.
             fn from(x: $t) -> Tensor {
-                Tensor::from_slice([], &[x])
+                scalar_at(x.default_dtype(), x.to_f64(), &Loc::Unknown)
             }
         }
     )*};
@@ -41,7 +41,7 @@ impl Scalar for bool {
 impl From<bool> for Tensor {
     /// A scalar.
     fn from(x: bool) -> Tensor {
-        Tensor::from_slice([], &[x])
+        scalar_at(DType::Bool, x.to_f64(), &Loc::Unknown)
     }
 }
 

@@ -155,7 +155,7 @@ pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
 }
 
 /// The f32 function `op` of two operands; `None` for those on integers, and for the remainder, which is no
-/// straight-line program (see [`crate::eval::ScalarOps::rem`]).
+/// straight-line program (see [`crate::eval::ScalarOps::binary`]).
 pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option<L::F> {
     Some(match op {
         Binary::Add => l.add(x, y),

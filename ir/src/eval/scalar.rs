@@ -1,0 +1,313 @@
+//! Functions of single elements, for every dtype.
+
+use crate::math::{Scalar, apply_binary, apply_unary, atan2_f64, pow_f64, unary_f64};
+use crate::{Binary, Comparison, Element, ReduceKind, Unary};
+
+/// Any element without loss.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Wide {
+    /// An integer or truth value.
+    Int(i128),
+    /// A float.
+    Float(f64),
+}
+
+/// What the ops do to elements of one dtype.
+///
+/// `None` means that the op does not accept the dtype, as [`Unary::accepts`] and [`Binary::accepts`] say.
+pub trait ScalarOps: Element + PartialOrd {
+    /// 0 or false.
+    const ZERO: Self;
+
+    /// An elementwise function into the same dtype.
+    fn unary(op: Unary, x: Self) -> Option<Self>;
+
+    /// An elementwise function of two operands. On bool, sums are `or` and products `and`.
+    fn binary(op: Binary, x: Self, y: Self) -> Option<Self>;
+
+    /// The neutral element of a reduction.
+    fn identity(kind: ReduceKind) -> Option<Self>;
+
+    /// The element without loss.
+    fn widen(self) -> Wide;
+
+    /// The element nearest to `x`: integers wrap, floats truncate and saturate, NaN becomes 0, bool is `x != 0`.
+    fn narrow(x: Wide) -> Self;
+
+    /// A number whose order is that of `sort`: all NaN equal and last, -0 before 0.
+    fn order_key(self) -> u64;
+
+    /// A comparison; false before true.
+    fn compare(op: Comparison, x: Self, y: Self) -> bool {
+        match op {
+            Comparison::Eq => x == y,
+            Comparison::Ne => x != y,
+            Comparison::Lt => x < y,
+            Comparison::Le => x <= y,
+            Comparison::Gt => x > y,
+            Comparison::Ge => x >= y,
+        }
+    }
+
+    /// One step of a reduction.
+    fn combine(kind: ReduceKind, acc: Self, x: Self) -> Option<Self> {
+        let op = match kind {
+            ReduceKind::Sum => Binary::Add,
+            ReduceKind::Prod => Binary::Mul,
+            ReduceKind::Max => Binary::Max,
+            ReduceKind::Min => Binary::Min,
+            ReduceKind::And => Binary::And,
+            ReduceKind::Or => Binary::Or,
+        };
+        Self::binary(op, acc, x)
+    }
+
+    /// Whether `x` replaces `best` as the greatest (`Max`) or least (any other kind); the first NaN stays.
+    fn beats(kind: ReduceKind, x: Self, best: Self) -> bool {
+        let known = |x: Self| x.partial_cmp(&x).is_some();
+        known(best) && (!known(x) || if kind == ReduceKind::Max { x > best } else { x < best })
+    }
+
+    /// The integer as an index, saturating at the ends of i64; 0 for NaN.
+    fn to_index(self) -> i64 {
+        match self.widen() {
+            Wide::Int(i) => i.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            Wide::Float(f) => f as i64,
+        }
+    }
+}
+
+/// Integer power by repeated squaring; negative powers are 0 but for 1 and -1.
+macro_rules! int_pow {
+    ($t:ty, $x:expr, $y:expr) => {{
+        let (mut base, mut n, mut y): ($t, $t, $t) = ($x, $y, 1);
+        #[allow(unused_comparisons)]
+        if n < 0 {
+            let minus_one = (0 as $t).wrapping_sub(1);
+            if base != 1 && base != minus_one {
+                base = 0;
+            }
+            n = n & 1; // (+-1)^-n depends on the parity of n alone
+            if base == 0 {
+                return Some(0);
+            }
+        }
+        while n != 0 {
+            if n & 1 == 1 {
+                y = y.wrapping_mul(base);
+            }
+            base = base.wrapping_mul(base);
+            n >>= 1;
+        }
+        y
+    }};
+}
+
+macro_rules! int_ops {
+    ($($t:ty, $unsigned:ty, $signed:ty;)*) => {$(
+        impl ScalarOps for $t {
+            const ZERO: $t = 0;
+
+            fn unary(op: Unary, x: $t) -> Option<$t> {
+                #[allow(unused_comparisons)]
+                let negative = x < 0;
+                match op {
+                    Unary::Neg => Some(x.wrapping_neg()),
+                    Unary::Abs => Some(if negative { x.wrapping_neg() } else { x }),
+                    Unary::Sign => Some(if negative { (0 as $t).wrapping_sub(1) } else { (x != 0) as $t }),
+                    Unary::Not => Some(!x),
+                    _ => None,
+                }
+            }
+
+            fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
+                let amount = u32::try_from(y).ok().filter(|&n| n < <$t>::BITS);
+                Some(match op {
+                    Binary::Add => x.wrapping_add(y),
+                    Binary::Sub => x.wrapping_sub(y),
+                    Binary::Mul => x.wrapping_mul(y),
+                    Binary::Div => if y == 0 { !0 } else { x.wrapping_div(y) },
+                    Binary::Rem => if y == 0 { x } else { x.wrapping_rem(y) },
+                    Binary::Pow => int_pow!($t, x, y),
+                    Binary::Max => x.max(y),
+                    Binary::Min => x.min(y),
+                    Binary::Atan2 => return None,
+                    Binary::And => x & y,
+                    Binary::Or => x | y,
+                    Binary::Xor => x ^ y,
+                    Binary::ShiftLeft => amount.map_or(0, |n| x << n),
+                    Binary::ShiftRightLogical => amount.map_or(0, |n| (x as $unsigned >> n) as $t),
+                    // the top bit is the sign, for unsigned numbers too
+                    Binary::ShiftRightArithmetic => (x as $signed >> amount.unwrap_or(<$t>::BITS - 1)) as $t,
+                })
+            }
+
+            fn identity(kind: ReduceKind) -> Option<$t> {
+                Some(match kind {
+                    ReduceKind::Sum | ReduceKind::Or => 0,
+                    ReduceKind::Prod => 1,
+                    ReduceKind::Max => <$t>::MIN,
+                    ReduceKind::Min => <$t>::MAX,
+                    ReduceKind::And => !0,
+                })
+            }
+
+            fn widen(self) -> Wide {
+                Wide::Int(self.into())
+            }
+
+            fn narrow(x: Wide) -> $t {
+                match x {
+                    Wide::Int(i) => i as $t,
+                    Wide::Float(f) => f as $t,
+                }
+            }
+
+            fn order_key(self) -> u64 {
+                // only the order counts: shift the range so that the least is 0
+                (i128::from(self) - i128::from(<$t>::MIN)) as u64
+            }
+        }
+    )*};
+}
+int_ops! {
+    i8, u8, i8;
+    i16, u16, i16;
+    i32, u32, i32;
+    i64, u64, i64;
+    u8, u8, i8;
+    u16, u16, i16;
+    u32, u32, i32;
+    u64, u64, i64;
+}
+
+impl ScalarOps for bool {
+    const ZERO: bool = false;
+
+    fn unary(op: Unary, x: bool) -> Option<bool> {
+        (op == Unary::Not).then_some(!x)
+    }
+
+    fn binary(op: Binary, x: bool, y: bool) -> Option<bool> {
+        match op {
+            Binary::Or | Binary::Max | Binary::Add => Some(x | y),
+            Binary::And | Binary::Min | Binary::Mul => Some(x & y),
+            Binary::Xor => Some(x ^ y),
+            _ => None,
+        }
+    }
+
+    fn identity(kind: ReduceKind) -> Option<bool> {
+        match kind {
+            ReduceKind::Sum | ReduceKind::Or | ReduceKind::Max => Some(false),
+            ReduceKind::Prod | ReduceKind::And | ReduceKind::Min => Some(true),
+        }
+    }
+
+    fn widen(self) -> Wide {
+        Wide::Int(self.into())
+    }
+
+    fn narrow(x: Wide) -> bool {
+        match x {
+            Wide::Int(i) => i != 0,
+            Wide::Float(f) => f != 0.0,
+        }
+    }
+
+    fn order_key(self) -> u64 {
+        self.into()
+    }
+}
+
+macro_rules! float_ops {
+    ($t:ty, $bits:ty, unary $unary:expr, $($op:ident => $binary:expr),*) => {
+        impl ScalarOps for $t {
+            const ZERO: $t = 0.0;
+
+            fn unary(op: Unary, x: $t) -> Option<$t> {
+                match op {
+                    Unary::Not | Unary::IsFinite => None,
+                    _ => $unary(op, x),
+                }
+            }
+
+            fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
+                match op {
+                    Binary::Add => Some(x + y),
+                    Binary::Sub => Some(x - y),
+                    Binary::Mul => Some(x * y),
+                    Binary::Div => Some(x / y),
+                    Binary::Rem => Some(x % y),
+                    $(Binary::$op => $binary(x, y),)*
+                    Binary::And
+                    | Binary::Or
+                    | Binary::Xor
+                    | Binary::ShiftLeft
+                    | Binary::ShiftRightLogical
+                    | Binary::ShiftRightArithmetic => None,
+                }
+            }
+
+            fn identity(kind: ReduceKind) -> Option<$t> {
+                match kind {
+                    ReduceKind::Sum => Some(0.0),
+                    ReduceKind::Prod => Some(1.0),
+                    ReduceKind::Max => Some(<$t>::NEG_INFINITY),
+                    ReduceKind::Min => Some(<$t>::INFINITY),
+                    ReduceKind::And | ReduceKind::Or => None,
+                }
+            }
+
+            fn widen(self) -> Wide {
+                Wide::Float(self.into())
+            }
+
+            fn narrow(x: Wide) -> $t {
+                match x {
+                    Wide::Int(i) => i as $t,
+                    Wide::Float(f) => f as $t,
+                }
+            }
+
+            fn order_key(self) -> u64 {
+                let b = self.to_bits();
+                let top: $bits = 1 << (<$bits>::BITS - 1);
+                let key = if self.is_nan() { <$bits>::MAX } else if b & top == 0 { b | top } else { !b };
+                key.into()
+            }
+        }
+    };
+}
+float_ops! {
+    f32, u32,
+    unary |op, x| apply_unary(&mut Scalar, op, x),
+    Pow => |x, y| apply_binary(&mut Scalar, Binary::Pow, x, y),
+    Max => |x, y| apply_binary(&mut Scalar, Binary::Max, x, y),
+    Min => |x, y| apply_binary(&mut Scalar, Binary::Min, x, y),
+    Atan2 => |x, y| apply_binary(&mut Scalar, Binary::Atan2, x, y)
+}
+float_ops! {
+    f64, u64,
+    unary |op, x| Some(unary_f64(op, x)),
+    Pow => |x, y| Some(pow_f64(x, y)),
+    Max => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_gt()) { x } else { y }),
+    Min => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_lt()) { x } else { y }),
+    Atan2 => |y, x| Some(atan2_f64(y, x))
+}
+
+/// Both lanes of the threefry-2x32 block cipher, 20 rounds (Salmon et al. 2011).
+pub fn threefry2x32(key: [u32; 2], count: [u32; 2]) -> [u32; 2] {
+    const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
+    let keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1bd1_1bda];
+    let [mut x, mut y] = [count[0].wrapping_add(keys[0]), count[1].wrapping_add(keys[1])];
+    for i in 0..5 {
+        for r in ROTATIONS[i % 2] {
+            x = x.wrapping_add(y);
+            y = y.rotate_left(r) ^ x;
+        }
+        x = x.wrapping_add(keys[(i + 1) % 3]);
+        y = y.wrapping_add(keys[(i + 2) % 3]).wrapping_add(i as u32 + 1);
+    }
+    [x, y]
+}

@@ -48,7 +48,13 @@ fn unary(op: Unary, n: usize) -> LoopNest {
 
 fn nests() -> Vec<(LoopNest, usize)> {
     let (m, k) = (1 << 20, 1 << 16);
-    let axpb = vec![load(0, &[1]), constant(2.0), Inst::Binary(Binary::Mul, 0, 1), constant(1.0), Inst::Binary(Binary::Add, 2, 3)];
+    let axpb = vec![
+        load(0, &[1]),
+        constant(2.0),
+        Inst::Binary(Binary::Mul, 0, 1),
+        constant(1.0),
+        Inst::Binary(Binary::Add, 2, 3),
+    ];
     let threefry = (0..4)
         .map(|i| Inst::Index { dtype: DType::U32, at: Affine { offset: i, strides: [1].into_iter().collect() } })
         .chain([Inst::Threefry(0, [0, 1, 2, 3]), Inst::Bitcast(DType::F32, 4)])

@@ -70,9 +70,9 @@ impl LoopNest {
     fn walks_as_one(&self, i: usize) -> bool {
         let (outer, inner) = (self.axes[i], self.axes[i + 1]);
         outer.reduce == inner.reduce
-            && self.affines().all(|at| {
-                i128::from(at.strides[i]) == i128::from(at.strides[i + 1]) * inner.extent as i128
-            })
+            && self
+                .affines()
+                .all(|at| i128::from(at.strides[i]) == i128::from(at.strides[i + 1]) * inner.extent as i128)
     }
 
     fn merge_with_next(&mut self, i: usize) {

@@ -79,12 +79,7 @@ pub(super) fn lane_order() -> MemFlagsData {
 }
 
 impl<'a> Emitter<'a> {
-    pub fn new(
-        mut b: FunctionBuilder<'a>,
-        module: &'a mut JITModule,
-        plan: &'a Plan,
-        has_fma: bool,
-    ) -> Emitter<'a> {
+    pub fn new(mut b: FunctionBuilder<'a>, module: &'a mut JITModule, plan: &'a Plan, has_fma: bool) -> Emitter<'a> {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
@@ -150,11 +145,8 @@ impl<'a> Emitter<'a> {
             _ => 1,
         };
         let varies = self.width != Width::Scalar && self.plan.varying[v as usize];
-        self.held[v as usize] = (0..vectors)
-            .map(|u| {
-                if varies { self.lanes_of(v, u) } else { Held::Uniform(self.scalar_of(v)) }
-            })
-            .collect();
+        self.held[v as usize] =
+            (0..vectors).map(|u| if varies { self.lanes_of(v, u) } else { Held::Uniform(self.scalar_of(v)) }).collect();
     }
 
     /// How vector number `u` of a value is held.

@@ -67,9 +67,10 @@ impl Plan {
             None => 1,
         };
         let parallel = &nest.axes[..nest.parallel()];
-        let split = parallel.iter().position(|a| a.extent >= SPLIT_EXTENT).unwrap_or_else(|| {
-            (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0)
-        });
+        let split = parallel
+            .iter()
+            .position(|a| a.extent >= SPLIT_EXTENT)
+            .unwrap_or_else(|| (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0));
         let points = nest.axes.iter().fold(1.0, |n, a| n * a.extent as f64);
         let cost = (points * per_point) as u64;
         Plan { nest, dtypes, levels, varying, used, vector, lanes, unroll, split, cost }

@@ -160,9 +160,7 @@ impl<'a> Emitter<'a> {
                 let power = self.call(name, &[x, y], types::I64);
                 self.convert(wide, dtype, power)
             }
-            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                self.shift(op, dtype, x, y)
-            }
+            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => self.shift(op, dtype, x, y),
             Binary::Atan2 => unreachable!("atan2 is no function of {dtype}"),
         }
     }
@@ -263,8 +261,11 @@ impl<'a> Emitter<'a> {
             DType::U32 | DType::U64 => self.b.ins().fcvt_to_uint_sat(ty, x),
             _ => {
                 let bits = ty.bits();
-                let (low, high) =
-                    if to.is_signed_int() { (-1i64 << (bits - 1), (1i64 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+                let (low, high) = if to.is_signed_int() {
+                    (-1i64 << (bits - 1), (1i64 << (bits - 1)) - 1)
+                } else {
+                    (0, (1 << bits) - 1)
+                };
                 let wide = self.b.ins().fcvt_to_sint_sat(types::I32, x);
                 let low = self.b.ins().iconst(types::I32, low & 0xffff_ffff);
                 let high = self.b.ins().iconst(types::I32, high);

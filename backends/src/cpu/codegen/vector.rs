@@ -20,8 +20,11 @@ impl<'a> Emitter<'a> {
         }
         let dtype = plan.dtypes[operands[0] as usize];
         let inst = plan.nest.inst(v);
-        if let Inst::Binary(op @ (Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic), x, by) =
-            inst
+        if let Inst::Binary(
+            op @ (Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic),
+            x,
+            by,
+        ) = inst
         {
             let Inst::Const(amount) = plan.nest.inst(*by) else { return None };
             let x = self.vector(*x, u);

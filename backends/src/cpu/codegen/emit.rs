@@ -1,12 +1,14 @@
 //! The state of the emitter, memory access, and values by level. Loops are in `loops`, reductions in `reduce`.
 
 use super::externs::Externs;
+use super::lanes::Target;
 use super::plan::{Plan, is_native};
 use crate::kernel::{Affine, Inst, Val};
 use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 use cranelift_jit::JITModule;
+use cranelift_module::Module;
 use gradloom_ir::{DType, Literal, Result};
 use smallvec::{SmallVec, smallvec};
 
@@ -38,6 +40,7 @@ pub(super) struct Emitter<'a> {
     pub plan: &'a Plan,
     pub externs: Externs<'a>,
     pub has_fma: bool,
+    pub target: Target,
     /// Pointers to the params.
     base: Vec<Value>,
     /// Index of each open loop.
@@ -88,8 +91,9 @@ impl<'a> Emitter<'a> {
         Emitter {
             b,
             plan,
-            externs: Externs::new(module),
             has_fma,
+            target: if module.isa().name() == "x64" { Target::X64 } else { Target::Other },
+            externs: Externs::new(module),
             base: Vec::new(),
             index: Vec::new(),
             width: Width::Scalar,

@@ -186,6 +186,29 @@ fn what_is_not_well_formed_is_refused() {
     assert!(error.contains("reaches 0..=100 of 100 elements"), "{error}");
 }
 
+/// Large enough to be tiled, with and without a rest, whole and inside an outer loop.
+#[test]
+fn transpositions() {
+    let mut rng = Rng(6);
+    for (batch, rows, columns) in [(1, 64, 512), (1, 48, 40), (2, 96, 36), (3, 50, 34), (1, 37, 41)] {
+        for dtype in [DType::F32, DType::F64, DType::U8, DType::Bool] {
+            let n = batch * rows * columns;
+            let (page, width, height) = ((rows * columns) as i64, columns as i64, rows as i64);
+            let nest = LoopNest {
+                name: "transposition".into(),
+                params: vec![Param { dtype, len: n }; 2],
+                axes: [batch, columns, rows].map(|extent| Axis { extent, reduce: false }).to_vec(),
+                body: vec![Inst::Load { param: 0, at: at(0, &[page, 1, width]) }],
+                reductions: vec![],
+                epilogue: vec![],
+                stores: vec![Store { param: 1, value: 0, at: at(0, &[page, height, 1]) }],
+            };
+            let inputs = [content(&mut rng, dtype, n, false), vec![1; n * dtype.size()]];
+            check(&nest, &inputs, &mut rng, &|_, _| 0.0);
+        }
+    }
+}
+
 /// Shapes of reductions beyond what random nests reach: many columns, long rows, several at once.
 #[test]
 fn large_reductions() {

@@ -2,8 +2,11 @@
 
 mod conv;
 mod dot;
+mod indexing;
+mod shaping;
 
 use super::{LibraryCall, prepare};
+use gradloom_ir::eval::eval_op;
 use gradloom_ir::{DType, Literal, Op, Type, infer, with_element};
 
 /// 64-byte aligned memory.
@@ -12,13 +15,8 @@ pub(super) struct Buffer {
     bytes: usize,
 }
 
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([u8; 64]);
-
 impl Buffer {
     fn new(bytes: usize, fill: u8) -> Buffer {
-        let _ = Line([0; 64]);
         Buffer { words: vec![[u64::from_ne_bytes([fill; 8]); 8]; bytes / 64 + 2], bytes }
     }
     fn ptr(&mut self) -> *mut u8 {
@@ -101,6 +99,16 @@ pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
     assert_eq!(first, go(0xFF), "{op:?} {types:?}: two runs differ");
     inputs.iter_mut().zip(args).for_each(|(b, a)| assert_eq!(b.bytes(), a.bytes(), "{op:?} wrote to an operand"));
     first.into_iter().zip(results).map(|(b, t)| Literal::from_bytes(t, b).expect("result bytes")).collect()
+}
+
+/// The op gives exactly what the reference evaluator gives.
+#[track_caller]
+pub(super) fn check_exact(op: &Op, args: &[Literal]) {
+    let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
+    let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
+    let want = eval_op(op, args, &results).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
+    let got = run(op, args);
+    assert_eq!(got, want, "{op:?} on {types:?}");
 }
 
 /// Exact for integers; for floats each element within `tolerance * (1 + |want|)`.

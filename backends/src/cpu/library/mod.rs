@@ -4,6 +4,7 @@
 //! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone, and each
 //! element is computed by one thread in a fixed order.
 
+mod combine;
 mod conv;
 mod depthwise;
 mod dot;
@@ -11,9 +12,12 @@ mod indexing;
 mod parallel;
 mod patches;
 mod product;
+mod reduction;
 mod scalar;
 mod shaping;
+mod sort;
 mod strided;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -104,6 +108,12 @@ pub fn is_library_op(op: &Op) -> bool {
             | Op::Reverse { .. }
             | Op::Slice { .. }
             | Op::Broadcast { .. }
+            | Op::ArgReduce { .. }
+            | Op::Cumulative { .. }
+            | Op::ReduceWindow { .. }
+            | Op::SelectAndGather { .. }
+            | Op::SelectAndScatter { .. }
+            | Op::Sort { .. }
     )
 }
 
@@ -124,6 +134,12 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         Op::DynamicUpdateSlice {} => Ok(indexing::dynamic_update_slice(args)),
         Op::Gather { .. } => indexing::gather(op, &args[0], &args[1], out),
         Op::Scatter { .. } => indexing::scatter(op, &args[0], &args[1], &args[2]),
+        Op::ArgReduce { kind, axis } => Ok(reduction::arg_reduce(*kind, &args[0], *axis)),
+        Op::Cumulative { kind, axis, reverse } => Ok(reduction::cumulative(*kind, &args[0], *axis, *reverse)),
+        Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], out),
+        Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, out),
+        Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, out),
+        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys)),
         _ => Err(Error::internal(op.name(), "is not a library op")),
     }
 }

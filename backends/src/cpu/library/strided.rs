@@ -143,6 +143,11 @@ impl StridedCopy {
         self.numel
     }
 
+    /// Whether both sides are one contiguous run.
+    pub(super) fn is_contiguous(&self) -> bool {
+        matches!(&self.dims[..], [] | [Dim { src: 1, dst: 1, .. }])
+    }
+
     /// Copies.
     ///
     /// # Safety

@@ -71,5 +71,8 @@ fn with_constants(body: &Graph, known: &[Option<&Constant>]) -> Result<Graph> {
         }
     }
     let outputs = b.inline(body, &args)?;
-    b.finish(&outputs)
+    // the rules have been through the body before this level; give them what they can do with the constants
+    let mut body = b.finish(&outputs)?;
+    super::simplify(&mut body)?;
+    Ok(body)
 }

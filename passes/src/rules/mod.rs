@@ -13,6 +13,7 @@
 mod contraction;
 mod elementwise;
 mod indexing;
+mod products;
 mod reduction;
 mod shaping;
 
@@ -62,6 +63,11 @@ pub(crate) fn zero_tangent(results: usize) -> Maybe {
 /// The error of an op that is not linear in the operand asked about.
 pub(crate) fn not_linear<T>(op: &Op) -> Result<T> {
     Err(Error::internal(op.name(), "was met in a linear program but is not linear in that operand"))
+}
+
+/// The error of an op that was dispatched to the wrong theme: the tables above and the theme files disagree.
+pub(crate) fn misrouted<T>(op: &Op) -> Result<T> {
+    Err(Error::internal(op.name(), "has no rule in the table it was sent to"))
 }
 
 /// The error of an op with a body that reached a rule table.

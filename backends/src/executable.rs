@@ -1,0 +1,148 @@
+//! Compiled programs, whatever runs them.
+
+use crate::Buffer;
+use gradloom_ir::{Error, Graph, Literal, Result, Type};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Device {
+    /// Machine code on this machine's processor.
+    #[default]
+    Cpu,
+    /// The reference interpreter: slow, and the definition of every result.
+    Interp,
+}
+
+impl Device {
+    /// The processor.
+    pub fn cpu() -> Device {
+        Device::Cpu
+    }
+
+    /// The reference interpreter.
+    pub fn interp() -> Device {
+        Device::Interp
+    }
+}
+
+/// What a compiled program costs.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// Floating-point operations a call.
+    pub flops: u64,
+    /// Bytes read and written by its kernels a call.
+    pub bytes: u64,
+    /// Bytes of intermediate memory, beyond inputs and outputs.
+    pub peak_bytes: usize,
+    /// Kernels and library calls a call.
+    pub kernels: usize,
+    /// Tracing, passes and code generation.
+    pub compile_time: Duration,
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.3} Mflop, {:.3} MB moved, {:.3} MB of intermediates, {} kernels, compiled in {:.2} ms",
+            self.flops as f64 / 1e6,
+            self.bytes as f64 / 1e6,
+            self.peak_bytes as f64 / 1e6,
+            self.kernels,
+            self.compile_time.as_secs_f64() * 1e3
+        )
+    }
+}
+
+/// Result buffers, in the order of the program's outputs.
+pub type Outputs = SmallVec<[Arc<Buffer>; 8]>;
+
+/// A program ready to run.
+pub struct Executable {
+    inputs: Vec<Type>,
+    code: Code,
+}
+
+enum Code {
+    Interp(Graph),
+}
+
+/// Compiles an optimised program for the processor.
+///
+/// # Errors
+/// If an op has no compiled form; the error names it.
+pub fn compile(g: &Graph) -> Result<Executable> {
+    compile_for(g, Device::Cpu)
+}
+
+/// Compiles an optimised program for a device.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
+    let code = match device {
+        Device::Interp | Device::Cpu => Code::Interp(g.clone()),
+    };
+    Ok(Executable { inputs: g.input_types(), code })
+}
+
+impl Executable {
+    fn check(&self, args: &[Arc<Buffer>]) -> Result<()> {
+        if args.len() != self.inputs.len() {
+            return Err(Error::internal("run", format!("{} buffers for {} inputs", args.len(), self.inputs.len())));
+        }
+        for (a, t) in args.iter().zip(&self.inputs) {
+            if a.len() != t.bytes() {
+                return Err(Error::internal("run", format!("a buffer of {} bytes for an input of type {t}", a.len())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the program; the arguments are only read.
+    ///
+    /// # Errors
+    /// If the buffers do not fit the inputs.
+    pub fn run(&self, args: &[Arc<Buffer>]) -> Result<Outputs> {
+        self.check(args)?;
+        match &self.code {
+            Code::Interp(g) => interpret(g, args),
+        }
+    }
+
+    /// Runs the program and may reuse the buffers after the first `keep` for results, where nobody else holds them.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_donating(&self, args: SmallVec<[Arc<Buffer>; 8]>, _keep: usize) -> Result<Outputs> {
+        self.check(&args)?;
+        match &self.code {
+            Code::Interp(g) => interpret(g, &args),
+        }
+    }
+
+    /// Flops, bytes, memory and kernels.
+    pub fn cost(&self) -> Cost {
+        match &self.code {
+            Code::Interp(_) => Cost::default(),
+        }
+    }
+
+    /// What runs, step by step, as text.
+    pub fn schedule(&self) -> String {
+        match &self.code {
+            Code::Interp(g) => g.to_string(),
+        }
+    }
+}
+
+fn interpret(g: &Graph, args: &[Arc<Buffer>]) -> Result<Outputs> {
+    let inputs: Option<Vec<Literal>> =
+        g.input_types().into_iter().zip(args).map(|(t, b)| Literal::from_bytes(t, b.bytes().to_vec())).collect();
+    let inputs = inputs.ok_or_else(|| Error::internal("run", "a buffer does not fit its type"))?;
+    let outs = gradloom_ir::eval::eval(g, &inputs)?;
+    Ok(outs.iter().map(|l| Arc::new(Buffer::from_bytes(l.bytes()))).collect())
+}

@@ -1,0 +1,257 @@
+//! Compiled functions: traced once a signature, optimised, compiled, and run.
+
+use crate::tensor::Tensor;
+use crate::trace::{self, fill, trace as trace_fn};
+use crate::tree::{Signature, Tree, same_structure, signature};
+use gradloom_backends::{Buffer, Cost, Device, Executable, compile_for};
+use gradloom_ir::{Error, Graph, Loc, Result, Type};
+use gradloom_passes::Pipeline;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+/// A function that is compiled for each signature (tree structure and leaf types) it is called with. See [`jit`].
+pub struct Jit<A, B, F> {
+    f: F,
+    loc: Loc,
+    pipeline: Pipeline,
+    device: Device,
+    cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
+}
+
+/// Compiles a function. [`Jit::call`] borrows its argument; [`Jit::run`] takes it and reuses its buffers.
+///
+/// Tensors the closure captures are compiled in as they were when it was first traced.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::prelude::*;
+/// let f = jit(|(x, y): &(Tensor, Tensor)| (x * y).sum(..));
+/// let x = Tensor::from_slice([2], &[1.0f32, 2.0]);
+/// assert_eq!(f.call(&(x.clone(), x)).unwrap().item::<f32>().unwrap(), 5.0);
+/// ```
+#[track_caller]
+pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
+    Jit {
+        f,
+        loc: Loc::caller(),
+        pipeline: Pipeline::standard(),
+        device: Device::default(),
+        cache: RwLock::new(HashMap::new()),
+    }
+}
+
+impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
+    /// Changes the passes: `jit(f).pipeline(|p| p.after("simplify", MyPass))`.
+    pub fn pipeline(mut self, change: impl FnOnce(Pipeline) -> Pipeline) -> Self {
+        self.pipeline = change(self.pipeline);
+        self.cache = RwLock::default();
+        self
+    }
+
+    /// Where to run.
+    pub fn on(mut self, device: Device) -> Self {
+        self.device = device;
+        self.cache = RwLock::default();
+        self
+    }
+
+    /// Runs the function, leaving the argument alone.
+    ///
+    /// # Errors
+    /// The first error of the traced function, a failing pass, or an op without a compiled form.
+    #[track_caller]
+    pub fn call(&self, args: &A) -> Result<B> {
+        if trace::active() {
+            return Ok((self.f)(args));
+        }
+        self.compiled(args)?.call(args)
+    }
+
+    /// Runs the function and reuses the argument's buffers for results where nobody else holds them.
+    ///
+    /// # Errors
+    /// As [`Jit::call`].
+    #[track_caller]
+    pub fn run(&self, args: A) -> Result<B> {
+        if trace::active() {
+            return Ok((self.f)(&args));
+        }
+        self.compiled(&args)?.run(args)
+    }
+
+    fn compiled(&self, args: &A) -> Result<Arc<Compiled<A, B>>> {
+        let key = signature(args);
+        if let Some(c) = self.cache.read().unwrap_or_else(|e| e.into_inner()).get(&key) {
+            return Ok(c.clone());
+        }
+        let c = Arc::new(self.lower(args)?.compile()?);
+        self.cache.write().unwrap_or_else(|e| e.into_inner()).insert(key, c.clone());
+        Ok(c)
+    }
+
+    /// Traces and optimises for arguments like these; nothing runs.
+    ///
+    /// # Errors
+    /// The first error of the traced function, or a failing pass.
+    pub fn lower(&self, args: &A) -> Result<Lowered<A, B>> {
+        let start = Instant::now();
+        let t = trace_fn(args, &self.f).map_err(|e| e.at(&self.loc))?;
+        let mut captures = Vec::with_capacity(t.captures.len());
+        for c in t.captures {
+            captures.push(c.into_buffer()?);
+        }
+        let mut graph = t.graph.clone();
+        self.pipeline.run(&mut graph)?;
+        Ok(Lowered {
+            traced: t.graph,
+            graph,
+            captures,
+            args: args.map(placeholder),
+            out: t.out.map(placeholder),
+            device: self.device,
+            lower_time: start.elapsed(),
+        })
+    }
+}
+
+/// A leaf that keeps a type and no data.
+fn placeholder(t: &Tensor) -> Tensor {
+    Tensor::from_traced(crate::tensor::Traced { trace: 0, value: 0, ty: t.ty() })
+}
+
+/// A traced and optimised function that is not compiled yet.
+pub struct Lowered<A, B> {
+    traced: Graph,
+    graph: Graph,
+    captures: Vec<Arc<Buffer>>,
+    args: A,
+    out: B,
+    device: Device,
+    lower_time: Duration,
+}
+
+impl<A: Tree, B: Tree> Lowered<A, B> {
+    /// The optimised program as text.
+    pub fn text(&self) -> String {
+        self.graph.to_string()
+    }
+
+    /// The program as it was traced, as text.
+    pub fn traced_text(&self) -> String {
+        self.traced.to_string()
+    }
+
+    /// The optimised program. Captured tensors are its first inputs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Writes the optimised program as a Graphviz file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_dot(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        crate::io::write_atomically(path, self.graph.to_dot().as_bytes())
+    }
+
+    /// Compiles the program.
+    ///
+    /// # Errors
+    /// If an op has no compiled form on the device; the error names it.
+    pub fn compile(self) -> Result<Compiled<A, B>> {
+        let start = Instant::now();
+        let exe = compile_for(&self.graph, self.device)?;
+        let out_types = self.graph.output_types();
+        Ok(Compiled {
+            exe,
+            captures: self.captures,
+            args: self.args,
+            out: self.out,
+            out_types,
+            compile_time: self.lower_time + start.elapsed(),
+            marker: PhantomData,
+        })
+    }
+}
+
+/// A compiled function for one signature.
+pub struct Compiled<A, B> {
+    exe: Executable,
+    captures: Vec<Arc<Buffer>>,
+    args: A,
+    out: B,
+    out_types: Vec<Type>,
+    compile_time: Duration,
+    marker: PhantomData<(A, B)>,
+}
+
+type Buffers = SmallVec<[Arc<Buffer>; 8]>;
+
+impl<A: Tree, B: Tree> Compiled<A, B> {
+    fn buffers(&self, leaves: impl IntoIterator<Item = Tensor>) -> Result<Buffers> {
+        let mut buffers: Buffers = self.captures.iter().cloned().collect();
+        for t in leaves {
+            buffers.push(t.into_buffer()?);
+        }
+        Ok(buffers)
+    }
+
+    fn check(&self, args: &A) -> Result<()> {
+        if signature(&self.args) == signature(args) {
+            return Ok(());
+        }
+        args.leaves().iter().try_for_each(Tensor::check)?;
+        same_structure("call", &self.args, args)?;
+        let (old, new) = (self.args.leaves(), args.leaves());
+        for ((o, n), path) in old.iter().zip(&new).zip(args.paths()) {
+            if o.ty_ref() != n.ty_ref() {
+                return Err(Error::user(
+                    "call",
+                    format!("leaf `{path}` is {} where the function was compiled for {}", n.ty(), o.ty()),
+                )
+                .help("call through `jit`, which compiles once for each signature, or lower again for these types"));
+            }
+        }
+        Err(Error::internal("call", "signatures differ but structure and types do not"))
+    }
+
+    fn finish(&self, outs: SmallVec<[Arc<Buffer>; 8]>) -> B {
+        fill(&self.out, outs.into_iter().zip(&self.out_types).map(|(b, t)| Tensor::from_buffer(t.clone(), b)))
+    }
+
+    /// Runs the function, leaving the argument alone.
+    ///
+    /// # Errors
+    /// If structure or types are not those it was compiled for, or a leaf holds an error.
+    pub fn call(&self, args: &A) -> Result<B> {
+        self.check(args)?;
+        Ok(self.finish(self.exe.run(&self.buffers(args.leaves())?)?))
+    }
+
+    /// Runs the function and reuses the argument's buffers for results where nobody else holds them.
+    ///
+    /// # Errors
+    /// As [`Compiled::call`].
+    pub fn run(&self, args: A) -> Result<B> {
+        self.check(&args)?;
+        let leaves = args.leaves();
+        drop(args);
+        let buffers = self.buffers(leaves)?;
+        Ok(self.finish(self.exe.run_donating(buffers, self.captures.len())?))
+    }
+
+    /// Flops, bytes, peak memory, kernels and compile time.
+    pub fn cost(&self) -> Cost {
+        Cost { compile_time: self.compile_time, ..self.exe.cost() }
+    }
+
+    /// What runs, step by step, as text.
+    pub fn schedule(&self) -> String {
+        self.exe.schedule()
+    }
+}

@@ -1,0 +1,252 @@
+//! The array type users work with.
+
+mod arithmetic;
+mod convert;
+
+pub use arithmetic::Operand;
+pub(crate) use convert::scalar_at;
+pub use convert::{IntoShape, Scalar};
+
+use crate::{eager, trace};
+use gradloom_backends::Buffer;
+use gradloom_ir::{DType, Element, Error, Loc, Op, Result, Type};
+use smallvec::SmallVec;
+use std::fmt;
+use std::sync::Arc;
+
+/// An array: concrete, or traced while a transform records the function it is used in.
+///
+/// Clones are O(1). Operators cannot return `Result`, so an operation that has no meaning gives a tensor that holds
+/// the error: every read of it, and the transform around it, returns that error.
+#[derive(Clone)]
+pub struct Tensor(Repr);
+
+#[derive(Clone)]
+pub(crate) enum Repr {
+    Array(Arc<Array>),
+    Traced(Traced),
+    Error(Arc<Error>),
+}
+
+/// A concrete array in host memory.
+pub(crate) struct Array {
+    pub ty: Type,
+    pub buffer: Arc<Buffer>,
+}
+
+/// A value of a trace.
+#[derive(Clone)]
+pub(crate) struct Traced {
+    pub trace: u64,
+    pub value: u32,
+    pub ty: Type,
+}
+
+/// The type an erroneous tensor pretends to have.
+static ERROR_TYPE: std::sync::LazyLock<Type> = std::sync::LazyLock::new(|| Type::scalar(DType::F32));
+
+impl Tensor {
+    pub(crate) fn repr(&self) -> &Repr {
+        &self.0
+    }
+
+    pub(crate) fn from_traced(t: Traced) -> Tensor {
+        Tensor(Repr::Traced(t))
+    }
+
+    pub(crate) fn from_buffer(ty: Type, buffer: Arc<Buffer>) -> Tensor {
+        debug_assert_eq!(ty.bytes(), buffer.len());
+        Tensor(Repr::Array(Arc::new(Array { ty, buffer })))
+    }
+
+    /// A tensor that holds an error.
+    pub(crate) fn from_error(e: Error) -> Tensor {
+        Tensor(Repr::Error(Arc::new(e)))
+    }
+
+    /// A tensor that holds an error, which also fails the enclosing trace.
+    pub(crate) fn failed(e: Error) -> Tensor {
+        trace::record_error(&e);
+        Tensor::from_error(e)
+    }
+
+    /// `Err` if the tensor holds an error.
+    pub fn check(&self) -> Result<()> {
+        match &self.0 {
+            Repr::Error(e) => Err((**e).clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The concrete array, or why there is none.
+    pub(crate) fn array(&self) -> Result<&Arc<Array>> {
+        match &self.0 {
+            Repr::Array(a) => Ok(a),
+            Repr::Error(e) => Err((**e).clone()),
+            Repr::Traced(t) => Err(Error::user("read", format!("a traced {} has no elements to read", t.ty))
+                .help("read values outside the traced function; inside, compute with tensors (cond, select) instead")),
+        }
+    }
+
+    /// Takes the buffer out if nobody else holds the array; used for donation.
+    pub(crate) fn into_buffer(self) -> Result<Arc<Buffer>> {
+        self.check()?;
+        match self.0 {
+            Repr::Array(a) => Ok(match Arc::try_unwrap(a) {
+                Ok(a) => a.buffer,
+                Err(a) => a.buffer.clone(),
+            }),
+            Repr::Traced(t) => Err(trace::leaked(&t.ty)),
+            Repr::Error(e) => Err((*e).clone()),
+        }
+    }
+
+    /// Dtype and shape; those of a scalar f32 if the tensor holds an error.
+    pub fn ty(&self) -> Type {
+        self.ty_ref().clone()
+    }
+
+    pub(crate) fn ty_ref(&self) -> &Type {
+        match &self.0 {
+            Repr::Array(a) => &a.ty,
+            Repr::Traced(t) => &t.ty,
+            Repr::Error(_) => &ERROR_TYPE,
+        }
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.ty_ref().dtype
+    }
+
+    /// Axis lengths, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.ty_ref().shape
+    }
+
+    /// Length of one axis (negative counts from the end); 0 if there is no such axis.
+    pub fn dim(&self, axis: i64) -> usize {
+        let r = self.ndim() as i64;
+        let a = if axis < 0 { axis + r } else { axis };
+        usize::try_from(a).ok().and_then(|a| self.shape().get(a).copied()).unwrap_or(0)
+    }
+
+    /// Number of axes.
+    pub fn ndim(&self) -> usize {
+        self.shape().len()
+    }
+
+    /// Number of elements.
+    pub fn size(&self) -> usize {
+        self.ty_ref().numel()
+    }
+
+    /// Whether the tensor is a value of a trace.
+    pub fn is_traced(&self) -> bool {
+        matches!(self.0, Repr::Traced(_))
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// If the tensor is traced, holds an error, or has another dtype.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let a = self.array()?;
+        if a.ty.dtype != T::DTYPE {
+            return Err(Error::user("to_vec", format!("the tensor holds {}, not {}", a.ty.dtype, T::DTYPE))
+                .help("read it as the type it has, or convert it with `.to(dtype)` first"));
+        }
+        Ok(a.buffer.as_slice::<T>().to_vec())
+    }
+
+    /// The only element.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`], and if there is not exactly one element.
+    pub fn item<T: Element>(&self) -> Result<T> {
+        let a = self.array()?;
+        if a.ty.numel() != 1 {
+            return Err(Error::user("item", format!("{} has {} elements, not one", a.ty, a.ty.numel()))
+                .help("use `to_vec`, or index the element first"));
+        }
+        Ok(self.to_vec::<T>()?[0])
+    }
+
+    /// All elements as f64, whatever the dtype.
+    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        Ok(self.to_literal()?.to_f64())
+    }
+
+    pub(crate) fn to_literal(&self) -> Result<gradloom_ir::Literal> {
+        let a = self.array()?;
+        gradloom_ir::Literal::from_bytes(a.ty.clone(), a.buffer.bytes().to_vec())
+            .ok_or_else(|| Error::internal("tensor", "buffer and type differ in size"))
+    }
+}
+
+/// Applies an op: recorded under a transform, run at once otherwise.
+pub(crate) fn apply_n(op: Op, operands: &[&Tensor], loc: &Loc) -> Result<SmallVec<[Tensor; 2]>> {
+    if let Some(e) = operands.iter().find_map(|t| t.check().err()) {
+        trace::record_error(&e);
+        return Err(e);
+    }
+    if trace::active() { trace::record(op, operands, loc) } else { eager::run_op(op, operands, loc) }
+}
+
+/// Applies an op with one result; an error travels in the result.
+pub(crate) fn apply(op: Op, operands: &[&Tensor], loc: &Loc) -> Tensor {
+    match apply_n(op, operands, loc) {
+        Ok(mut r) => r.pop().unwrap_or_else(|| Tensor::failed(Error::internal("apply", "the op has no result"))),
+        Err(e) => Tensor::failed(e.at(loc)),
+    }
+}
+
+/// Applies a whole program: recorded under a transform, compiled and run otherwise.
+pub(crate) fn apply_graph(g: &Arc<gradloom_ir::Graph>, operands: &[Tensor], loc: &Loc) -> Result<Vec<Tensor>> {
+    if let Some(e) = operands.iter().find_map(|t| t.check().err()) {
+        trace::record_error(&e);
+        return Err(e);
+    }
+    if trace::active() { trace::record_graph(g, operands, loc) } else { eager::run_graph(g, operands, loc) }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// The type and up to 1,000 elements, nested as the axes are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn level(f: &mut fmt::Formatter<'_>, shape: &[usize], data: &[f64], float: bool) -> fmt::Result {
+            let Some((&n, rest)) = shape.split_first() else {
+                return if float { write!(f, "{:?}", data[0]) } else { write!(f, "{}", data[0]) };
+            };
+            let step = rest.iter().product::<usize>();
+            f.write_str("[")?;
+            for i in 0..n {
+                if i > 0 {
+                    f.write_str(", ")?;
+                }
+                level(f, rest, &data[i * step..(i + 1) * step], float)?;
+            }
+            f.write_str("]")
+        }
+        match &self.0 {
+            Repr::Error(e) => write!(f, "error: {e}"),
+            Repr::Traced(t) => write!(f, "traced {}", t.ty),
+            Repr::Array(a) if a.ty.numel() > 1000 => write!(f, "{} (too many elements to show)", a.ty),
+            Repr::Array(a) => {
+                write!(f, "{} ", a.ty)?;
+                let data = self.to_f64_vec().map_err(|_| fmt::Error)?;
+                if a.ty.dtype == DType::F32 {
+                    // the shortest decimal of the f32, not of its f64 widening
+                    let data: Vec<f64> = data.iter().map(|x| (*x as f32).to_string().parse().unwrap_or(*x)).collect();
+                    return level(f, &a.ty.shape, &data, true);
+                }
+                level(f, &a.ty.shape, &data, a.ty.dtype.is_float())
+            }
+        }
+    }
+}

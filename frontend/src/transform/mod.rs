@@ -1,0 +1,16 @@
+//! Function transforms: each takes a closure over one tree and returns a closure over the same tree.
+//!
+//! A transform traces the closure into a program, rewrites the program, and applies the result: recorded when the call
+//! happens inside another transform, compiled and run otherwise. So transforms nest in any order.
+
+mod control;
+mod custom;
+mod differentiate;
+mod map;
+
+pub use control::{associative_scan, cond, fori_loop, map, scan, scan_reverse, switch, while_loop};
+pub use custom::{checkpoint, custom_jvp, custom_vjp, stop_gradient};
+pub use differentiate::{
+    grad, grad_aux, hessian, jacfwd, jacrev, jvp, linearize, value_and_grad, value_and_grad_aux, vjp,
+};
+pub use map::{Vmap, axis_index, pmax, pmean, pmin, psum, vmap, vmap_with};

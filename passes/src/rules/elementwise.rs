@@ -1,0 +1,328 @@
+//! Rules of elementwise ops: jvp `y_dot = f'(x) x_dot`, and transposes of the linear ones.
+
+use super::{BatchArgs, Maybe, Operand, misrouted, not_linear};
+use gradloom_ir::{Binary, Builder, Comparison, Op, Result, Type, Unary, Value, Values};
+use smallvec::smallvec;
+use std::f64::consts::{FRAC_2_SQRT_PI, PI};
+
+/// a + b of symbolic zeros.
+pub(super) fn add(b: &mut Builder, x: Option<Value>, y: Option<Value>) -> Option<Value> {
+    match (x, y) {
+        (Some(x), Some(y)) => Some(b.add(x, y)),
+        (x, y) => x.or(y),
+    }
+}
+
+/// The tangent, or zeros like `like`.
+pub(super) fn or_zeros(b: &mut Builder, t: Option<Value>, like: Value) -> Value {
+    t.unwrap_or_else(|| b.full_like(like, 0.0))
+}
+
+/// c - x
+fn from_const(b: &mut Builder, c: f64, x: Value) -> Value {
+    let c = b.full_like(x, c);
+    b.sub(c, x)
+}
+
+/// (1 - x)(1 + x), without the cancellation of 1 - x^2 near 1
+fn one_minus_square(b: &mut Builder, x: Value) -> Value {
+    let (m, p) = (from_const(b, 1.0, x), b.offset(x, 1.0));
+    b.mul(m, p)
+}
+
+/// c + x^2
+fn plus_square(b: &mut Builder, c: f64, x: Value) -> Value {
+    let s = b.mul(x, x);
+    b.offset(s, c)
+}
+
+/// c / x
+fn const_over(b: &mut Builder, c: f64, x: Value) -> Value {
+    let c = b.full_like(x, c);
+    b.div(c, x)
+}
+
+/// `y_dot` of `y = f(x)`.
+pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option<Value>) -> Option<Value> {
+    let t = t?;
+    let slope = match f {
+        // constant wherever it has a derivative
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Not | Unary::IsFinite => return None,
+        // -x_dot
+        Unary::Neg => return Some(b.neg(t)),
+        // x_dot / x
+        Unary::Log => return Some(b.div(t, x)),
+        // x_dot / (1 + x)
+        Unary::Log1p => {
+            let d = b.offset(x, 1.0);
+            return Some(b.div(t, d));
+        }
+        // x_dot / (1 + x^2)
+        Unary::Atan => {
+            let d = plus_square(b, 1.0, x);
+            return Some(b.div(t, d));
+        }
+        // x_dot / ((1 - x)(1 + x))
+        Unary::Atanh => {
+            let d = one_minus_square(b, x);
+            return Some(b.div(t, d));
+        }
+        // sign x
+        Unary::Abs => b.unary(Unary::Sign, x),
+        // y
+        Unary::Exp => y,
+        // e^x; y + 1 has no correct digit left at large negative x
+        Unary::Expm1 => b.unary(Unary::Exp, x),
+        // 1 / (2 y)
+        Unary::Sqrt => const_over(b, 0.5, y),
+        // -y^3 / 2
+        Unary::Rsqrt => {
+            let y2 = b.mul(y, y);
+            let y3 = b.mul(y2, y);
+            b.scale(y3, -0.5)
+        }
+        // 1 / (3 y^2)
+        Unary::Cbrt => {
+            let y2 = b.mul(y, y);
+            const_over(b, 1.0 / 3.0, y2)
+        }
+        // cos x
+        Unary::Sin => b.unary(Unary::Cos, x),
+        // -sin x
+        Unary::Cos => {
+            let s = b.unary(Unary::Sin, x);
+            b.neg(s)
+        }
+        // 1 + y^2
+        Unary::Tan => plus_square(b, 1.0, y),
+        // 1 / sqrt((1 - x)(1 + x))
+        Unary::Asin => {
+            let d = one_minus_square(b, x);
+            b.unary(Unary::Rsqrt, d)
+        }
+        // -1 / sqrt((1 - x)(1 + x))
+        Unary::Acos => {
+            let d = one_minus_square(b, x);
+            let r = b.unary(Unary::Rsqrt, d);
+            b.neg(r)
+        }
+        // cosh x
+        Unary::Sinh => b.unary(Unary::Cosh, x),
+        // sinh x
+        Unary::Cosh => b.unary(Unary::Sinh, x),
+        // 1 - y^2
+        Unary::Tanh => {
+            let s = b.mul(y, y);
+            from_const(b, 1.0, s)
+        }
+        // 1 / sqrt(1 + x^2)
+        Unary::Asinh => {
+            let d = plus_square(b, 1.0, x);
+            b.unary(Unary::Rsqrt, d)
+        }
+        // 1 / sqrt((x - 1)(x + 1))
+        Unary::Acosh => {
+            let (m, p) = (b.offset(x, -1.0), b.offset(x, 1.0));
+            let d = b.mul(m, p);
+            b.unary(Unary::Rsqrt, d)
+        }
+        // y (1 - y)
+        Unary::Logistic => {
+            let r = from_const(b, 1.0, y);
+            b.mul(y, r)
+        }
+        // 2 / sqrt(pi) e^(-x^2)
+        Unary::Erf => {
+            let s = b.mul(x, x);
+            let n = b.neg(s);
+            let e = b.unary(Unary::Exp, n);
+            b.scale(e, FRAC_2_SQRT_PI)
+        }
+        // sqrt(pi) / 2 e^(y^2)
+        Unary::ErfInv => {
+            let s = b.mul(y, y);
+            let e = b.unary(Unary::Exp, s);
+            b.scale(e, PI.sqrt() / 2.0)
+        }
+    };
+    Some(b.mul(t, slope))
+}
+
+/// `y_dot` of `y = f(x0, x1)`.
+pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t: [Option<Value>; 2]) -> Option<Value> {
+    if t == [None, None] {
+        return None;
+    }
+    match f {
+        // x0_dot + x1_dot
+        Binary::Add => add(b, t[0], t[1]),
+        // x0_dot - x1_dot
+        Binary::Sub => match t {
+            [Some(t0), Some(t1)] => Some(b.sub(t0, t1)),
+            [t0, None] => t0,
+            [None, Some(t1)] => Some(b.neg(t1)),
+        },
+        // x0_dot x1 + x0 x1_dot
+        Binary::Mul => {
+            let left = t[0].map(|t| b.mul(t, x[1]));
+            let right = t[1].map(|t| b.mul(t, x[0]));
+            add(b, left, right)
+        }
+        // x0_dot / x1 - x1_dot y / x1
+        Binary::Div => {
+            let left = t[0].map(|t| b.div(t, x[1]));
+            let right = t[1].map(|t| {
+                let q = b.div(y, x[1]);
+                let n = b.neg(q);
+                b.mul(t, n)
+            });
+            add(b, left, right)
+        }
+        // x0_dot - x1_dot trunc(x0 / x1), the truncated quotient being (x0 - y) / x1 up to rounding
+        Binary::Rem => {
+            let right = t[1].map(|t| {
+                let multiple = b.sub(y, x[0]);
+                let q = b.div(multiple, x[1]);
+                let n = b.unary(Unary::Round, q);
+                b.mul(t, n)
+            });
+            add(b, t[0], right)
+        }
+        Binary::Pow => {
+            let left = t[0].map(|t| {
+                let slope = pow_slope(b, x);
+                b.mul(t, slope)
+            });
+            // log x0 * y, and 0 where x0 = 0
+            let right = t[1].map(|t| {
+                let (zero, one) = (b.full_like(x[0], 0.0), b.full_like(x[0], 1.0));
+                let at_zero = b.compare(Comparison::Eq, x[0], zero);
+                let safe = b.select(at_zero, one, x[0]);
+                let l = b.unary(Unary::Log, safe);
+                let slope = b.mul(l, y);
+                b.mul(t, slope)
+            });
+            add(b, left, right)
+        }
+        Binary::Max => Some(extremum(b, Comparison::Gt, x, t)),
+        Binary::Min => Some(extremum(b, Comparison::Lt, x, t)),
+        // (x0_dot x1 - x1_dot x0) / (x0^2 + x1^2)
+        Binary::Atan2 => {
+            let (s0, s1) = (b.mul(x[0], x[0]), b.mul(x[1], x[1]));
+            let d = b.add(s0, s1);
+            let left = t[0].map(|t| {
+                let slope = b.div(x[1], d);
+                b.mul(t, slope)
+            });
+            let right = t[1].map(|t| {
+                let n = b.neg(x[0]);
+                let slope = b.div(n, d);
+                b.mul(t, slope)
+            });
+            add(b, left, right)
+        }
+        // not defined on floats
+        Binary::And
+        | Binary::Or
+        | Binary::Xor
+        | Binary::ShiftLeft
+        | Binary::ShiftRightLogical
+        | Binary::ShiftRightArithmetic => None,
+    }
+}
+
+/// x1 x0^(x1 - 1), and 0 at x0 = x1 = 0 where that would be 0 * inf. Elsewhere at x1 = 0 the formula is kept as it is:
+/// it is 0 there too, and its own derivative in x1 is right.
+fn pow_slope(b: &mut Builder, x: [Value; 2]) -> Value {
+    let (zero, one) = (b.full_like(x[0], 0.0), b.full_like(x[0], 1.0));
+    let base = b.compare(Comparison::Eq, x[0], zero);
+    let exponent = b.compare(Comparison::Eq, x[1], zero);
+    let both = b.binary(Binary::And, base, exponent);
+    let lowered = b.sub(x[1], one);
+    let safe = b.select(both, one, lowered);
+    let p = b.binary(Binary::Pow, x[0], safe);
+    b.mul(x[1], p)
+}
+
+/// The tangent of the winner; at a tie the mean of both.
+fn extremum(b: &mut Builder, wins: Comparison, x: [Value; 2], t: [Option<Value>; 2]) -> Value {
+    let (t0, t1) = (or_zeros(b, t[0], x[0]), or_zeros(b, t[1], x[1]));
+    let both = match t {
+        [Some(a), None] | [None, Some(a)] => a,
+        _ => b.add(t0, t1),
+    };
+    let mean = b.scale(both, 0.5);
+    let first = b.compare(wins, x[0], x[1]);
+    let tie = b.compare(Comparison::Eq, x[0], x[1]);
+    let rest = b.select(tie, mean, t1);
+    b.select(first, t0, rest)
+}
+
+/// Select and Convert.
+pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], _y: &[Value], t: &[Option<Value>]) -> Result<Maybe> {
+    Ok(smallvec![match op {
+        // pred ? x1_dot : x2_dot
+        Op::Select {} => {
+            if t[1].is_none() && t[2].is_none() {
+                None
+            } else {
+                let (on_true, on_false) = (or_zeros(b, t[1], x[1]), or_zeros(b, t[2], x[2]));
+                Some(b.select(x[0], on_true, on_false))
+            }
+        }
+        // the tangent converted; an integer has none
+        Op::Convert { dtype } => t[0].filter(|_| dtype.is_float()).map(|t| b.convert(t, *dtype)),
+        _ => return misrouted(op),
+    }])
+}
+
+pub(super) fn transpose(
+    b: &mut Builder,
+    op: &Op,
+    args: &[Operand],
+    _outs: &[Type],
+    ct: &[Option<Value>],
+) -> Result<Maybe> {
+    let Some(ct) = ct[0] else { return Ok(smallvec![None; args.len()]) };
+    let linear = |i: usize| args[i].is_linear();
+    Ok(match op {
+        // -ct
+        Op::Unary(Unary::Neg) => smallvec![Some(b.neg(ct))],
+        // ct, ct
+        Op::Binary(Binary::Add) => smallvec![linear(0).then_some(ct), linear(1).then_some(ct)],
+        // ct, -ct
+        Op::Binary(Binary::Sub) => smallvec![linear(0).then_some(ct), linear(1).then(|| b.neg(ct))],
+        // ct * the known factor
+        Op::Binary(Binary::Mul) => match (args[0].known(), args[1].known()) {
+            (None, Some(k)) => smallvec![Some(b.mul(ct, k)), None],
+            (Some(k), None) => smallvec![None, Some(b.mul(ct, k))],
+            _ => return not_linear(op),
+        },
+        // ct / the known divisor
+        Op::Binary(Binary::Div) => match (args[0].known(), args[1].known()) {
+            (None, Some(k)) => smallvec![Some(b.div(ct, k)), None],
+            _ => return not_linear(op),
+        },
+        // pred ? ct : 0, pred ? 0 : ct
+        Op::Select {} => {
+            let Some(pred) = args[0].known() else { return not_linear(op) };
+            let zero = b.full_like(ct, 0.0);
+            smallvec![None, linear(1).then(|| b.select(pred, ct, zero)), linear(2).then(|| b.select(pred, zero, ct))]
+        }
+        // ct back in the operand's dtype
+        Op::Convert { dtype } => {
+            let from = args[0].ty(b).dtype;
+            if !(from.is_float() && dtype.is_float()) {
+                return not_linear(op);
+            }
+            smallvec![Some(b.convert(ct, from))]
+        }
+        _ => return not_linear(op),
+    })
+}
+
+/// The same op on operands that all have the batch axis.
+pub(super) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
+    let args = a.materialise_all(b);
+    b.emit(op.clone(), &args)
+}

@@ -1,0 +1,9 @@
+//! Data sets and batches.
+
+mod digits;
+mod labelled;
+mod shuffle;
+
+pub use digits::digits;
+pub use labelled::Labelled;
+pub use shuffle::permutation;

@@ -1,0 +1,3 @@
+//! What a training loop needs beside the compiled step.
+
+pub mod plot;

@@ -23,7 +23,9 @@ fn pipeline(name: &str) -> Pipeline {
 }
 
 fn run(p: &Pipeline, g: &Graph) -> Graph {
-    p.run(g, &mut PassContext::new()).unwrap_or_else(|e| panic!("{e}\n{g}"))
+    let mut g = g.clone();
+    p.run_with(&mut g, &mut PassContext::new()).unwrap_or_else(|e| panic!("{e}\n{g}"));
+    g
 }
 
 fn check(pass: &str, path: &Path, wrong: &mut Vec<String>) {

@@ -79,10 +79,7 @@ pub fn assert_equivalent(name: &str, before: &Graph, after: &Graph, tolerance: O
             (x, y) => panic!("{name}: {:?} against {:?}\n{before}\n{after}", x.err(), y.err()),
         };
         for (i, (x, y)) in x.iter().zip(&y).enumerate() {
-            assert!(
-                agree(x, y, tolerance),
-                "{name}: seed {seed}, output {i}: {x:?} became {y:?}\n{before}\n{after}"
-            );
+            assert!(agree(x, y, tolerance), "{name}: seed {seed}, output {i}: {x:?} became {y:?}\n{before}\n{after}");
         }
     }
 }

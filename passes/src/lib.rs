@@ -2,8 +2,21 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+mod cse;
 mod dce;
+mod dump;
+mod fold;
+mod hoist;
+mod inline_bodies;
+mod manager;
 pub mod rules;
+mod simplify;
 pub mod transform;
 
+pub use cse::cse;
 pub use dce::dead_code;
+pub use fold::fold;
+pub use hoist::hoist;
+pub use inline_bodies::inline_bodies;
+pub use manager::{Changed, Pass, PassContext, PassRecord, Pipeline, map_bodies, pass_fn};
+pub use simplify::simplify;

@@ -76,7 +76,8 @@ impl Random {
             Domain::Uniform(a, b) => (0..n).map(|_| a + self.below((b - a) as usize + 1) as f64).collect(),
             // inputs get grids of their own, so that elements of different inputs differ too
             Domain::Distinct => {
-                let mut grid: Vec<f64> = (0..n).map(|i| (i as f64 - n as f64 / 2.0) * 0.3 + 0.1 * input as f64).collect();
+                let mut grid: Vec<f64> =
+                    (0..n).map(|i| (i as f64 - n as f64 / 2.0) * 0.3 + 0.1 * input as f64).collect();
                 (1..n).rev().for_each(|i| grid.swap(i, self.below(i + 1)));
                 grid
             }
@@ -134,7 +135,9 @@ fn floats(g: &Graph) -> Vec<bool> {
 fn subsets(of: &[bool]) -> Vec<Vec<bool>> {
     let places: Vec<usize> = (0..of.len()).filter(|&i| of[i]).collect();
     (1..1usize << places.len())
-        .map(|bits| (0..of.len()).map(|i| places.iter().position(|&p| p == i).is_some_and(|k| bits >> k & 1 == 1)).collect())
+        .map(|bits| {
+            (0..of.len()).map(|i| places.iter().position(|&p| p == i).is_some_and(|k| bits >> k & 1 == 1)).collect()
+        })
         .collect()
 }
 
@@ -170,11 +173,8 @@ fn check_jvp(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Ra
     let t = rng.direction(select(&g.input_types(), active));
     let at = |h: f64| {
         let mut t = t.iter();
-        let moved: Vec<Literal> = x
-            .iter()
-            .zip(active)
-            .map(|(x, &a)| if a { combine(x, t.next().unwrap(), h) } else { x.clone() })
-            .collect();
+        let moved: Vec<Literal> =
+            x.iter().zip(active).map(|(x, &a)| if a { combine(x, t.next().unwrap(), h) } else { x.clone() }).collect();
         run(g, &moved)
     };
     let [far_back, back, ahead, far_ahead] = [-2.0 * H, -H, H, 2.0 * H].map(at);
@@ -218,20 +218,31 @@ fn check_transpose(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &
     args.extend(ct.iter().cloned());
     let x_bar = run(&grad, &args);
     let (forward, backward) = (dot(&ct, &y_dot), dot(&x_bar, &t));
-    assert!((forward - backward).abs() <= 1e-10 * (1.0 + forward.abs()), "{what}: {forward} forward, {backward} back\n{grad}");
+    assert!(
+        (forward - backward).abs() <= 1e-10 * (1.0 + forward.abs()),
+        "{what}: {forward} forward, {backward} back\n{grad}"
+    );
 }
 
 /// The batched program against a loop over `rows`.
 #[track_caller]
 fn check_batch(what: &str, g: &Graph, batched: &[bool], rows: &[Vec<Literal>]) {
-    let b = batch(g, batched, rows.len(), None, Some(&vec![true; g.num_outputs()])).unwrap_or_else(|e| panic!("{what}: {e}\n{g}"));
+    let b = batch(g, batched, rows.len(), None, Some(&vec![true; g.num_outputs()]))
+        .unwrap_or_else(|e| panic!("{what}: {e}\n{g}"));
     let args: Vec<Literal> = (0..g.num_inputs())
-        .map(|i| if batched[i] { stack(&rows.iter().map(|r| r[i].clone()).collect::<Vec<_>>()) } else { rows[0][i].clone() })
+        .map(|i| {
+            if batched[i] { stack(&rows.iter().map(|r| r[i].clone()).collect::<Vec<_>>()) } else { rows[0][i].clone() }
+        })
         .collect();
     let got = run(&b.graph, &args);
     let each: Vec<Vec<Literal>> = rows
         .iter()
-        .map(|r| run(g, &(0..r.len()).map(|i| if batched[i] { r[i].clone() } else { rows[0][i].clone() }).collect::<Vec<_>>()))
+        .map(|r| {
+            run(
+                g,
+                &(0..r.len()).map(|i| if batched[i] { r[i].clone() } else { rows[0][i].clone() }).collect::<Vec<_>>(),
+            )
+        })
         .collect();
     for (i, got) in got.iter().enumerate() {
         let want = stack(&each.iter().map(|r| r[i].clone()).collect::<Vec<_>>());
@@ -361,10 +372,31 @@ fn table_is_complete() {
     Unary::ALL.iter().for_each(|u| has(u.name()));
     Binary::ALL.iter().filter(|f| f.accepts(DType::F64)).for_each(|f| has(f.name()));
     for name in [
-        "select", "convert", "bitcast_convert", "threefry2x32", "broadcast_in_dim", "reshape", "transpose", "slice", "pad",
-        "concatenate", "reverse", "optimization_barrier", "dynamic_slice", "dynamic_update_slice", "gather", "scatter",
-        "dot_general", "convolution", "reduce", "arg_reduce", "cumulative", "reduce_window", "select_and_gather",
-        "select_and_scatter", "sort",
+        "select",
+        "convert",
+        "bitcast_convert",
+        "threefry2x32",
+        "broadcast_in_dim",
+        "reshape",
+        "transpose",
+        "slice",
+        "pad",
+        "concatenate",
+        "reverse",
+        "optimization_barrier",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "gather",
+        "scatter",
+        "dot_general",
+        "convolution",
+        "reduce",
+        "arg_reduce",
+        "cumulative",
+        "reduce_window",
+        "select_and_gather",
+        "select_and_scatter",
+        "sort",
     ] {
         has(name);
     }
@@ -392,18 +424,29 @@ fn ties_and_corners() {
     check_tangent(&pair("minimum"), &[x0, x1], &[t0, t1], &[1.0, 11.0, 40.0]);
     // 0^0, 0^1, 0^2 and a negative base
     let power = "graph(%0: f64[4], %1: f64[4]) { %2 = power(%0, %1) : f64[4] return %2 }";
-    check_tangent(power, &[&[0.0, 0.0, 0.0, -3.0], &[0.0, 1.0, 2.0, 2.0]], &[&[1.0; 4], &[0.0; 4]], &[0.0, 1.0, 0.0, f64::NAN]);
+    check_tangent(
+        power,
+        &[&[0.0, 0.0, 0.0, -3.0], &[0.0, 1.0, 2.0, 2.0]],
+        &[&[1.0; 4], &[0.0; 4]],
+        &[0.0, 1.0, 0.0, f64::NAN],
+    );
     let abs = "graph(%0: f64[2]) { %1 = abs(%0) : f64[2] return %1 }";
     check_tangent(abs, &[&[0.0, -0.0]], &[&[1.0, 1.0]], &[0.0, 0.0]);
     let reduce = "graph(%0: f64[4]) { %1 = reduce(%0) {kind = \"max\", axes = [0]} : f64[] return %1 }";
     check_tangent(reduce, &[&[3.0, 1.0, 3.0, 2.0]], &[&[1.0, 2.0, 4.0, 8.0]], &[2.5]);
     // a running extremum keeps its first winner
-    let running = "graph(%0: f64[4]) { %1 = cumulative(%0) {kind = \"max\", axis = 0, reverse = false} : f64[4] return %1 }";
+    let running =
+        "graph(%0: f64[4]) { %1 = cumulative(%0) {kind = \"max\", axis = 0, reverse = false} : f64[4] return %1 }";
     check_tangent(running, &[&[1.0, 1.0, 0.0, 2.0]], &[&[1.0, 2.0, 4.0, 8.0]], &[1.0, 1.0, 1.0, 8.0]);
     let scatter = "graph(%0: f64[2], %1: i32[3], %2: f64[3]) { %3 = scatter(%0, %1, %2) {update_window_dims = [], \
         inserted_window_dims = [0], input_batching_dims = [], scatter_indices_batching_dims = [], \
         scatter_dims_to_operand_dims = [0], index_vector_dim = 1, kind = \"max\"} : f64[2] return %3 }";
-    check_tangent(scatter, &[&[5.0, 1.0], &[0.0, 0.0, 1.0], &[5.0, 5.0, 0.0]], &[&[1.0, 2.0], &[4.0, 7.0, 9.0]], &[4.0, 2.0]);
+    check_tangent(
+        scatter,
+        &[&[5.0, 1.0], &[0.0, 0.0, 1.0], &[5.0, 5.0, 0.0]],
+        &[&[1.0, 2.0], &[4.0, 7.0, 9.0]],
+        &[4.0, 2.0],
+    );
 }
 
 /// x^n with n fixed: all derivatives of x^2 at 0 and at a negative base, and d/dn d/dx at n = 0.
@@ -484,7 +527,8 @@ fn stack_twice(x: &Literal) -> Literal {
 /// What cannot be differentiated says so and says what to do.
 #[test]
 fn limits_are_errors() {
-    let g = parse("graph(%0: f64[]) { %1 = all_reduce(%0) {kind = \"prod\", axis_name = \"i\"} : f64[] return %1 }").unwrap();
+    let g = parse("graph(%0: f64[]) { %1 = all_reduce(%0) {kind = \"prod\", axis_name = \"i\"} : f64[] return %1 }")
+        .unwrap();
     let e = jvp(&g, &[true], None).unwrap_err().to_string();
     assert!(e.contains("product over the mapped axis `i`") && e.contains("help:"), "{e}");
 }

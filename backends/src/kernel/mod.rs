@@ -15,6 +15,18 @@
 //! 4. with reduce axes every store takes an epilogue value, without them there is no epilogue and no reduction;
 //! 5. stores have stride 0 on reduce axes, and no two points store to the same element;
 //! 6. no access leaves its buffer (checked against `Param::len`).
+//!
+//! Two params may be the same memory (an operation in place) only if one of them is only loaded, at every point at
+//! the element which the point stores.
+
+mod interpret;
+mod print;
+mod simplify;
+mod types;
+mod verify;
+
+pub use interpret::interpret;
+pub(crate) use types::identity;
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use smallvec::SmallVec;
@@ -123,4 +135,72 @@ pub struct LoopNest {
     pub epilogue: Vec<Inst>,
     /// What is written.
     pub stores: Vec<Store>,
+}
+
+impl Affine {
+    /// The value at a point.
+    pub fn at(&self, index: &[usize]) -> i64 {
+        self.strides.iter().zip(index).fold(self.offset, |sum, (s, i)| sum + s * *i as i64)
+    }
+
+    /// Least and greatest value over the box of `extents`, all of which are at least 1.
+    pub fn range(&self, extents: impl Iterator<Item = usize>) -> (i128, i128) {
+        let (mut low, mut high) = (i128::from(self.offset), i128::from(self.offset));
+        for (s, n) in self.strides.iter().zip(extents) {
+            let reach = i128::from(*s) * (n as i128 - 1);
+            if reach < 0 {
+                low += reach;
+            } else {
+                high += reach;
+            }
+        }
+        (low, high)
+    }
+}
+
+impl Inst {
+    /// The values the instruction uses.
+    pub fn operands(&self) -> SmallVec<[Val; 4]> {
+        match self {
+            Inst::Const(_) | Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => SmallVec::new(),
+            Inst::Unary(_, x) | Inst::Convert(_, x) | Inst::Bitcast(_, x) => SmallVec::from_slice(&[*x]),
+            Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => SmallVec::from_slice(&[*x, *y]),
+            Inst::Select(p, x, y) => SmallVec::from_slice(&[*p, *x, *y]),
+            Inst::Threefry(_, args) => SmallVec::from_slice(args),
+        }
+    }
+
+    /// The affine function of a load or an index.
+    pub fn affine(&self) -> Option<&Affine> {
+        match self {
+            Inst::Load { at, .. } | Inst::Index { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The affine function of a load or an index, to be changed.
+    pub fn affine_mut(&mut self) -> Option<&mut Affine> {
+        match self {
+            Inst::Load { at, .. } | Inst::Index { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+impl LoopNest {
+    /// Instruction number `v`, through `body`, then `epilogue`.
+    pub fn inst(&self, v: Val) -> &Inst {
+        let v = v as usize;
+        self.body.get(v).unwrap_or_else(|| &self.epilogue[v - self.body.len()])
+    }
+
+    /// All instructions in the order of their numbers.
+    pub fn insts(&self) -> impl Iterator<Item = &Inst> {
+        self.body.iter().chain(&self.epilogue)
+    }
+
+    /// How many axes are parallel; they come first.
+    pub fn parallel(&self) -> usize {
+        self.axes.iter().filter(|a| !a.reduce).count()
+    }
 }

@@ -90,28 +90,55 @@ fn scatter_of(gather: &Op, kind: ScatterKind) -> Result<Op> {
 /// A scatter with what its rules need.
 struct Scatter<'a> {
     op: &'a Op,
+    /// The gather that reads what stands under each window.
+    read: Op,
     indices: Value,
     /// Type of the operand.
     x: Type,
     /// Type of the updates.
     u: Type,
-    /// Window length on every operand axis.
-    window: Shape,
+    /// Greatest start of a window that fits, for each component of an index vector.
+    last: Shape,
+    /// Axis of the indices that holds index vectors.
+    vector_dim: usize,
+    /// Axes of the updates that are the index grid.
+    grid: Shape,
 }
 
 impl<'a> Scatter<'a> {
     fn new(op: &'a Op, indices: Value, x: Type, u: Type) -> Result<Scatter<'a>> {
-        let Op::Scatter { update_window_dims, inserted_window_dims, input_batching_dims, .. } = op else {
+        let Op::Scatter {
+            update_window_dims,
+            inserted_window_dims,
+            input_batching_dims,
+            scatter_indices_batching_dims,
+            scatter_dims_to_operand_dims,
+            index_vector_dim,
+            kind: _,
+        } = op.clone()
+        else {
             return misrouted(op);
         };
         let mut lengths = (0..u.rank()).filter(|d| update_window_dims.contains(d)).map(|d| u.shape[d]);
-        let window = (0..x.rank())
+        let window: Shape = (0..x.rank())
             .map(|a| {
                 let dropped = inserted_window_dims.contains(&a) || input_batching_dims.contains(&a);
                 if dropped { 1 } else { lengths.next().unwrap_or(1) }
             })
             .collect();
-        Ok(Scatter { op, indices, x, u, window })
+        // a window longer than the operand (of length 0) never fits; the rules ask `is_empty` first
+        let last = scatter_dims_to_operand_dims.iter().map(|&a| x.shape[a].saturating_sub(window[a])).collect();
+        let grid = (0..u.rank()).filter(|d| !update_window_dims.contains(d)).collect();
+        let read = Op::Gather {
+            offset_dims: update_window_dims,
+            collapsed_slice_dims: inserted_window_dims,
+            operand_batching_dims: input_batching_dims,
+            start_indices_batching_dims: scatter_indices_batching_dims,
+            start_index_map: scatter_dims_to_operand_dims,
+            index_vector_dim,
+            slice_sizes: window,
+        };
+        Ok(Scatter { op, read, indices, x, u, last, vector_dim: index_vector_dim, grid })
     }
 
     /// The same scatter, with values meeting what is there by `kind`.
@@ -125,45 +152,19 @@ impl<'a> Scatter<'a> {
 
     /// What stands in `x` under each window; under a dropped window, what stands elsewhere.
     fn gather(&self, b: &mut Builder, x: Value) -> Value {
-        let Op::Scatter {
-            update_window_dims,
-            inserted_window_dims,
-            input_batching_dims,
-            scatter_indices_batching_dims,
-            scatter_dims_to_operand_dims,
-            index_vector_dim,
-            kind: _,
-        } = self.op.clone()
-        else {
-            unreachable!("checked by Scatter::new")
-        };
-        let gather = Op::Gather {
-            offset_dims: update_window_dims,
-            collapsed_slice_dims: inserted_window_dims,
-            operand_batching_dims: input_batching_dims,
-            start_indices_batching_dims: scatter_indices_batching_dims,
-            start_index_map: scatter_dims_to_operand_dims,
-            index_vector_dim,
-            slice_sizes: self.window.clone(),
-        };
-        b.op(gather, &[x, self.indices])
+        b.op(self.read.clone(), &[x, self.indices])
     }
 
     /// Which elements of the updates belong to windows that fit.
     fn fits(&self, b: &mut Builder) -> Value {
-        let Op::Scatter { update_window_dims, scatter_dims_to_operand_dims, index_vector_dim, .. } = self.op else {
-            unreachable!("checked by Scatter::new")
-        };
-        let last: Shape = scatter_dims_to_operand_dims.iter().map(|&a| self.x.shape[a] - self.window[a]).collect();
-        let last = component_bounds(b, self.indices, *index_vector_dim, &last);
+        let last = component_bounds(b, self.indices, self.vector_dim, &self.last);
         let zero = b.full_like(self.indices, 0.0);
         let low = b.compare(Comparison::Ge, self.indices, zero);
         let high = b.compare(Comparison::Le, self.indices, last);
         let both = b.binary(Binary::And, low, high);
-        let scalars = *index_vector_dim == b.ty(self.indices).rank();
-        let grid = if scalars { both } else { b.reduce(ReduceKind::And, both, &[*index_vector_dim]) };
-        let dims: Shape = (0..self.u.rank()).filter(|d| !update_window_dims.contains(d)).collect();
-        b.broadcast(grid, &self.u.shape, &dims)
+        let scalars = self.vector_dim == b.ty(self.indices).rank();
+        let fits = if scalars { both } else { b.reduce(ReduceKind::And, both, &[self.vector_dim]) };
+        b.broadcast(fits, &self.u.shape, &self.grid)
     }
 
     /// Whether there is nothing to write or nowhere to write it.

@@ -1,0 +1,208 @@
+//! Machine code for loop nests, by Cranelift.
+//!
+//! A kernel computes exactly what [`crate::kernel::interpret`] computes, bit for bit, but for the order in which sums
+//! and products of floats combine (and that a sum of products may use fused multiply-adds). It does so for any
+//! partition of its split loop.
+
+mod emit;
+mod externs;
+mod lanes;
+mod loops;
+mod plan;
+mod reduce;
+mod scalar;
+mod vector;
+
+use crate::kernel::LoopNest;
+use cranelift_codegen::ir::{AbiParam, UserFuncName, types};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, isa};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Module, default_libcall_names};
+use gradloom_ir::{Error, Result};
+use emit::Emitter;
+use plan::Plan;
+use std::collections::HashMap;
+
+/// Loops of one nest; sets of them are bits of a word.
+const MAX_AXES: usize = 60;
+
+/// Machine code of a kernel: pointers to the params' first elements, and the part of the split loop to run.
+pub type KernelFn = unsafe extern "C" fn(params: *const *mut u8, start: i64, end: i64);
+
+/// A kernel of a [`Jit`] or its [`Code`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct KernelId(usize);
+
+/// A finished kernel. The function lives as long as the [`Code`] it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// The function.
+    ///
+    /// # Safety
+    /// Each param points to as many elements as the nest declares, aligned to its dtype; bools are bytes 0 or 1. Two
+    /// params overlap only as the doc of [`crate::kernel`] allows. `0 <= start <= end <= split`, and `start` and
+    /// `end` are multiples of `grain` or equal to `split`. No other thread writes what the kernel reads or writes;
+    /// disjoint ranges of one kernel may run at once.
+    pub func: KernelFn,
+    /// Extent of the loop that `start..end` restricts.
+    pub split: usize,
+    /// Where the split loop may be cut: at multiples of this.
+    pub grain: usize,
+    /// Estimated scalar operations of the whole kernel.
+    pub cost: u64,
+}
+
+struct Defined {
+    func: FuncId,
+    split: usize,
+    grain: usize,
+    cost: u64,
+}
+
+/// Compiles kernels into one block of machine code.
+pub struct Jit {
+    memory: Memory,
+    context: Context,
+    builder_context: FunctionBuilderContext,
+    defined: Vec<Defined>,
+    known: HashMap<LoopNest, KernelId>,
+    has_fma: bool,
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::internal("codegen", error.to_string())
+}
+
+impl Jit {
+    /// A compiler for this machine.
+    pub fn new() -> Result<Jit> {
+        let unsupported = |e: &dyn std::fmt::Display| Error::limit("codegen", format!("no code for this machine: {e}"));
+        let mut flags = settings::builder();
+        let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
+        for (name, value) in [
+            ("opt_level", "speed"),
+            ("enable_verifier", verifier),
+            ("is_pic", "false"),
+            ("use_colocated_libcalls", "false"),
+            ("unwind_info", "false"),
+        ] {
+            flags.set(name, value).map_err(internal)?;
+        }
+        let isa: isa::OwnedTargetIsa = cranelift_native::builder()
+            .map_err(|e| unsupported(&e))?
+            .finish(settings::Flags::new(flags))
+            .map_err(|e| unsupported(&e))?;
+        let has_fma = isa.name() != "x64"
+            || isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
+        let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
+        externs::register(&mut builder);
+        Ok(Jit {
+            memory: Memory(Some(JITModule::new(builder))),
+            context: Context::new(),
+            builder_context: FunctionBuilderContext::new(),
+            defined: Vec::new(),
+            known: HashMap::new(),
+            has_fma,
+        })
+    }
+
+    /// Compiles a nest, or finds the equal one compiled before.
+    pub fn define(&mut self, nest: &LoopNest) -> Result<KernelId> {
+        let unnamed = LoopNest { name: String::new(), ..nest.clone() };
+        if let Some(id) = self.known.get(&unnamed) {
+            return Ok(*id);
+        }
+        if nest.axes.len() > MAX_AXES {
+            let what = format!("kernel {} has {} loops, more than {MAX_AXES}", nest.name, nest.axes.len());
+            return Err(Error::limit("codegen", what).help("reshape operands so that fewer axes are left"));
+        }
+        nest.verify()?;
+        let plan = Plan::new(nest, nest.dtypes()?);
+        let func = self.compile(&plan)?;
+        let id = KernelId(self.defined.len());
+        let split = plan.nest.axes[plan.split].extent;
+        self.defined.push(Defined { func, split, grain: plan.grain(), cost: plan.cost });
+        self.known.insert(unnamed, id);
+        Ok(id)
+    }
+
+    fn compile(&mut self, plan: &Plan) -> Result<FuncId> {
+        let module = self.memory.module();
+        let config = module.target_config();
+        self.context.clear();
+        let mut signature = module.make_signature();
+        signature.params.extend([config.pointer_type(), types::I64, types::I64].map(AbiParam::new));
+        let func = module.declare_anonymous_function(&signature).map_err(internal)?;
+        self.context.func.signature = signature;
+        self.context.func.name = UserFuncName::user(0, func.as_u32());
+        let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder_context);
+        Emitter::new(builder, module, plan, self.has_fma).function(config)?;
+        module.define_function(func, &mut self.context).map_err(|e| internal(format!("{e:?} in\n{}", plan.nest)))?;
+        Ok(func)
+    }
+
+    /// The Cranelift IR of the kernel compiled last, for dumps.
+    pub fn last_ir(&self) -> String {
+        self.context.func.display().to_string()
+    }
+
+    /// Makes everything defined executable.
+    pub fn finish(mut self) -> Result<Code> {
+        let module = self.memory.module();
+        module.finalize_definitions().map_err(internal)?;
+        let kernels = self
+            .defined
+            .iter()
+            .map(|d| {
+                let address = module.get_finalized_function(d.func);
+                // SAFETY: the address is that of a function which `compile` gave this signature and the machine's
+                // default calling convention, that of `extern "C"`.
+                let func = unsafe { std::mem::transmute::<*const u8, KernelFn>(address) };
+                Kernel { func, split: d.split, grain: d.grain, cost: d.cost }
+            })
+            .collect();
+        Ok(Code { kernels, _memory: self.memory })
+    }
+}
+
+/// Finished machine code; owns its memory.
+pub struct Code {
+    kernels: Vec<Kernel>,
+    _memory: Memory,
+}
+
+// SAFETY: the module inside is not looked at again after `finish`, only freed, by whichever thread drops last; what
+// the kernels point to is immutable code.
+unsafe impl Send for Code {}
+// SAFETY: as for `Send`; `&Code` gives access to `kernels` alone.
+unsafe impl Sync for Code {}
+
+impl Code {
+    /// The kernel of a nest that was defined in the [`Jit`] this code came from.
+    ///
+    /// # Panics
+    /// If `id` is another `Jit`'s and beyond what this one defined (an invariant of the caller).
+    pub fn kernel(&self, id: KernelId) -> Kernel {
+        self.kernels[id.0]
+    }
+}
+
+/// A module that gives its memory back.
+struct Memory(Option<JITModule>);
+
+impl Memory {
+    fn module(&mut self) -> &mut JITModule {
+        self.0.as_mut().expect("only `drop` takes the module")
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(module) = self.0.take() {
+            // SAFETY: kernels may be called only while their `Code` lives, and this is its end.
+            unsafe { module.free_memory() }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! How a nest's loops run on the machine: which axis the lanes of a vector walk, in which order loops nest, how
+//! much is unrolled, where threads may cut.
+
+use crate::kernel::{Axis, Inst, LoopNest, Val};
+use gradloom_ir::{Binary, DType, Unary};
+
+/// Vector registers have 128 bits.
+const VECTOR_BYTES: usize = 16;
+/// Unrolling stops when one iteration holds about this many operations.
+const UNROLLED_OPS: usize = 32;
+/// Independent accumulators that hide the latency of an addition at two a cycle.
+const ACCUMULATORS: usize = 8;
+/// A loop this long is worth cutting between threads.
+const SPLIT_EXTENT: usize = 16;
+/// What entering and leaving an inner loop costs, in operations.
+const LOOP_OVERHEAD: f64 = 6.0;
+/// What adding up the lanes of a vector costs, in operations.
+const HORIZONTAL: f64 = 8.0;
+
+/// A nest with its axes in loop order, and how to run it.
+pub(super) struct Plan {
+    /// The collapsed nest; axis `i` is loop `i`, outermost first. At least one axis is parallel.
+    pub nest: LoopNest,
+    /// Dtype of each value.
+    pub dtypes: Vec<DType>,
+    /// How many loops must be open before a value can be computed.
+    pub levels: Vec<usize>,
+    /// Whether a value differs from lane to lane.
+    pub varying: Vec<bool>,
+    /// Whether a value is needed at all.
+    pub used: Vec<bool>,
+    /// The loop whose indices the lanes walk; the innermost parallel or the innermost reduce loop.
+    pub vector: Option<usize>,
+    /// Lanes of a vector; 1 without a vector loop.
+    pub lanes: usize,
+    /// Vectors an iteration.
+    pub unroll: usize,
+    /// The parallel loop that threads cut.
+    pub split: usize,
+    /// Estimated operations of the whole kernel.
+    pub cost: u64,
+}
+
+/// The Cranelift type of a vector of `lanes` elements, if it fills a register; a bool is a mask of the lane's width.
+pub(super) fn is_native(dtype: DType, lanes: usize) -> bool {
+    dtype == DType::Bool || dtype.size() * lanes == VECTOR_BYTES
+}
+
+impl Plan {
+    /// Chooses loops for a verified nest with dtypes `dtypes`.
+    pub fn new(nest: &LoopNest, dtypes: Vec<DType>) -> Plan {
+        let mut nest = nest.collapse();
+        if nest.parallel() == 0 {
+            nest.insert_axis(0, Axis { extent: 1, reduce: false });
+        }
+        let used = used(&nest);
+        let empty = nest.axes.iter().any(|a| a.extent == 0);
+        let choice = if empty { None } else { choose_vector(&nest, &dtypes, &used) };
+        let vector = choice.map(|(axis, _)| move_innermost(&mut nest, axis));
+        let lanes = choice.map_or(1, |(_, lanes)| lanes);
+        let masks = masks(&nest);
+        let levels = masks.iter().map(|m| (u64::BITS - m.leading_zeros()) as usize).collect();
+        let varying: Vec<bool> = masks.iter().map(|m| vector.is_some_and(|v| m >> v & 1 == 1)).collect();
+        let per_point = point_cost(&nest, &dtypes, &used);
+        let unroll = match vector {
+            Some(v) => unroll(&nest, per_point as usize, nest.axes[v].extent / lanes),
+            None => 1,
+        };
+        let parallel = &nest.axes[..nest.parallel()];
+        let split = parallel.iter().position(|a| a.extent >= SPLIT_EXTENT).unwrap_or_else(|| {
+            (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0)
+        });
+        let points = nest.axes.iter().fold(1.0, |n, a| n * a.extent as f64);
+        let cost = (points * per_point) as u64;
+        Plan { nest, dtypes, levels, varying, used, vector, lanes, unroll, split, cost }
+    }
+
+    /// Start and end of a part of the split loop must be multiples of this, or its end.
+    pub fn grain(&self) -> usize {
+        if self.vector == Some(self.split) { self.lanes * self.unroll } else { 1 }
+    }
+
+    /// Whether the lanes walk a reduce axis.
+    pub fn is_row(&self) -> bool {
+        self.vector.is_some_and(|v| self.nest.axes[v].reduce)
+    }
+}
+
+/// The axes each value depends on, as bits.
+fn masks(nest: &LoopNest) -> Vec<u64> {
+    let parallel = (1u64 << nest.parallel()) - 1;
+    let mut masks: Vec<u64> = Vec::new();
+    for inst in nest.insts() {
+        let own = match inst {
+            Inst::Acc(_) => parallel,
+            _ => inst.affine().map_or(0, |at| {
+                at.strides.iter().enumerate().filter(|(_, s)| **s != 0).fold(0, |m, (axis, _)| m | 1u64 << axis)
+            }),
+        };
+        masks.push(inst.operands().iter().fold(own, |m, v| m | masks[*v as usize]));
+    }
+    masks
+}
+
+/// Values that reach a store.
+fn used(nest: &LoopNest) -> Vec<bool> {
+    let mut used = vec![false; nest.body.len() + nest.epilogue.len()];
+    nest.stores.iter().for_each(|s| used[s.value as usize] = true);
+    for v in (0..used.len()).rev().filter(|v| *v >= nest.body.len()) {
+        if used[v] {
+            mark(nest, v as Val, &mut used);
+        }
+    }
+    for v in (0..nest.body.len()).rev() {
+        if used[v] {
+            mark(nest, v as Val, &mut used);
+        }
+    }
+    used
+}
+
+fn mark(nest: &LoopNest, v: Val, used: &mut [bool]) {
+    match nest.inst(v) {
+        Inst::Acc(i) => used[nest.reductions[*i as usize].value as usize] = true,
+        inst => inst.operands().iter().for_each(|o| used[*o as usize] = true),
+    }
+}
+
+/// Operations of one scalar instruction, roughly.
+fn scalar_cost(inst: &Inst, operand: Option<DType>) -> f64 {
+    match inst {
+        Inst::Const(_) | Inst::Acc(_) => 0.0,
+        Inst::Load { .. } | Inst::Index { .. } | Inst::Compare(..) | Inst::Select(..) => 1.0,
+        Inst::Convert(..) | Inst::Bitcast(..) => 1.0,
+        Inst::Threefry(..) => 70.0,
+        Inst::Unary(op, _) => match op {
+            Unary::Sqrt | Unary::Rsqrt => 4.0,
+            _ if is_cheap(*op) => 1.0,
+            _ => 25.0,
+        },
+        Inst::Binary(op, ..) => match op {
+            Binary::Div if operand.is_some_and(|d| d.is_float()) => 4.0,
+            Binary::Div | Binary::Rem => 12.0,
+            Binary::Pow | Binary::Atan2 => 50.0,
+            Binary::Max | Binary::Min if operand.is_some_and(|d| d.is_float()) => 4.0,
+            _ => 1.0,
+        },
+    }
+}
+
+/// Whether the function is an instruction or two of the machine.
+fn is_cheap(op: Unary) -> bool {
+    use Unary::*;
+    matches!(op, Neg | Abs | Sign | Floor | Ceil | Round | Sqrt | Not | IsFinite)
+}
+
+/// Whether lanes of the instruction are computed together rather than one by one.
+fn is_vector(inst: &Inst, result: DType, operand: Option<DType>, lanes: usize) -> bool {
+    if !is_native(result, lanes) || operand.is_some_and(|d| !is_native(d, lanes)) {
+        return false;
+    }
+    let float = operand.is_some_and(|d| d.is_float());
+    match inst {
+        Inst::Binary(Binary::Div, ..) => float,
+        Inst::Binary(Binary::Rem, ..) => false,
+        Inst::Binary(Binary::Pow | Binary::Atan2, ..) => float && lanes == 4,
+        Inst::Unary(op, _) => is_cheap(*op) || *op == Unary::Rsqrt || lanes == 4,
+        Inst::Convert(..) => lanes == 4 || !float,
+        _ => true,
+    }
+}
+
+fn operand_dtype(inst: &Inst, dtypes: &[DType]) -> Option<DType> {
+    inst.operands().last().map(|v| dtypes[*v as usize])
+}
+
+/// Operations of one point of the nest, roughly; the epilogue counts as rarely run.
+fn point_cost(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> f64 {
+    let body: f64 = (0..nest.body.len())
+        .filter(|v| used[*v])
+        .map(|v| scalar_cost(&nest.body[v], operand_dtype(&nest.body[v], dtypes)))
+        .sum();
+    let writes = if nest.axes.iter().any(|a| a.reduce) { nest.reductions.len() } else { nest.stores.len() };
+    body + writes as f64
+}
+
+/// Cost of reaching memory from all lanes at once when the element moves by `stride` from lane to lane.
+fn access_cost(stride: i64, dtype: DType, lanes: usize) -> f64 {
+    match stride {
+        0 => 0.5,
+        1 | -1 if is_native(dtype, lanes) => 1.0 + if stride < 0 { 1.0 } else { 0.0 },
+        // One cache line a lane and the assembly of a vector.
+        _ => lanes as f64 * if stride.unsigned_abs() as usize * dtype.size() >= 64 { 3.0 } else { 1.5 },
+    }
+}
+
+/// Operations a vector of points costs if lanes walk `axis`; with one lane, a point.
+fn lanes_cost(nest: &LoopNest, dtypes: &[DType], used: &[bool], axis: usize, lanes: usize) -> f64 {
+    let masks = masks(nest);
+    let reduces = nest.axes.iter().any(|a| a.reduce);
+    let mut cost = 0.0;
+    for v in (0..nest.body.len()).filter(|v| used[*v]) {
+        let inst = &nest.body[v];
+        if masks[v] >> axis & 1 == 0 {
+            continue;
+        }
+        cost += match inst {
+            Inst::Load { at, .. } => access_cost(at.strides[axis], dtypes[v], lanes),
+            _ => {
+                let operand = operand_dtype(inst, dtypes);
+                let together = is_vector(inst, dtypes[v], operand, lanes);
+                scalar_cost(inst, operand) * if together { 1.0 } else { 1.5 * lanes as f64 }
+            }
+        };
+    }
+    let stores = if reduces { &[][..] } else { &nest.stores[..] };
+    let stored: f64 = stores.iter().map(|s| access_cost(s.at.strides[axis], dtypes[s.value as usize], lanes)).sum();
+    let combined: f64 = nest
+        .reductions
+        .iter()
+        .map(|r| if is_native(dtypes[r.value as usize], lanes) { 1.0 } else { 1.5 * lanes as f64 })
+        .sum();
+    cost + stored + combined
+}
+
+/// The axis and lane count that make a point cheapest, if not scalar code.
+fn choose_vector(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(usize, usize)> {
+    let parallel = nest.parallel();
+    let mut best: Option<(f64, Option<(usize, usize)>)> = None;
+    for axis in (0..nest.axes.len()).rev() {
+        let Axis { extent, reduce } = nest.axes[axis];
+        let scalar = lanes_cost(nest, dtypes, used, axis, 1);
+        // Without vectors the loops stay in their order.
+        let innermost = axis + 1 == nest.axes.len();
+        for lanes in [4, 2, 1] {
+            if extent < lanes.max(2) && lanes > 1 || lanes == 1 && !innermost {
+                continue;
+            }
+            let vectors = (extent / lanes) as f64;
+            let rest = if lanes == 1 { 0.0 } else { (extent % lanes) as f64 };
+            let once = match (reduce, lanes) {
+                (true, 1) | (false, _) => 0.0,
+                (true, _) => HORIZONTAL * nest.reductions.len() as f64,
+            };
+            let row = vectors * lanes_cost(nest, dtypes, used, axis, lanes) + rest * scalar + LOOP_OVERHEAD + once;
+            let cost = row / extent as f64;
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, (lanes > 1).then_some((axis, lanes))));
+            }
+        }
+    }
+    debug_assert!(parallel > 0);
+    best.and_then(|(_, choice)| choice)
+}
+
+/// Moves an axis to be the innermost of its kind; returns where it is then.
+fn move_innermost(nest: &mut LoopNest, axis: usize) -> usize {
+    let target = if nest.axes[axis].reduce { nest.axes.len() - 1 } else { nest.parallel() - 1 };
+    let mut order: Vec<usize> = (0..nest.axes.len()).filter(|i| *i != axis).collect();
+    order.insert(target, axis);
+    nest.permute(&order);
+    target
+}
+
+/// Vectors an iteration, a power of two.
+fn unroll(nest: &LoopNest, per_point: usize, vectors: usize) -> usize {
+    let reductions = nest.reductions.len();
+    let wanted = if reductions == 0 { 4 } else { (ACCUMULATORS / reductions).max(1) };
+    let affordable = (UNROLLED_OPS / per_point.max(1)).max(1);
+    let n = wanted.min(affordable).min(vectors).max(1);
+    1 << n.ilog2()
+}

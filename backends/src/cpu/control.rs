@@ -1,0 +1,180 @@
+//! Loops and branches, run natively: bodies are programs whose frames lie in the arena of the outer program.
+
+use super::program::{Frame, Program, Slot};
+
+/// A value carried through a loop.
+pub(super) struct Carry {
+    /// Where it starts.
+    pub init: Slot,
+    /// Where it ends.
+    pub out: Slot,
+    /// Its size.
+    pub bytes: usize,
+    /// Two places in the arena that take turns, unless the body updates it in place.
+    pub buffers: Option<[usize; 2]>,
+}
+
+/// An array read or written one row a step.
+pub(super) struct Rows {
+    /// The whole array.
+    pub slot: Slot,
+    /// Bytes of a row.
+    pub bytes: usize,
+}
+
+/// An op with bodies.
+pub(super) enum Control {
+    /// See [`gradloom_ir::Op::Scan`].
+    Scan { body: Program, frame: usize, length: usize, reverse: bool, consts: Vec<Slot>, carries: Vec<Carry>, xs: Vec<Rows>, ys: Vec<Rows> },
+    /// See [`gradloom_ir::Op::While`]; `flag` is the place of the condition's result.
+    While {
+        cond: Program,
+        cond_frame: usize,
+        cond_consts: Vec<Slot>,
+        flag: usize,
+        body: Program,
+        frame: usize,
+        body_consts: Vec<Slot>,
+        carries: Vec<Carry>,
+    },
+    /// See [`gradloom_ir::Op::Switch`]; every branch uses the frame.
+    Switch { index: Slot, branches: Vec<Program>, frame: usize, args: Vec<Slot>, outs: Vec<Slot> },
+}
+
+/// Sets the inputs `from..` of `inner` to the places `slots` of `outer`.
+unsafe fn bind(inner: Frame, from: usize, outer: Frame, slots: &[Slot]) {
+    for (i, &s) in slots.iter().enumerate() {
+        // SAFETY: the caller's contract is that of `Control::run`.
+        unsafe { inner.set((from + i) as Slot, outer.get(s)) };
+    }
+}
+
+/// Copies carries that are updated in place to where they end.
+unsafe fn start_in_place(outer: Frame, carries: &[Carry]) {
+    for c in carries.iter().filter(|c| c.buffers.is_none()) {
+        // SAFETY: both slots hold `bytes` bytes; `copy` allows that they are one place.
+        unsafe { outer.get(c.out).copy_from(outer.get(c.init), c.bytes) };
+    }
+}
+
+impl Control {
+    /// Runs the op.
+    ///
+    /// # Safety
+    /// `outer` is the frame of the program this op was compiled for, with all slots set.
+    pub unsafe fn run(&self, outer: Frame) {
+        // SAFETY: slots, sizes and offsets are those the plan computed from the op's types.
+        unsafe {
+            match self {
+                Control::Scan { body, frame, length, reverse, consts, carries, xs, ys } => {
+                    let inner = body.begin(outer.scratch(*frame));
+                    bind(inner, 0, outer, consts);
+                    start_in_place(outer, carries);
+                    if *length == 0 {
+                        for c in carries.iter().filter(|c| c.buffers.is_some()) {
+                            outer.get(c.out).copy_from_nonoverlapping(outer.get(c.init), c.bytes);
+                        }
+                    }
+                    for step in 0..*length {
+                        let row = if *reverse { length - 1 - step } else { step };
+                        for (k, c) in carries.iter().enumerate() {
+                            let (input, output) = ((consts.len() + k) as Slot, body.output_slot(k));
+                            let Some(buffers) = c.buffers else {
+                                inner.set(input, outer.get(c.out));
+                                inner.set(output, outer.get(c.out));
+                                continue;
+                            };
+                            let place = |i: usize| outer.scratch(buffers[i % 2]);
+                            inner.set(input, if step == 0 { outer.get(c.init) } else { place(step - 1) });
+                            inner.set(output, if step + 1 == *length { outer.get(c.out) } else { place(step) });
+                        }
+                        for (k, x) in xs.iter().enumerate() {
+                            let slot = (consts.len() + carries.len() + k) as Slot;
+                            inner.set(slot, outer.get(x.slot).add(row * x.bytes));
+                        }
+                        for (k, y) in ys.iter().enumerate() {
+                            inner.set(body.output_slot(carries.len() + k), outer.get(y.slot).add(row * y.bytes));
+                        }
+                        body.run(inner);
+                    }
+                }
+                Control::While { cond, cond_frame, cond_consts, flag, body, frame, body_consts, carries } => {
+                    let test = cond.begin(outer.scratch(*cond_frame));
+                    bind(test, 0, outer, cond_consts);
+                    let flag = outer.scratch(*flag);
+                    test.set(cond.output_slot(0), flag);
+                    let inner = body.begin(outer.scratch(*frame));
+                    bind(inner, 0, outer, body_consts);
+                    start_in_place(outer, carries);
+                    let mut step = 0usize;
+                    let current = |c: &Carry, step: usize| match c.buffers {
+                        None => outer.get(c.out),
+                        Some(_) if step == 0 => outer.get(c.init),
+                        Some(b) => outer.scratch(b[(step - 1) % 2]),
+                    };
+                    loop {
+                        for (k, c) in carries.iter().enumerate() {
+                            test.set((cond_consts.len() + k) as Slot, current(c, step));
+                        }
+                        cond.run(test);
+                        if *flag == 0 {
+                            break;
+                        }
+                        for (k, c) in carries.iter().enumerate() {
+                            inner.set((body_consts.len() + k) as Slot, current(c, step));
+                            inner.set(body.output_slot(k), current(c, step + 1));
+                        }
+                        body.run(inner);
+                        step += 1;
+                    }
+                    for c in carries.iter().filter(|c| c.buffers.is_some()) {
+                        outer.get(c.out).copy_from_nonoverlapping(current(c, step), c.bytes);
+                    }
+                }
+                Control::Switch { index, branches, frame, args, outs } => {
+                    let i = outer.get(*index).cast::<i32>().read().clamp(0, branches.len() as i32 - 1);
+                    let branch = &branches[i as usize];
+                    let inner = branch.begin(outer.scratch(*frame));
+                    bind(inner, 0, outer, args);
+                    for (k, &o) in outs.iter().enumerate() {
+                        inner.set(branch.output_slot(k), outer.get(o));
+                    }
+                    branch.run(inner);
+                }
+            }
+        }
+    }
+
+    /// The bodies.
+    pub fn bodies(&self) -> Vec<(&'static str, &Program)> {
+        match self {
+            Control::Scan { body, .. } => vec![("body", body)],
+            Control::While { cond, body, .. } => vec![("cond", cond), ("body", body)],
+            Control::Switch { branches, .. } => branches.iter().map(|b| ("branch", b)).collect(),
+        }
+    }
+
+    /// How often the bodies run a call, where that is known.
+    pub fn trip_count(&self) -> u64 {
+        match self {
+            Control::Scan { length, .. } => *length as u64,
+            Control::While { .. } | Control::Switch { .. } => 1,
+        }
+    }
+
+    /// One line for the schedule, and the bodies' steps.
+    pub fn describe(&self) -> String {
+        let mut s = match self {
+            Control::Scan { length, carries, .. } => format!("scan of {length} steps, {} carries", carries.len()),
+            Control::While { carries, .. } => format!("while, {} carries", carries.len()),
+            Control::Switch { branches, .. } => format!("switch of {} branches", branches.len()),
+        };
+        for (name, body) in self.bodies() {
+            s += &format!("\n  {name}:");
+            for step in &body.steps {
+                s += &format!("\n    {}", step.describe().replace('\n', "\n    "));
+            }
+        }
+        s
+    }
+}

@@ -1,0 +1,69 @@
+//! Running fixed chunks of work on the thread pool.
+//!
+//! **Invariant**: how work is cut depends on sizes alone, never on how many threads there are.
+
+use rayon::prelude::*;
+
+/// Element operations below which a call stays on the caller's thread: waking a worker costs several microseconds.
+pub(super) const PARALLEL_WORK: usize = 50_000;
+
+/// Most pieces a call is cut into; enough to balance the threads of large machines.
+const MAX_CHUNKS: usize = 64;
+
+/// Number of pieces for `units` of `work` element operations each.
+pub(super) fn chunk_count(units: usize, work: usize) -> usize {
+    let total = units.saturating_mul(work);
+    if total < PARALLEL_WORK { 1 } else { (total / (PARALLEL_WORK / 4)).min(MAX_CHUNKS).min(units).max(1) }
+}
+
+/// The `i`-th of `chunks` nearly equal parts of `0..units`.
+pub(super) fn chunk(units: usize, chunks: usize, i: usize) -> std::ops::Range<usize> {
+    let (base, rest) = (units / chunks, units % chunks);
+    let start = i * base + i.min(rest);
+    start..start + base + usize::from(i < rest)
+}
+
+/// Calls `f` on `0..count`, on the pool if there is more than one.
+pub(super) fn for_each(count: usize, f: impl Fn(usize) + Sync + Send) {
+    if count <= 1 || rayon::current_num_threads() == 1 {
+        (0..count).for_each(f);
+    } else {
+        (0..count).into_par_iter().with_max_len(1).for_each(f);
+    }
+}
+
+/// A pointer that chunks on several threads use, each its own part.
+#[derive(Clone, Copy)]
+pub(super) struct Out(*mut u8);
+
+// SAFETY: an address is plain data; whoever writes through it states why parts do not overlap.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+impl Out {
+    pub(super) fn new(p: *mut u8) -> Out {
+        Out(p)
+    }
+    pub(super) fn get(self) -> *mut u8 {
+        self.0
+    }
+}
+
+/// A pointer that chunks on several threads read.
+#[derive(Clone, Copy)]
+pub(super) struct In(*const u8);
+
+// SAFETY: an address is plain data, and what it points to is not written while it is shared.
+unsafe impl Send for In {}
+// SAFETY: as above.
+unsafe impl Sync for In {}
+
+impl In {
+    pub(super) fn new(p: *const u8) -> In {
+        In(p)
+    }
+    pub(super) fn get(self) -> *const u8 {
+        self.0
+    }
+}

@@ -1,0 +1,187 @@
+//! One matrix product of strided matrices: `gemm` for floats, plain loops for integers and for tiny sizes.
+
+use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
+use super::scalar::{Loop, Scalar, wide};
+use gemm::Parallelism;
+use gradloom_ir::DType;
+
+/// Products of at most this many multiplications run as plain loops: the library's dispatch would dominate.
+const TINY: usize = 128;
+
+/// Multiplications from which a single product is worth several threads.
+pub(super) const PARALLEL_PRODUCT: usize = 1 << 20;
+
+/// Depth of the slabs of integer products, so that a slab of the right matrix stays in cache.
+const DEPTH: usize = 256;
+
+/// Row and column strides, in elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Strides {
+    pub(super) row: isize,
+    pub(super) col: isize,
+}
+
+/// `dst[m, n] (+)= lhs[m, k] * rhs[k, n]`
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) dst: Strides,
+    pub(super) lhs: Strides,
+    pub(super) rhs: Strides,
+}
+
+/// A matrix product on untyped buffers: `(sizes, dst, lhs, rhs, accumulate, on several threads)`.
+///
+/// Safety: all elements named by sizes and strides are readable (dst: writable), and dst overlaps neither operand.
+pub(super) type ProductFn = unsafe fn(&Product, *mut u8, *const u8, *const u8, bool, bool);
+
+/// The product for elements of `dtype`.
+pub(super) fn product_fn(dtype: DType) -> ProductFn {
+    match dtype {
+        DType::F32 => product_float::<f32>,
+        DType::F64 => product_float::<f64>,
+        DType::Bool | DType::I8 | DType::U8 => product_int::<u8>,
+        DType::I16 | DType::U16 => product_int::<u16>,
+        DType::I32 | DType::U32 => product_int::<u32>,
+        DType::I64 | DType::U64 => product_int::<u64>,
+    }
+}
+
+unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rhs: *const u8, add: bool, par: bool) {
+    let &Product { m, n, k, .. } = p;
+    let (dst, lhs, rhs) = (dst.cast::<T>(), lhs.cast::<T>(), rhs.cast::<T>());
+    if m * n * k <= TINY {
+        // SAFETY: the caller's promise.
+        return unsafe { plain(p, dst, lhs, rhs, add) };
+    }
+    let par = par && m * n * k >= PARALLEL_PRODUCT;
+    if par && (m == 1 || n == 1) {
+        // The library runs matrix-vector products on one thread.
+        // Columns read side by side share cache lines, so parts are not too narrow.
+        let chunks = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
+        let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
+        return parallel::for_each(chunks, |i| {
+            let r = chunk(m * n, chunks, i);
+            let at = r.start as isize;
+            let mut part = *p;
+            let (d, l, s) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
+            // SAFETY: the caller's promise; parts write disjoint rows (columns) of dst.
+            unsafe {
+                if n == 1 {
+                    part.m = r.len();
+                    library(&part, d.offset(at * p.dst.row), l.offset(at * p.lhs.row), s, add, Parallelism::None);
+                } else {
+                    part.n = r.len();
+                    library(&part, d.offset(at * p.dst.col), l, s.offset(at * p.rhs.col), add, Parallelism::None);
+                }
+            }
+        });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { library(p, dst, lhs, rhs, add, if par { Parallelism::Rayon(0) } else { Parallelism::None }) }
+}
+
+#[inline]
+unsafe fn library<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: Parallelism) {
+    let &Product { m, n, k, dst: d, lhs: l, rhs: r } = p;
+    // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst,
+            d.col,
+            d.row,
+            add,
+            lhs,
+            l.col,
+            l.row,
+            rhs,
+            r.col,
+            r.row,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            par,
+        );
+    }
+}
+
+unsafe fn product_int<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rhs: *const u8, add: bool, par: bool) {
+    let chunks = if par { parallel::chunk_count(p.m, p.n.saturating_mul(p.k)) } else { 1 };
+    let (dst, lhs, rhs) = (Out::new(dst), In::new(lhs), In::new(rhs));
+    let part = |i: usize| {
+        let r = chunk(p.m, chunks, i);
+        let part = Product { m: r.len(), ..*p };
+        let at = r.start as isize;
+        // SAFETY: the caller's promise; parts write disjoint rows of dst.
+        unsafe {
+            let (d, l) = (dst.get().cast::<T>().offset(at * p.dst.row), lhs.get().cast::<T>().offset(at * p.lhs.row));
+            plain(&part, d, l, rhs.get().cast(), add);
+        }
+    };
+    if chunks == 1 { part(0) } else { parallel::for_each(chunks, part) }
+}
+
+/// The product by loops: rows of rhs added to rows of dst where both are contiguous, inner products otherwise.
+unsafe fn plain<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool) {
+    let l = Plain { p, dst, lhs, rhs, add };
+    if p.m * p.n * p.k <= TINY && p.n < 16 { l.run() } else { wide(l) }
+}
+
+struct Plain<'a, T> {
+    p: &'a Product,
+    dst: *mut T,
+    lhs: *const T,
+    rhs: *const T,
+    add: bool,
+}
+
+impl<T: Scalar> Loop for Plain<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Plain { p, dst, lhs, rhs, add } = self;
+        let &Product { m, n, k, dst: d, lhs: l, rhs: r } = p;
+        // SAFETY: `plain`'s caller promises that all elements of the three matrices are accessible.
+        unsafe {
+            if r.col == 1 && d.col == 1 && n >= 4 {
+                for k0 in (0..k.max(1)).step_by(DEPTH) {
+                    for i in 0..m as isize {
+                        let row = std::slice::from_raw_parts_mut(dst.offset(i * d.row), n);
+                        if k0 == 0 && !add {
+                            row.fill(T::ZERO);
+                        }
+                        for j in k0..(k0 + DEPTH).min(k) {
+                            let j = j as isize;
+                            let x = *lhs.offset(i * l.row + j * l.col);
+                            let from = std::slice::from_raw_parts(rhs.offset(j * r.row), n);
+                            row.iter_mut().zip(from).for_each(|(o, &y)| *o = o.add(x.mul(y)));
+                        }
+                    }
+                }
+                return;
+            }
+            for i in 0..m as isize {
+                for j in 0..n as isize {
+                    let o = dst.offset(i * d.row + j * d.col);
+                    let (a, b) = (lhs.offset(i * l.row), rhs.offset(j * r.col));
+                    let mut sum = if add { *o } else { T::ZERO };
+                    for t in 0..k as isize {
+                        sum = sum.add((*a.offset(t * l.col)).mul(*b.offset(t * r.row)));
+                    }
+                    *o = sum;
+                }
+            }
+        }
+    }
+}
+
+/// Whether several products of this size should run side by side rather than each on several threads.
+pub(super) fn side_by_side(count: usize, each: usize) -> bool {
+    count > 1 && count.saturating_mul(each) >= PARALLEL_WORK && (count >= 16 || each < PARALLEL_PRODUCT)
+}

@@ -1,0 +1,288 @@
+//! Copies between strided boxes, the one mover behind transpose, slice, broadcast, pad and packing; and the walk
+//! over several affine addresses at once.
+
+use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
+use smallvec::SmallVec;
+
+/// Side of the square tiles in which axes are exchanged: two tiles of 8-byte elements fill half of a small L1 cache.
+const TILE: usize = 32;
+
+/// Loops over a box whose points have `N` addresses, each affine in the indices.
+#[derive(Clone, Debug)]
+pub(super) struct Walk<const N: usize> {
+    dims: SmallVec<[(usize, [isize; N]); 6]>,
+    len: usize,
+}
+
+impl<const N: usize> Walk<N> {
+    /// Extents and strides, outermost axis first; axes that can be one loop are merged.
+    pub(super) fn new(axes: impl IntoIterator<Item = (usize, [isize; N])>) -> Walk<N> {
+        let mut dims: SmallVec<[(usize, [isize; N]); 6]> = SmallVec::new();
+        let mut len = 1usize;
+        for (n, strides) in axes {
+            len *= n;
+            if n == 1 {
+                continue;
+            }
+            match dims.last_mut() {
+                Some((m, s)) if (0..N).all(|i| s[i] == strides[i] * n as isize) => {
+                    *m *= n;
+                    *s = strides;
+                }
+                _ => dims.push((n, strides)),
+            }
+        }
+        Walk { dims, len }
+    }
+
+    /// Number of points.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The axes after merging.
+    pub(super) fn dims(&self) -> &[(usize, [isize; N])] {
+        &self.dims
+    }
+
+    /// The addresses of point number `i` in row-major order.
+    pub(super) fn at(&self, mut i: usize) -> [isize; N] {
+        let mut out = [0; N];
+        for (n, s) in self.dims.iter().rev() {
+            let c = (i % n) as isize;
+            i /= n;
+            for (o, s) in out.iter_mut().zip(s) {
+                *o += c * s;
+            }
+        }
+        out
+    }
+
+    /// Calls `f` with the addresses of the points `range` in row-major order.
+    #[inline]
+    pub(super) fn for_each(&self, range: std::ops::Range<usize>, mut f: impl FnMut([isize; N])) {
+        let Some(((n, step), outer)) = self.dims.split_last() else {
+            return range.for_each(|_| f([0; N]));
+        };
+        let mut i = range.start;
+        while i < range.end {
+            let row = i / n;
+            let first = i % n;
+            let last = (*n).min(first + range.end - i);
+            let mut at = [0; N];
+            let mut rest = row;
+            for (m, s) in outer.iter().rev() {
+                let c = (rest % m) as isize;
+                rest /= m;
+                for (o, s) in at.iter_mut().zip(s) {
+                    *o += c * s;
+                }
+            }
+            for (o, s) in at.iter_mut().zip(step) {
+                *o += first as isize * s;
+            }
+            for _ in first..last {
+                f(at);
+                for (o, s) in at.iter_mut().zip(step) {
+                    *o += s;
+                }
+            }
+            i += last - first;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dim {
+    n: usize,
+    src: isize,
+    dst: isize,
+}
+
+/// A copy of a box of elements from one strided layout to another. Strides and offsets are in elements.
+#[derive(Clone, Debug)]
+pub(super) struct StridedCopy {
+    size: usize,
+    dims: SmallVec<[Dim; 6]>,
+    numel: usize,
+}
+
+impl StridedCopy {
+    /// A copy of a box of `shape`; a source stride may be 0 or negative, destination strides are distinct addresses.
+    pub(super) fn new(size: usize, shape: &[usize], src: &[isize], dst: &[isize]) -> StridedCopy {
+        let numel = shape.iter().product();
+        let mut axes: SmallVec<[Dim; 6]> = shape
+            .iter()
+            .zip(src.iter().zip(dst))
+            .filter(|(n, _)| **n != 1)
+            .map(|(&n, (&src, &dst))| Dim { n, src, dst })
+            .collect();
+        axes.sort_by_key(|d| std::cmp::Reverse(d.dst.unsigned_abs()));
+        let mut dims: SmallVec<[Dim; 6]> = SmallVec::new();
+        for d in axes {
+            match dims.last_mut() {
+                Some(o) if o.src == d.src * d.n as isize && o.dst == d.dst * d.n as isize => {
+                    *o = Dim { n: o.n * d.n, ..d };
+                }
+                _ => dims.push(d),
+            }
+        }
+        // Exchanging axes: the two that are innermost on either side become the last two, to be copied in tiles.
+        if let Some(last) = dims.last()
+            && last.src.unsigned_abs() > 1
+            && let Some(i) = dims.iter().position(|d| d.src == 1)
+        {
+            let d = dims.remove(i);
+            dims.insert(dims.len() - 1, d);
+        }
+        StridedCopy { size, dims, numel }
+    }
+
+    /// Number of elements copied.
+    pub(super) fn numel(&self) -> usize {
+        self.numel
+    }
+
+    /// Copies.
+    ///
+    /// # Safety
+    /// Every element of the box at `src` is readable and every one at `dst` writable, and they do not overlap.
+    #[inline]
+    pub(super) unsafe fn run(&self, src: *const u8, dst: *mut u8) {
+        if self.numel >= PARALLEL_WORK {
+            // SAFETY: the caller's promise.
+            return unsafe { self.run_parallel(src, dst) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.run_serial(src, dst) }
+    }
+
+    /// As [`StridedCopy::run`], on this thread.
+    ///
+    /// # Safety
+    /// As for [`StridedCopy::run`].
+    #[inline]
+    pub(super) unsafe fn run_serial(&self, src: *const u8, dst: *mut u8) {
+        if self.numel == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise; element sizes are 1, 2, 4 or 8 and buffers are aligned to their elements.
+        unsafe {
+            match self.size {
+                1 => copy_box(&self.dims, src, dst),
+                2 => copy_box(&self.dims, src.cast::<u16>(), dst.cast()),
+                4 => copy_box(&self.dims, src.cast::<u32>(), dst.cast()),
+                _ => copy_box(&self.dims, src.cast::<u64>(), dst.cast()),
+            }
+        }
+    }
+
+    unsafe fn run_parallel(&self, src: *const u8, dst: *mut u8) {
+        let chunks = parallel::chunk_count(self.numel, 1);
+        let outer = &self.dims[..self.dims.len().saturating_sub(1).max(1).min(self.dims.len())];
+        let Some(axis) = (0..outer.len()).rev().max_by_key(|&i| outer[i].n.min(chunks)) else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.run_serial(src, dst) };
+        };
+        let d = self.dims[axis];
+        let chunks = chunks.min(d.n);
+        let (src, dst, size) = (In::new(src), Out::new(dst), self.size as isize);
+        parallel::for_each(chunks, |i| {
+            let r = chunk(d.n, chunks, i);
+            let mut part = StridedCopy { size: self.size, dims: self.dims.clone(), numel: 1 };
+            part.dims[axis].n = r.len();
+            // SAFETY: parts are disjoint ranges of one axis of the caller's box.
+            unsafe {
+                let s = src.get().offset(r.start as isize * d.src * size);
+                part.run_serial(s, dst.get().offset(r.start as isize * d.dst * size));
+            }
+        });
+    }
+}
+
+unsafe fn copy_box<T: Copy>(dims: &[Dim], src: *const T, dst: *mut T) {
+    // SAFETY: all addresses are points of the caller's box.
+    unsafe {
+        match dims {
+            [] => *dst = *src,
+            [d] => copy_row(*d, src, dst),
+            [a, b] if a.src == 1 && b.src.unsigned_abs() > 1 => copy_tiles(*a, *b, src, dst),
+            [d, rest @ ..] => {
+                for i in 0..d.n as isize {
+                    copy_box(rest, src.offset(i * d.src), dst.offset(i * d.dst));
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+unsafe fn copy_row<T: Copy>(d: Dim, src: *const T, dst: *mut T) {
+    // SAFETY: all addresses are points of the caller's box.
+    unsafe {
+        match (d.src, d.dst) {
+            (1, 1) => copy_run(src, dst, d.n),
+            (0, 1) => std::slice::from_raw_parts_mut(dst, d.n).fill(*src),
+            (s, 1) => {
+                for i in 0..d.n {
+                    *dst.add(i) = *src.offset(i as isize * s);
+                }
+            }
+            (s, t) => {
+                for i in 0..d.n as isize {
+                    *dst.offset(i * t) = *src.offset(i * s);
+                }
+            }
+        }
+    }
+}
+
+/// A contiguous copy, inline for the short runs that a library call would dominate.
+///
+/// # Safety
+/// `n` elements at `src` are readable, at `dst` writable, and they do not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_run<T: Copy>(src: *const T, dst: *mut T, n: usize) {
+    // SAFETY: the caller's promise; each step stays below n.
+    unsafe {
+        if n * size_of::<T>() > 512 {
+            return std::ptr::copy_nonoverlapping(src, dst, n);
+        }
+        let step = 16 / size_of::<T>().max(1);
+        let mut i = 0;
+        while i + step <= n {
+            std::ptr::copy_nonoverlapping(src.add(i).cast::<[u8; 16]>(), dst.add(i).cast::<[u8; 16]>(), 1);
+            i += step;
+        }
+        while i < n {
+            *dst.add(i) = *src.add(i);
+            i += 1;
+        }
+    }
+}
+
+/// `a` is contiguous in the source, `b` innermost in the destination.
+unsafe fn copy_tiles<T: Copy>(a: Dim, b: Dim, src: *const T, dst: *mut T) {
+    for i0 in (0..a.n).step_by(TILE) {
+        for j0 in (0..b.n).step_by(TILE) {
+            for i in i0..(i0 + TILE).min(a.n) {
+                // SAFETY: i < a.n, and the row is inside b.
+                unsafe {
+                    let (s, d) = (src.add(i), dst.offset(i as isize * a.dst));
+                    for j in (j0..(j0 + TILE).min(b.n)).map(|j| j as isize) {
+                        *d.offset(j * b.dst) = *s.offset(j * b.src);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Row-major strides of a dense array, signed.
+pub(super) fn dense(shape: &[usize]) -> SmallVec<[isize; 6]> {
+    let mut strides: SmallVec<[isize; 6]> = SmallVec::from_elem(1, shape.len());
+    for i in (0..shape.len().saturating_sub(1)).rev() {
+        strides[i] = strides[i + 1] * shape[i + 1] as isize;
+    }
+    strides
+}

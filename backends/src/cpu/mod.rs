@@ -1,0 +1,15 @@
+//! The CPU: clusters of ops become loop nests and machine code, the rest prepared library calls.
+//!
+//! Levels, each with its type: optimised graph ([`gradloom_ir::Graph`]), clustered graph (`cluster::Clustered`), loop
+//! nests ([`crate::kernel::LoopNest`]), program (`program::Program`): steps over planned memory.
+
+mod cluster;
+pub mod codegen;
+mod compile;
+mod control;
+pub mod library;
+mod memory;
+mod nest;
+mod program;
+
+pub use compile::{CpuProgram, compile};

@@ -1,0 +1,64 @@
+//! The dtype of every value of a loop nest, by the IR's op table.
+
+use super::{Inst, LoopNest, Val};
+use gradloom_ir::eval::ScalarOps;
+use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer, with_element};
+
+impl LoopNest {
+    /// The dtype of each value, through `body`, then `epilogue`.
+    pub fn dtypes(&self) -> Result<Vec<DType>> {
+        let mut known = Vec::with_capacity(self.body.len() + self.epilogue.len());
+        for (i, inst) in self.insts().enumerate() {
+            let first_visible = if i < self.body.len() { 0 } else { self.body.len() };
+            let dtype = self
+                .dtype_of(inst, &known, first_visible)
+                .map_err(|e| e.context(&format!("instruction %{i} of kernel {}", self.name)))?;
+            known.push(dtype);
+        }
+        Ok(known)
+    }
+
+    fn dtype_of(&self, inst: &Inst, known: &[DType], first_visible: usize) -> Result<DType> {
+        let bad = |what: String| Err(Error::internal("loop nest", what));
+        let operands = inst.operands();
+        if let Some(v) = operands.iter().find(|v| !(first_visible..known.len()).contains(&(**v as usize))) {
+            return bad(format!("%{v} is used where it is not known"));
+        }
+        let ty = |v: &Val| Type::scalar(known[*v as usize]);
+        let op = match inst {
+            Inst::Const(literal) if literal.ty().rank() == 0 => return Ok(literal.ty().dtype),
+            Inst::Const(literal) => return bad(format!("constant {literal:?} is not a scalar")),
+            Inst::Load { param, .. } => {
+                return match self.params.get(*param as usize) {
+                    Some(p) => Ok(p.dtype),
+                    None => bad(format!("param {param} does not exist")),
+                };
+            }
+            Inst::Index { dtype, .. } => return Ok(*dtype),
+            Inst::Acc(i) => {
+                let value = self.reductions.get(*i as usize).map(|r| r.value as usize);
+                return match value {
+                    Some(v) if known.len() >= self.body.len() && v < self.body.len() => Ok(known[v]),
+                    _ => bad(format!("accumulator {i} is not known here")),
+                };
+            }
+            Inst::Unary(op, _) => Op::Unary(*op),
+            Inst::Binary(op, ..) => Op::Binary(*op),
+            Inst::Compare(op, ..) => Op::Compare(*op),
+            Inst::Select(..) => Op::Select {},
+            Inst::Convert(dtype, _) => Op::Convert { dtype: *dtype },
+            Inst::Bitcast(dtype, _) => Op::Bitcast { dtype: *dtype },
+            Inst::Threefry(lane, _) => Op::Threefry { lane: *lane },
+        };
+        let args: Vec<Type> = operands.iter().map(ty).collect();
+        Ok(infer(&op, &args)?[0].dtype)
+    }
+}
+
+/// What a reduction of `kind` over nothing gives; the dtype was checked.
+pub(crate) fn identity(kind: ReduceKind, dtype: DType) -> Literal {
+    with_element!(dtype, T => {
+        let one = <T as ScalarOps>::identity(kind).expect("the verifier allows the kind on the dtype");
+        Literal::new(&[], &[one])
+    })
+}

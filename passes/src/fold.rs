@@ -1,0 +1,77 @@
+//! Constant folding.
+
+use crate::manager::{Changed, copy_inputs, finish, replace};
+use gradloom_ir::{Builder, Graph, Literal, Op, Result, Type, Value, eval::eval_op};
+use smallvec::SmallVec;
+
+/// Constants of more elements are left to the running program: they would only make the code large.
+const MAX_ELEMENTS: usize = 64;
+
+/// Computes at compile time what depends on small constants alone, with the interpreter.
+///
+/// **Ensures** that a result whose elements are all the same is a broadcast scalar.
+/// **Never** folds ops with bodies, nor those that only repeat or count (broadcasts and iotas stay as they are).
+pub fn fold(g: &mut Graph) -> Result<Changed> {
+    let (mut b, mut map) = copy_inputs(g);
+    let mut known: Vec<Option<Literal>> = vec![None; g.num_values()];
+    let mut any = false;
+    for node in g.nodes() {
+        let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+        b.set_loc(&node.loc);
+        if let Some(values) = compute(&node.op, &node.args, &types, &known) {
+            let stays = is_source(&node.op);
+            for (&r, value) in node.results.iter().zip(values) {
+                if !stays {
+                    any = true;
+                    map.push(constant(&mut b, &value));
+                }
+                known[r.index()] = Some(value);
+            }
+            if !stays {
+                continue;
+            }
+        }
+        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
+        map.extend(b.emit_typed(node.op.clone(), &args, types));
+    }
+    if !any {
+        return Ok(Changed::No);
+    }
+    let new = crate::dead_code(&finish(b, g, &map)?);
+    Ok(replace(g, new))
+}
+
+/// Ops that are the canonical form of a constant.
+fn is_source(op: &Op) -> bool {
+    matches!(op, Op::Constant { .. } | Op::Iota { .. } | Op::Broadcast { .. })
+}
+
+/// Ops that must not run at compile time: what depends on more than the operands, what pins the order of the program,
+/// and what may take long for a small result.
+fn stays(op: &Op) -> bool {
+    let window = matches!(op, Op::ReduceWindow { .. } | Op::SelectAndGather { .. } | Op::SelectAndScatter { .. });
+    window || op.has_body() || matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::AxisIndex { .. })
+}
+
+fn compute(op: &Op, args: &[Value], types: &[Type], known: &[Option<Literal>]) -> Option<Vec<Literal>> {
+    if types.iter().any(|t| t.numel() > MAX_ELEMENTS) || stays(op) {
+        return None;
+    }
+    if let Op::Constant { value } = op {
+        return Some(vec![value.clone()]);
+    }
+    let args: Option<SmallVec<[Literal; 4]>> = args.iter().map(|a| known[a.index()].clone()).collect();
+    // an op that the interpreter refuses is left for it to refuse when the program runs
+    eval_op(op, &args?, types).ok()
+}
+
+/// A constant in canonical form.
+fn constant(b: &mut Builder, value: &Literal) -> Value {
+    match value.splat_value() {
+        Some(scalar) => {
+            let scalar = b.literal(scalar);
+            b.broadcast(scalar, &value.ty().shape, &[])
+        }
+        None => b.literal(value.clone()),
+    }
+}

@@ -1,0 +1,440 @@
+//! The pass manager: what a pass is, and pipelines of them.
+//!
+//! - A pass is run on every nested program first, innermost first, then on the program that holds it.
+//! - After a user's pass, and in debug builds after every pass, the verifier runs.
+//! - A pass that panics, returns a malformed program, changes a program's input or output types or never reaches a
+//!   fixpoint is contained: [`Pipeline::run`] returns an error that names it and the input program is untouched.
+//!   Only a pass that never returns cannot be helped.
+
+use crate::dump::Dump;
+use gradloom_ir::{Builder, Error, Graph, Result, Type, Value, verify};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Whether a pass changed the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Changed {
+    /// It did.
+    Yes,
+    /// The program is as it was.
+    No,
+}
+
+impl From<bool> for Changed {
+    fn from(changed: bool) -> Changed {
+        if changed { Changed::Yes } else { Changed::No }
+    }
+}
+
+impl std::ops::BitOr for Changed {
+    type Output = Changed;
+    fn bitor(self, other: Changed) -> Changed {
+        Changed::from(self == Changed::Yes || other == Changed::Yes)
+    }
+}
+
+/// A step from a program to an equivalent one.
+///
+/// **Requires** nothing beyond a verified graph. **Ensures** a verified graph of the same input and output types.
+/// **Never** looks into nested programs on its own account: the manager has run it there already.
+pub trait Pass: Send + Sync {
+    /// The name by which pipelines refer to it.
+    fn name(&self) -> &str;
+    /// Rewrites `g` in place and says whether that changed anything.
+    fn run(&self, g: &mut Graph, cx: &mut PassContext) -> Result<Changed>;
+}
+
+/// A closure as a pass.
+pub fn pass_fn<F>(name: &str, run: F) -> impl Pass + use<F>
+where
+    F: Fn(&mut Graph, &mut PassContext) -> Result<Changed> + Send + Sync + 'static,
+{
+    struct Function<F>(String, F);
+    impl<F: Fn(&mut Graph, &mut PassContext) -> Result<Changed> + Send + Sync> Pass for Function<F> {
+        fn name(&self) -> &str {
+            &self.0
+        }
+        fn run(&self, g: &mut Graph, cx: &mut PassContext) -> Result<Changed> {
+            (self.1)(g, cx)
+        }
+    }
+    Function(name.to_string(), run)
+}
+
+/// One run of one pass.
+#[derive(Clone, Debug)]
+pub struct PassRecord {
+    /// The pass's name.
+    pub pass: String,
+    /// How long it took, nested programs included.
+    pub time: Duration,
+    /// Whether it changed anything.
+    pub changed: Changed,
+    /// Nodes before, nested programs included.
+    pub nodes_before: usize,
+    /// Nodes after, nested programs included.
+    pub nodes_after: usize,
+}
+
+impl fmt::Display for PassRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PassRecord { pass, time, nodes_before, nodes_after, .. } = self;
+        write!(f, "{pass:16} {:9.1} us  {nodes_before:6} -> {nodes_after} nodes", time.as_secs_f64() * 1e6)
+    }
+}
+
+/// What accompanies one program through a pipeline: the log and the dump.
+#[derive(Default)]
+pub struct PassContext {
+    dump: Option<Dump>,
+    log: Vec<PassRecord>,
+}
+
+impl PassContext {
+    /// A context that dumps nothing.
+    pub fn new() -> PassContext {
+        PassContext::default()
+    }
+
+    /// A context that dumps to the directory named by the environment variable `GRADLOOM_DUMP`, if it is set.
+    pub fn from_env() -> PassContext {
+        PassContext { dump: Dump::from_env(), log: Vec::new() }
+    }
+
+    /// A context that writes the program before and after each pass to files in `dir`.
+    pub fn dumping_to(dir: impl AsRef<Path>) -> PassContext {
+        PassContext { dump: Some(Dump::new(dir.as_ref())), log: Vec::new() }
+    }
+
+    /// Every pass run so far, in order.
+    pub fn log(&self) -> &[PassRecord] {
+        &self.log
+    }
+
+    /// Writes `content` to the dump under `name`; does nothing when nothing is dumped.
+    pub fn dump(&mut self, name: &str, content: &dyn fmt::Display) -> Result<()> {
+        self.dump.as_mut().map_or(Ok(()), |d| d.write(name, content))
+    }
+}
+
+/// Sweeps of a fixpoint group in which a user's pass still finds something to do, before it is taken to never end.
+const MAX_SWEEPS: usize = 32;
+
+/// How many times its size (or [`SMALL`]) a program may become in a fixpoint group after the first sweep.
+const MAX_GROWTH: usize = 16;
+
+/// Programs below this many nodes may grow by [`MAX_GROWTH`] times this.
+const SMALL: usize = 1000;
+
+/// Sweeps of the standard fixpoint group. Each pass is near its fixpoint after one; more only mop up.
+const STANDARD_SWEEPS: usize = 4;
+
+#[derive(Clone)]
+struct Entry {
+    pass: Arc<dyn Pass>,
+    standard: bool,
+}
+
+#[derive(Clone)]
+struct Stage {
+    entries: Vec<Entry>,
+    /// How often the entries are gone through at most.
+    sweeps: usize,
+}
+
+/// A list of passes, some of them in groups that repeat until nothing changes.
+///
+/// ```
+/// use gradloom_passes::{Changed, PassContext, Pipeline, pass_fn};
+/// let quiet = pass_fn("quiet", |_, _| Ok(Changed::No));
+/// let p = Pipeline::standard().after("simplify", quiet).disable("hoist");
+/// let g = gradloom_ir::parse("graph(%0: f32[]) { %1 = negate(%0) : f32[] %2 = negate(%1) : f32[] return %2 }").unwrap();
+/// assert_eq!(p.run(&g, &mut PassContext::new()).unwrap().nodes().len(), 0);
+/// ```
+#[derive(Clone)]
+pub struct Pipeline {
+    stages: Vec<Stage>,
+    error: Option<Error>,
+}
+
+/// Building pipelines. The name of a pass that is not there becomes the error of [`Pipeline::run`].
+impl Pipeline {
+    /// No passes.
+    pub fn empty() -> Pipeline {
+        Pipeline { stages: Vec::new(), error: None }
+    }
+
+    /// What every program goes through: `inline_bodies`, `dce`, then `simplify`, `fold`, `cse`, `dce` until nothing
+    /// changes, then `hoist`, `cse`, `dce`.
+    pub fn standard() -> Pipeline {
+        let once = |e: Entry| Stage { entries: vec![e], sweeps: 1 };
+        let inline = standard_pass("inline_bodies", crate::inline_bodies);
+        let simplify = standard_pass("simplify", crate::simplify);
+        let fold = standard_pass("fold", crate::fold);
+        let cse = standard_pass("cse", crate::cse);
+        let dce = standard_pass("dce", |g| Ok(replace(g, crate::dead_code(g))));
+        let hoist = standard_pass("hoist", crate::hoist);
+        let group = Stage { entries: vec![simplify, fold, cse.clone(), dce.clone()], sweeps: STANDARD_SWEEPS };
+        Pipeline {
+            stages: vec![once(inline), once(dce.clone()), group, once(hoist), once(cse), once(dce)],
+            error: None,
+        }
+    }
+
+    /// Adds a pass at the end.
+    pub fn push(mut self, pass: impl Pass + 'static) -> Pipeline {
+        self.stages.push(Stage { entries: vec![user(pass)], sweeps: 1 });
+        self
+    }
+
+    /// Adds a group at the end that repeats until nothing changes, `sweeps` times at most.
+    pub fn push_fixpoint(mut self, passes: Vec<Arc<dyn Pass>>, sweeps: usize) -> Pipeline {
+        let entries = passes.into_iter().map(|pass| Entry { pass, standard: false }).collect();
+        self.stages.push(Stage { entries, sweeps });
+        self
+    }
+
+    /// Adds a pass before the first pass called `name`, in the same group if that is in one.
+    pub fn before(mut self, name: &str, pass: impl Pass + 'static) -> Pipeline {
+        if let Some((s, e)) = self.positions(name).first().copied() {
+            self.stages[s].entries.insert(e, user(pass));
+        }
+        self
+    }
+
+    /// Adds a pass after the last pass called `name`, in the same group if that is in one.
+    pub fn after(mut self, name: &str, pass: impl Pass + 'static) -> Pipeline {
+        if let Some((s, e)) = self.positions(name).last().copied() {
+            self.stages[s].entries.insert(e + 1, user(pass));
+        }
+        self
+    }
+
+    /// Puts a pass in the place of every pass called `name`.
+    pub fn replace(mut self, name: &str, pass: impl Pass + 'static) -> Pipeline {
+        let new = user(pass);
+        for (s, e) in self.positions(name) {
+            self.stages[s].entries[e] = new.clone();
+        }
+        self
+    }
+
+    /// Removes every pass called `name`.
+    pub fn disable(mut self, name: &str) -> Pipeline {
+        for (s, e) in self.positions(name).into_iter().rev() {
+            self.stages[s].entries.remove(e);
+        }
+        self
+    }
+
+    /// The passes' names in order.
+    pub fn names(&self) -> Vec<&str> {
+        self.stages.iter().flat_map(|s| &s.entries).map(|e| e.pass.name()).collect()
+    }
+
+    fn positions(&mut self, name: &str) -> Vec<(usize, usize)> {
+        let at = |(s, stage): (usize, &Stage)| -> Vec<(usize, usize)> {
+            (0..stage.entries.len()).filter(|&e| stage.entries[e].pass.name() == name).map(|e| (s, e)).collect()
+        };
+        let found: Vec<_> = self.stages.iter().enumerate().flat_map(at).collect();
+        if found.is_empty() && self.error.is_none() {
+            let mut known = self.names();
+            known.sort_unstable();
+            known.dedup();
+            let help = format!("the passes here are {}", known.join(", "));
+            self.error = Some(Error::user("pipeline", format!("there is no pass named `{name}`")).help(help));
+        }
+        found
+    }
+}
+
+fn user(pass: impl Pass + 'static) -> Entry {
+    Entry { pass: Arc::new(pass), standard: false }
+}
+
+fn standard_pass(name: &str, run: impl Fn(&mut Graph) -> Result<Changed> + Send + Sync + 'static) -> Entry {
+    Entry { pass: Arc::new(pass_fn(name, move |g, _| run(g))), standard: true }
+}
+
+/// Puts `new` in the place of `g` if it differs.
+pub(crate) fn replace(g: &mut Graph, new: Graph) -> Changed {
+    let changed = *g != new;
+    if changed {
+        *g = new;
+    }
+    changed.into()
+}
+
+/// Running pipelines.
+impl Pipeline {
+    /// Runs every pass on a copy of `g`.
+    pub fn run(&self, g: &Graph, cx: &mut PassContext) -> Result<Graph> {
+        if let Some(e) = &self.error {
+            return Err(e.clone());
+        }
+        let mut g = g.clone();
+        for stage in &self.stages {
+            match &stage.entries[..] {
+                [only] if stage.sweeps <= 1 => run_entry(only, &mut g, cx).map(drop)?,
+                _ => stage.run(&mut g, cx)?,
+            }
+        }
+        Ok(g)
+    }
+}
+
+impl Stage {
+    fn run(&self, g: &mut Graph, cx: &mut PassContext) -> Result<()> {
+        // A pass has nothing to do on the very program it last left (ours are idempotent) or found in order.
+        let mut version = 0u64;
+        let mut clean: Vec<Option<u64>> = vec![None; self.entries.len()];
+        let mut limit = None;
+        for sweep in 1.. {
+            let (start, mut restless) = (version, None);
+            for (entry, clean) in self.entries.iter().zip(&mut clean) {
+                if *clean == Some(version) {
+                    continue;
+                }
+                let changed = run_entry(entry, g, cx)?;
+                if changed == Changed::Yes {
+                    version += 1;
+                    restless = (!entry.standard).then_some(entry).or(restless);
+                }
+                *clean = (entry.standard || changed == Changed::No).then_some(version);
+            }
+            let nodes = g.total_nodes();
+            let limit = *limit.get_or_insert(nodes.max(SMALL) * MAX_GROWTH);
+            match restless {
+                _ if version == start => return Ok(()),
+                None if sweep >= self.sweeps => return Ok(()),
+                Some(e) if sweep >= self.sweeps.max(MAX_SWEEPS) => {
+                    return Err(blame(e, format!("still changes the program after {sweep} sweeps"))
+                        .help("a pass in a repeated group must come to an end; return Changed::No when done"));
+                }
+                Some(e) if nodes > limit => {
+                    return Err(blame(e, format!("keeps growing the program, to {nodes} nodes in {sweep} sweeps"))
+                        .help("a pass in a repeated group must come to an end"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn blame(entry: &Entry, message: String) -> Error {
+    Error::user(format!("pass {}", entry.pass.name()), message)
+}
+
+fn run_entry(entry: &Entry, g: &mut Graph, cx: &mut PassContext) -> Result<Changed> {
+    let name = entry.pass.name();
+    cx.dump(&format!("{name}-before"), g)?;
+    let nodes_before = g.total_nodes();
+    let start = Instant::now();
+    let contained = catch_unwind(AssertUnwindSafe(|| {
+        let changed = apply(entry, g, cx)?;
+        if !entry.standard || cfg!(debug_assertions) {
+            verify(g)
+                .map_err(|e| blame(entry, format!("returned a malformed program: {}", e.message())).at(e.loc()))?;
+        }
+        Ok(changed)
+    }));
+    let changed = contained.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref().cloned());
+        Err(blame(entry, format!("panicked: {}", text.unwrap_or_else(|| "no message".into()))))
+    })?;
+    let record = PassRecord {
+        pass: name.to_string(),
+        time: start.elapsed(),
+        changed,
+        nodes_before,
+        nodes_after: g.total_nodes(),
+    };
+    cx.log.push(record);
+    cx.dump(&format!("{name}-after"), g)?;
+    Ok(changed)
+}
+
+/// Runs a pass on the nested programs, innermost first, then on `g`.
+fn apply(entry: &Entry, g: &mut Graph, cx: &mut PassContext) -> Result<Changed> {
+    let inside = map_bodies(g, &mut |body| apply(entry, body, cx))?;
+    if entry.standard && !cfg!(debug_assertions) {
+        return Ok(inside | entry.pass.run(g, cx)?);
+    }
+    // What a user's pass says of itself is checked, not believed.
+    let before = g.clone();
+    let claimed = entry.pass.run(g, cx)?;
+    for (what, old, new) in
+        [("input", before.input_types(), g.input_types()), ("output", before.output_types(), g.output_types())]
+    {
+        if old != new {
+            return Err(blame(entry, format!("changed the program's {what} types from {old:?} to {new:?}")));
+        }
+    }
+    let truth = Changed::from(before != *g);
+    debug_assert!(!entry.standard || claimed == truth, "{} misreports changes", entry.pass.name());
+    Ok(inside | truth)
+}
+
+/// Rewrites the programs nested directly in `g`. A body shared by several nodes is rewritten once and stays shared.
+pub fn map_bodies(g: &mut Graph, f: &mut dyn FnMut(&mut Graph) -> Result<Changed>) -> Result<Changed> {
+    if !g.nodes().iter().any(|n| n.op.has_body()) {
+        return Ok(Changed::No);
+    }
+    let mut done: HashMap<*const Graph, Arc<Graph>> = HashMap::new();
+    let mut ops = Vec::new();
+    let mut any = false;
+    for (i, node) in g.nodes().iter().enumerate().filter(|(_, n)| n.op.has_body()) {
+        let mut changed = false;
+        let op = node.op.map_bodies(&mut |body| {
+            let new = match done.get(&Arc::as_ptr(body)) {
+                Some(new) => new.clone(),
+                None => {
+                    let mut copy = Graph::clone(body);
+                    let new = match f(&mut copy)? {
+                        Changed::Yes => Arc::new(copy),
+                        Changed::No => body.clone(),
+                    };
+                    done.insert(Arc::as_ptr(body), new.clone());
+                    new
+                }
+            };
+            changed |= !Arc::ptr_eq(&new, body);
+            Ok(new)
+        })?;
+        any |= changed;
+        ops.push((i, op));
+    }
+    if any {
+        let mut ops = ops.into_iter().peekable();
+        let (mut b, mut map) = copy_inputs(g);
+        for (i, node) in g.nodes().iter().enumerate() {
+            let op = ops.next_if(|(at, _)| *at == i).map_or_else(|| node.op.clone(), |(_, op)| op);
+            let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+            let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
+            b.set_loc(&node.loc);
+            map.extend(b.emit_typed(op, &args, types));
+        }
+        *g = finish(b, g, &map)?;
+    }
+    Ok(any.into())
+}
+
+/// A builder with the inputs of `g`, and the map from old values to new ones so far.
+pub(crate) fn copy_inputs(g: &Graph) -> (Builder, Vec<Value>) {
+    let mut b = Builder::new();
+    let mut map = Vec::with_capacity(g.num_values());
+    map.extend(g.inputs().map(|v| b.input(g.ty(v).clone(), &g.input_names()[v.index()])));
+    (b, map)
+}
+
+/// The rebuilt program with the outputs of `g`.
+pub(crate) fn finish(b: Builder, g: &Graph, map: &[Value]) -> Result<Graph> {
+    let outputs: Vec<Value> = g.outputs().iter().map(|v| map[v.index()]).collect();
+    b.finish(&outputs)
+}

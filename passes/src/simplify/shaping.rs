@@ -1,0 +1,125 @@
+//! Rules of broadcasts, reshapes and transposes.
+
+use super::view::View;
+use gradloom_ir::{Literal, Op, Shape, Value};
+
+/// [c, c, ..] = broadcast(c)
+pub(super) fn constant(v: &mut View, value: &Literal) -> Option<Value> {
+    if value.ty().rank() == 0 {
+        return None;
+    }
+    let c = v.literal(value.splat_value()?);
+    Some(v.broadcast(c, &value.ty().shape, &[]))
+}
+
+fn is_identity(perm: &[usize]) -> bool {
+    perm.iter().enumerate().all(|(i, &p)| i == p)
+}
+
+/// The lengths that are not 1.
+fn long_axes(shape: &[usize]) -> impl Iterator<Item = usize> + '_ {
+    (0..shape.len()).filter(|&i| shape[i] != 1)
+}
+
+pub(super) fn broadcast(v: &mut View, x: Value, shape: &[usize], dims: &[usize]) -> Option<Value> {
+    let from = v.shape(x).clone();
+    // broadcast(x) = x where nothing is repeated or moved
+    if from[..] == *shape && is_identity(dims) {
+        return Some(x);
+    }
+    // broadcast(broadcast(x)) = broadcast(x)
+    if let Some((y, _, inner)) = v.broadcast_of(x) {
+        let dims: Shape = inner.iter().map(|&d| dims[d]).collect();
+        return Some(v.broadcast(y, shape, &dims));
+    }
+    // broadcast(x) = broadcast(reshape(x)) without the axes of length 1
+    if from.contains(&1) {
+        let kept: Shape = long_axes(&from).collect();
+        let squeezed: Shape = kept.iter().map(|&i| from[i]).collect();
+        let y = v.reshape(x, &squeezed);
+        let dims: Shape = kept.iter().map(|&i| dims[i]).collect();
+        return Some(v.broadcast(y, shape, &dims));
+    }
+    // broadcast(x) = reshape(transpose(x)) where no element is repeated
+    if !from.is_empty() && v.numel(x) == shape.iter().product() && v.numel(x) > 0 {
+        let mut perm: Shape = (0..from.len()).collect();
+        perm.sort_by_key(|&i| dims[i]);
+        let y = v.transpose(x, &perm);
+        return Some(v.reshape(y, shape));
+    }
+    None
+}
+
+pub(super) fn reshape(v: &mut View, x: Value, shape: &[usize]) -> Option<Value> {
+    let from = v.shape(x).clone();
+    // reshape(x) = x where the shape is the same
+    if from[..] == *shape {
+        return Some(x);
+    }
+    // reshape(scalar) = broadcast(scalar)
+    if from.is_empty() {
+        return Some(v.broadcast(x, shape, &[]));
+    }
+    // reshape(reshape(x)) = reshape(x)
+    if let Some(y) = v.def(x).filter(|n| matches!(n.op, Op::Reshape { .. })).map(|n| n.args[0]) {
+        return Some(v.reshape(y, shape));
+    }
+    let (y, _, dims) = v.broadcast_of(x)?;
+    // reshape(broadcast(scalar)) = broadcast(scalar)
+    if v.shape(y).is_empty() {
+        return Some(v.broadcast(y, shape, &[]));
+    }
+    // reshape(broadcast(x)) = broadcast(x) where only axes of length 1 come and go
+    let (old, new): (Shape, Shape) = (long_axes(&from).collect(), long_axes(shape).collect());
+    if !old.iter().map(|&i| from[i]).eq(new.iter().map(|&i| shape[i])) {
+        return None;
+    }
+    let dims: Option<Shape> = dims.iter().map(|d| old.iter().position(|o| o == d).map(|i| new[i])).collect();
+    dims.map(|dims| v.broadcast(y, shape, &dims))
+}
+
+pub(super) fn transpose(v: &mut View, x: Value, perm: &[usize]) -> Option<Value> {
+    // transpose(x) = x where no axis moves
+    if is_identity(perm) {
+        return Some(x);
+    }
+    // transpose(x) = reshape(x) where only axes of length 1 move
+    let from = v.shape(x).clone();
+    let long: Shape = perm.iter().copied().filter(|&p| from[p] != 1).collect();
+    if long.is_sorted() {
+        let shape: Shape = perm.iter().map(|&p| from[p]).collect();
+        return Some(v.reshape(x, &shape));
+    }
+    let node = v.def(x)?;
+    let y = *node.args.first()?;
+    match &node.op {
+        // transpose(transpose(x)) = transpose(x)
+        Op::Transpose { perm: inner } => {
+            let perm: Shape = perm.iter().map(|&p| inner[p]).collect();
+            Some(v.transpose(y, &perm))
+        }
+        // transpose(broadcast(x)) = broadcast(x)
+        Op::Broadcast { shape, dims } => {
+            let shape: Shape = perm.iter().map(|&p| shape[p]).collect();
+            let dims: Option<Shape> = dims.iter().map(|d| perm.iter().position(|p| p == d)).collect();
+            dims.map(|dims| v.broadcast(y, &shape, &dims))
+        }
+        // transpose(a b) = b a where the transpose swaps the free axes of the two
+        Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => {
+            let (b, lhs, rhs) = (lhs_batch.len(), node.args[0], node.args[1]);
+            let l = v.shape(lhs).len() - b - lhs_contract.len();
+            let swap = (0..b).chain(b + l..perm.len()).chain(b..b + l);
+            if !perm.iter().copied().eq(swap) || !v.single_use(x) {
+                return None;
+            }
+            let op = Op::DotGeneral {
+                lhs_batch: rhs_batch.clone(),
+                rhs_batch: lhs_batch.clone(),
+                lhs_contract: rhs_contract.clone(),
+                rhs_contract: lhs_contract.clone(),
+            };
+            Some(v.op(op, &[rhs, lhs]))
+        }
+        _ => None,
+    }
+}

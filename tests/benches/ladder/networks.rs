@@ -70,7 +70,7 @@ fn b_splines(x: &Tensor, knots: &Tensor) -> Tensor {
         let left = (&x - from(0, m)) / (from(k, n - 1) - from(0, m));
         let right = (from(k + 1, n) - &x) / (from(k + 1, n) - from(1, m + 1));
         let len = b.dim(-1);
-        let (low, high) = (b.i((.., .., 0..len - 1)), b.i((.., .., 1..len)));
+        let (low, high) = (b.i((.., 0..len - 1)), b.i((.., 1..len)));
         b = left * low + right * high;
     }
     b

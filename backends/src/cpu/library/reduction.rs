@@ -65,6 +65,23 @@ pub(super) fn beats<T: Scalar, const MAX: bool>(x: T, best: T) -> bool {
     !best.is_nan() & (better | x.is_nan())
 }
 
+/// The position of the first best element: the best value first, as a vector, then where it is.
+#[inline(always)]
+fn first_best<T: Scalar, const MAX: bool>(x: &[T]) -> usize {
+    const LANES: usize = 32;
+    let better = |a: T, b: T| if MAX { a.greater(b) } else { a.lesser(b) };
+    let Some((&first, _)) = x.split_first() else { return 0 };
+    let mut best = [first; LANES];
+    let blocks = x.chunks_exact(LANES);
+    let rest = blocks.remainder();
+    for block in blocks {
+        best.iter_mut().zip(block).for_each(|(b, &y)| *b = better(*b, y));
+    }
+    let best = best.iter().chain(rest).fold(first, |b, &y| better(b, y));
+    let is_best = |y: &T| *y == best || (y.is_nan() && best.is_nan());
+    x.iter().position(is_best).unwrap_or(0)
+}
+
 unsafe fn arg_lanes<T: Scalar, const MAX: bool>(
     l: Lanes,
     rows: Range<usize>,
@@ -95,15 +112,8 @@ impl<T: Scalar, const MAX: bool> Loop for ArgLanes<T, MAX> {
                 unsafe {
                     let x = self.x.add(row * n * inner + start);
                     let out = std::slice::from_raw_parts_mut(self.out.add(row * inner + start), width);
-                    if width == 1 {
-                        let (mut best, mut at) = (*x, 0);
-                        for i in 1..n {
-                            let y = *x.add(i * inner);
-                            if beats::<T, MAX>(y, best) {
-                                (best, at) = (y, i);
-                            }
-                        }
-                        out[0] = at as i32;
+                    if inner == 1 {
+                        out[0] = first_best::<T, MAX>(std::slice::from_raw_parts(x, n)) as i32;
                         continue;
                     }
                     let mut best = [T::ZERO; BLOCK];

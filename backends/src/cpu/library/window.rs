@@ -268,6 +268,8 @@ struct Select {
     taps: Vec<isize>,
     /// Offset in the base of the first tap of each row's first window (perhaps outside).
     rows: Vec<isize>,
+    /// Elements of the base an independent group of rows reads.
+    group_len: usize,
 }
 
 impl Select {
@@ -300,11 +302,12 @@ impl Select {
         let rows = offsets(&w.positions).into_iter().map(|r| r + first).collect();
         let along = |t: isize| (0..a.taps as isize).map(move |k| t + k * a.reach as isize * unit);
         let taps = offsets(&w.taps).into_iter().flat_map(along).collect();
-        Ok(Some(Select { layout, winners, taps, rows }))
+        let group_len = key.numel() / layout.independent;
+        Ok(Some(Select { layout, winners, taps, rows, group_len }))
     }
 
-    /// Calls `f` with `(position in the result's order, offset in the base)` of every window of `rows` that has a
-    /// winner, and with `None` where there is none. `scratch` holds a row of keys and tap numbers.
+    /// Calls `f` for each window of `rows` with the position of its first unit element in the result's order, the tap
+    /// numbers of the unit's winners, and the offset in the base that tap offsets add to. `scratch` holds a row.
     ///
     /// # Safety
     /// `key` is of the prepared type, and `scratch` has [`Select::room`] bytes.
@@ -314,7 +317,7 @@ impl Select {
         rows: Range<usize>,
         key: *const u8,
         scratch: *mut u8,
-        mut f: impl FnMut(usize, Option<isize>),
+        mut f: impl FnMut(usize, &[u32], isize),
     ) {
         let (l, unit) = (&self.layout, self.layout.unit);
         let n = l.row_len();
@@ -327,12 +330,8 @@ impl Select {
                 (self.winners)(l, &row, key, scratch, tap);
                 std::slice::from_raw_parts(tap.cast_const(), n)
             };
-            for j in 0..l.along.windows {
-                let at = self.rows[r] + j as isize * jump;
-                for (u, &t) in taps[j * unit..(j + 1) * unit].iter().enumerate() {
-                    let from = if t == NONE { None } else { Some(at + self.taps[t as usize] + u as isize) };
-                    f(r * n + j * unit + u, from);
-                }
+            for (j, taps) in taps.chunks_exact(unit).enumerate() {
+                f(r * n + j * unit, taps, self.rows[r] + j as isize * jump);
             }
             row.step(&l.outer.positions.0);
         }
@@ -370,7 +369,12 @@ unsafe fn gather_rows<T: Scalar>(
     let (x, out) = (x.cast::<T>(), out.cast::<T>());
     // SAFETY: the caller's promise; winners are elements of the base, and rows of the result are ours.
     unsafe {
-        s.for_each(rows, key, scratch, |to, from| *out.add(to) = from.map_or(T::ZERO, |i| *x.offset(i)));
+        s.for_each(rows, key, scratch, |to, taps, base| {
+            let out = std::slice::from_raw_parts_mut(out.add(to), taps.len());
+            for (u, (o, &t)) in out.iter_mut().zip(taps).enumerate() {
+                *o = if t == NONE { T::ZERO } else { *x.offset(base + u as isize + s.taps[t as usize]) };
+            }
+        });
     }
 }
 
@@ -383,9 +387,7 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: 
     let groups = l.independent;
     let per_group = l.rows / groups;
     let chunks = parallel::chunk_count(groups, select.work().saturating_mul(per_group));
-    let group_bytes = out.bytes() / groups;
-    let call = selecting(op, select, groups, chunks, per_group, run);
-    Ok(zeroed_first(call, chunks, groups, group_bytes))
+    Ok(selecting(op, select, groups, chunks, per_group, run))
 }
 
 unsafe fn scatter_rows<T: Scalar>(
@@ -397,13 +399,23 @@ unsafe fn scatter_rows<T: Scalar>(
     scratch: *mut u8,
 ) {
     let (source, out) = (source.cast::<T>(), out.cast::<T>());
-    // SAFETY: the caller's promise; winners are elements of the base, and no other chunk has windows on them.
+    let per_group = s.layout.rows / s.layout.independent;
+    // SAFETY: the caller's promise: whole groups, whose parts of the result no other chunk has windows on; winners
+    // are elements of the base.
     unsafe {
-        s.for_each(rows, key, scratch, |from, to| {
-            if let Some(i) = to {
-                *out.offset(i) = (*out.offset(i)).add(*source.add(from));
-            }
-        });
+        for group in rows.start / per_group..rows.end / per_group {
+            let part = std::slice::from_raw_parts_mut(out.add(group * s.group_len), s.group_len);
+            part.fill(T::ZERO);
+            s.for_each(group * per_group..(group + 1) * per_group, key, scratch, |from, taps, base| {
+                let source = std::slice::from_raw_parts(source.add(from), taps.len());
+                for (u, (&x, &t)) in source.iter().zip(taps).enumerate() {
+                    if t != NONE {
+                        let to = out.offset(base + u as isize + s.taps[t as usize]);
+                        *to = (*to).add(x);
+                    }
+                }
+            });
+        }
     }
 }
 
@@ -424,24 +436,4 @@ fn selecting(op: &Op, select: Select, units: usize, chunks: usize, rows_per_unit
         };
         if chunks == 1 { part(0) } else { parallel::for_each(chunks, part) }
     })
-}
-
-/// The same call, with the result zeroed before.
-fn zeroed_first(call: LibraryCall, chunks: usize, groups: usize, group_bytes: usize) -> LibraryCall {
-    let LibraryCall { name, scratch_bytes, flops, run } = call;
-    let run = Box::new(move |args: &[*const u8], outs: &[*mut u8], scratch: *mut u8| {
-        let out = Out::new(outs[0]);
-        let part = |i: usize| {
-            let r = chunk(groups, chunks, i);
-            // SAFETY: the result consists of `groups` parts of `group_bytes`.
-            unsafe { std::ptr::write_bytes(out.get().add(r.start * group_bytes), 0, r.len() * group_bytes) }
-        };
-        if chunks == 1 {
-            part(0)
-        } else {
-            parallel::for_each(chunks, part)
-        }
-        run(args, outs, scratch);
-    });
-    LibraryCall { name, scratch_bytes, flops, run }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static PROGRAMS: AtomicUsize = AtomicUsize::new(0);
 
 /// The files of one program: `PROCESS-PROGRAM-STEP-NAME.txt`, so that they list in order.
+#[derive(Debug)]
 pub(crate) struct Dump {
     dir: PathBuf,
     program: usize,

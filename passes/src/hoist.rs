@@ -209,8 +209,8 @@ impl<'a> Loop<'a> {
     /// Emits what was moved out; returns the values that exist outside, by value of the body.
     fn emit_outside(&self, b: &mut Builder) -> Result<Vec<Option<Value>>> {
         let mut outer: Vec<Option<Value>> = vec![None; self.body.num_values()];
-        for i in 0..self.consts + self.carry {
-            outer[i] = self.invariant[i].then_some(self.args[i]);
+        for ((outer, &arg), &invariant) in outer.iter_mut().zip(&self.args).zip(&self.invariant) {
+            *outer = invariant.then_some(arg);
         }
         for node in self.body.nodes() {
             let wanted = |r: &Value| self.outside[r.index()] || (self.inside[r.index()] && self.is_moved(node));

@@ -89,7 +89,7 @@ impl fmt::Display for PassRecord {
 }
 
 /// What accompanies one program through a pipeline: the log and the dump.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct PassContext {
     dump: Option<Dump>,
     log: Vec<PassRecord>,
@@ -153,8 +153,10 @@ struct Stage {
 /// use gradloom_passes::{Changed, PassContext, Pipeline, pass_fn};
 /// let quiet = pass_fn("quiet", |_, _| Ok(Changed::No));
 /// let p = Pipeline::standard().after("simplify", quiet).disable("hoist");
-/// let g = gradloom_ir::parse("graph(%0: f32[]) { %1 = negate(%0) : f32[] %2 = negate(%1) : f32[] return %2 }").unwrap();
-/// assert_eq!(p.run(&g, &mut PassContext::new()).unwrap().nodes().len(), 0);
+/// let text = "graph(%0: f32[]) { %1 = negate(%0) : f32[] %2 = negate(%1) : f32[] return %2 }";
+/// let mut g = gradloom_ir::parse(text).unwrap();
+/// p.run(&mut g).unwrap();
+/// assert_eq!(g.nodes().len(), 0);
 /// ```
 #[derive(Clone)]
 pub struct Pipeline {
@@ -272,19 +274,28 @@ pub(crate) fn replace(g: &mut Graph, new: Graph) -> Changed {
 
 /// Running pipelines.
 impl Pipeline {
-    /// Runs every pass on a copy of `g`.
-    pub fn run(&self, g: &Graph, cx: &mut PassContext) -> Result<Graph> {
+    /// Runs every pass on `g`, which an error leaves as it was. The environment variable `GRADLOOM_DUMP` names a
+    /// directory to which the program is written before and after every pass.
+    pub fn run(&self, g: &mut Graph) -> Result<PassContext> {
+        let mut cx = PassContext::from_env();
+        self.run_with(g, &mut cx)?;
+        Ok(cx)
+    }
+
+    /// [`Pipeline::run`] in a given context.
+    pub fn run_with(&self, g: &mut Graph, cx: &mut PassContext) -> Result<()> {
         if let Some(e) = &self.error {
             return Err(e.clone());
         }
-        let mut g = g.clone();
+        let mut work = g.clone();
         for stage in &self.stages {
             match &stage.entries[..] {
-                [only] if stage.sweeps <= 1 => run_entry(only, &mut g, cx).map(drop)?,
-                _ => stage.run(&mut g, cx)?,
+                [only] if stage.sweeps <= 1 => run_entry(only, &mut work, cx).map(drop)?,
+                _ => stage.run(&mut work, cx)?,
             }
         }
-        Ok(g)
+        *g = work;
+        Ok(())
     }
 }
 

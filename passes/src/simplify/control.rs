@@ -38,7 +38,7 @@ fn sink_constants(v: &View, op: &Op, args: &[Value]) -> Result<Option<Op>> {
     let constant = |&a: &Value| -> Option<Constant> { Some((v.splat(a)?.clone(), v.ty(a).clone())) };
     let all: Vec<Option<Constant>> = args.iter().map(constant).collect();
     let mut ranges = match op {
-        Op::Scan { consts, .. } => vec![0..*consts],
+        Op::Scan { consts, .. } => vec![0..*consts; 1],
         Op::While { cond_consts, body_consts, .. } => vec![0..*cond_consts, *cond_consts..cond_consts + body_consts],
         Op::Switch { branches } => vec![1..args.len(); branches.len()],
         _ => return Ok(None),
@@ -71,5 +71,8 @@ fn with_constants(body: &Graph, known: &[Option<&Constant>]) -> Result<Graph> {
         }
     }
     let outputs = b.inline(body, &args)?;
-    b.finish(&outputs)
+    // the rules have been through the body before this level; give them what they can do with the constants
+    let mut body = b.finish(&outputs)?;
+    super::simplify(&mut body)?;
+    Ok(body)
 }

@@ -270,6 +270,8 @@ struct Select {
     rows: Vec<isize>,
     /// Elements of the base an independent group of rows reads.
     group_len: usize,
+    /// Whether no two windows share an element.
+    disjoint: bool,
 }
 
 impl Select {
@@ -303,11 +305,12 @@ impl Select {
         let along = |t: isize| (0..a.taps as isize).map(move |k| t + k * a.reach as isize * unit);
         let taps = offsets(&w.taps).into_iter().flat_map(along).collect();
         let group_len = key.numel() / layout.independent;
-        Ok(Some(Select { layout, winners, taps, rows, group_len }))
+        let g = WindowGeometry::new(op, key)?;
+        let disjoint = (0..key.rank()).all(|a| g.window[a] <= g.strides[a]);
+        Ok(Some(Select { layout, winners, taps, rows, group_len, disjoint }))
     }
 
-    /// Calls `f` for each window of `rows` with the position of its first unit element in the result's order, the tap
-    /// numbers of the unit's winners, and the offset in the base that tap offsets add to. `scratch` holds a row.
+    /// Calls `f` with each of `rows`: its number, its place, and the tap numbers of its winners. `scratch` holds a row.
     ///
     /// # Safety
     /// `key` is of the prepared type, and `scratch` has [`Select::room`] bytes.
@@ -317,12 +320,11 @@ impl Select {
         rows: Range<usize>,
         key: *const u8,
         scratch: *mut u8,
-        mut f: impl FnMut(usize, &[u32], isize),
+        mut f: impl FnMut(usize, &Cursor, &[u32]),
     ) {
-        let (l, unit) = (&self.layout, self.layout.unit);
+        let l = &self.layout;
         let n = l.row_len();
         let tap = scratch.wrapping_add(n * 8).cast::<u32>();
-        let jump = l.along.step as isize * unit as isize;
         let mut row = Cursor::new(&l.outer.positions.0, rows.start);
         for r in rows {
             // SAFETY: the caller's promise: scratch has room for n keys of up to 8 bytes and n tap numbers.
@@ -330,9 +332,7 @@ impl Select {
                 (self.winners)(l, &row, key, scratch, tap);
                 std::slice::from_raw_parts(tap.cast_const(), n)
             };
-            for (j, taps) in taps.chunks_exact(unit).enumerate() {
-                f(r * n + j * unit, taps, self.rows[r] + j as isize * jump);
-            }
+            f(r, &row, taps);
             row.step(&l.outer.positions.0);
         }
     }
@@ -366,15 +366,39 @@ unsafe fn gather_rows<T: Scalar>(
     out: *mut u8,
     scratch: *mut u8,
 ) {
-    let (x, out) = (x.cast::<T>(), out.cast::<T>());
-    // SAFETY: the caller's promise; winners are elements of the base, and rows of the result are ours.
-    unsafe {
-        s.for_each(rows, key, scratch, |to, taps, base| {
-            let out = std::slice::from_raw_parts_mut(out.add(to), taps.len());
-            for (u, (o, &t)) in out.iter_mut().zip(taps).enumerate() {
-                *o = if t == NONE { T::ZERO } else { *x.offset(base + u as isize + s.taps[t as usize]) };
-            }
-        });
+    wide(GatherRows::<T> { s, rows, x: x.cast(), key, out: out.cast(), scratch })
+}
+
+struct GatherRows<'a, T> {
+    s: &'a Select,
+    rows: Range<usize>,
+    x: *const T,
+    key: *const u8,
+    out: *mut T,
+    scratch: *mut u8,
+}
+
+impl<T: Scalar> Loop for GatherRows<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let l = &self.s.layout;
+        let (unit, n, jump) = (l.unit, l.row_len(), l.along.step as isize * l.unit as isize);
+        // SAFETY: `gather_rows`' caller passes its promise on; taps are in the base, rows of the result are ours.
+        unsafe {
+            self.s.for_each(self.rows, self.key, self.scratch, |r, row, taps| {
+                let out = std::slice::from_raw_parts_mut(self.out.add(r * n), n);
+                out.fill(T::ZERO);
+                l.for_taps(row, |number, windows, at| {
+                    for (i, j) in windows.enumerate() {
+                        let units = j * unit..(j + 1) * unit;
+                        let x = std::slice::from_raw_parts(self.x.offset(at + i as isize * jump), unit);
+                        for ((o, &t), &x) in out[units.clone()].iter_mut().zip(&taps[units]).zip(x) {
+                            *o = if t == number as u32 { x } else { *o };
+                        }
+                    }
+                });
+            });
+        }
     }
 }
 
@@ -398,23 +422,54 @@ unsafe fn scatter_rows<T: Scalar>(
     out: *mut u8,
     scratch: *mut u8,
 ) {
-    let (source, out) = (source.cast::<T>(), out.cast::<T>());
-    let per_group = s.layout.rows / s.layout.independent;
-    // SAFETY: the caller's promise: whole groups, whose parts of the result no other chunk has windows on; winners
-    // are elements of the base.
-    unsafe {
-        for group in rows.start / per_group..rows.end / per_group {
-            let part = std::slice::from_raw_parts_mut(out.add(group * s.group_len), s.group_len);
-            part.fill(T::ZERO);
-            s.for_each(group * per_group..(group + 1) * per_group, key, scratch, |from, taps, base| {
-                let source = std::slice::from_raw_parts(source.add(from), taps.len());
-                for (u, (&x, &t)) in source.iter().zip(taps).enumerate() {
-                    if t != NONE {
-                        let to = out.offset(base + u as isize + s.taps[t as usize]);
-                        *to = (*to).add(x);
+    wide(ScatterRows::<T> { s, rows, source: source.cast(), key, out: out.cast(), scratch })
+}
+
+struct ScatterRows<'a, T> {
+    s: &'a Select,
+    rows: Range<usize>,
+    source: *const T,
+    key: *const u8,
+    out: *mut T,
+    scratch: *mut u8,
+}
+
+impl<T: Scalar> Loop for ScatterRows<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (s, l) = (self.s, &self.s.layout);
+        let (unit, n, jump) = (l.unit, l.row_len(), l.along.step as isize * l.unit as isize);
+        let per_group = l.rows / l.independent;
+        // SAFETY: `scatter_rows`' caller passes whole groups, on whose parts of the result no other chunk has
+        // windows; taps and winners are elements of the base.
+        unsafe {
+            for group in self.rows.start / per_group..self.rows.end / per_group {
+                std::slice::from_raw_parts_mut(self.out.add(group * s.group_len), s.group_len).fill(T::ZERO);
+                let rows = group * per_group..(group + 1) * per_group;
+                s.for_each(rows, self.key, self.scratch, |r, row, taps| {
+                    let source = std::slice::from_raw_parts(self.source.add(r * n), n);
+                    if s.disjoint {
+                        // Every element belongs to at most one window, so all taps can be written as vectors.
+                        l.for_taps(row, |number, windows, at| {
+                            for (i, j) in windows.enumerate() {
+                                let units = j * unit..(j + 1) * unit;
+                                let to = std::slice::from_raw_parts_mut(self.out.offset(at + i as isize * jump), unit);
+                                for ((o, &t), &x) in to.iter_mut().zip(&taps[units.clone()]).zip(&source[units]) {
+                                    *o = if t == number as u32 { T::ZERO.add(x) } else { T::ZERO };
+                                }
+                            }
+                        });
+                        return;
                     }
-                }
-            });
+                    for (i, (&x, &t)) in source.iter().zip(taps).enumerate() {
+                        if t != NONE {
+                            let window = s.rows[r] + (i / unit) as isize * jump + (i % unit) as isize;
+                            let to = self.out.offset(window + s.taps[t as usize]);
+                            *to = (*to).add(x);
+                        }
+                    }
+                });
+            }
         }
     }
 }

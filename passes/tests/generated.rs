@@ -10,7 +10,7 @@ use oracle::{Random, array};
 use std::sync::Arc;
 
 /// Seeds of each kind of program.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 400;
 
 /// What programs are made of. The first kind has no op that a reassociating rule applies to.
 #[derive(Clone, Copy, PartialEq)]
@@ -30,7 +30,7 @@ impl Generator<'_> {
     fn any(&mut self) -> Value {
         // recent values more often, so that programs become deep
         let n = self.values.len();
-        let i = if self.r.below(2) == 0 { self.r.below(n) } else { n - 1 - self.r.below(n.min(4)) };
+        let i = if self.r.below(3) == 0 { self.r.below(n) } else { n - 1 - self.r.below(n.min(3)) };
         self.values[i]
     }
 
@@ -66,7 +66,7 @@ impl Generator<'_> {
         let x = self.any();
         let ty = self.b.ty(x).clone();
         let rank = ty.rank();
-        let y = match self.r.below(16) {
+        let y = match self.r.below(17) {
             0 | 1 => self.unary(x, &ty),
             2..=4 => self.binary(x, &ty),
             5 => {
@@ -148,6 +148,7 @@ impl Generator<'_> {
                 };
                 self.b.op(op, &[x, z])
             }
+            16 if rank > 0 => self.indexed(x, &ty),
             _ => self.binary(x, &ty),
         };
         if self.b.ty(y).numel() <= 300 {
@@ -191,18 +192,30 @@ impl Generator<'_> {
         if self.kind == Kind::Sums && ty.dtype == DType::F64 { self.b.unary(Unary::Tanh, z) } else { z }
     }
 
+    /// A dynamic slice or update at constant, partly too large starts.
+    fn indexed(&mut self, x: Value, ty: &Type) -> Value {
+        let sizes: Shape = ty.shape.iter().map(|&n| n - self.r.below(2).min(n)).collect();
+        let starts: Vec<Value> =
+            sizes.iter().map(|_| self.r.below(4) as f64 - 1.0).map(|s| self.b.scalar(DType::I32, s)).collect();
+        if self.r.below(2) == 0 {
+            return self.b.op(Op::DynamicSlice { sizes }, &[&[x], &starts[..]].concat());
+        }
+        let base = self.b.full(ty, 1.0);
+        let update = self.of_type(&ty.with_shape(&sizes));
+        let base = if self.r.below(2) == 0 { base } else { x };
+        self.b.op(Op::DynamicUpdateSlice {}, &[&[base, update], &starts[..]].concat())
+    }
+
     fn slice(&mut self, x: Value, ty: &Type) -> Value {
         let (mut start, mut limit, mut stride) = (Shape::new(), Shape::new(), Shape::new());
         for &n in &ty.shape {
-            let s = self.r.below(n.min(2) + 1);
+            let (s, len) = match self.r.below(12) {
+                0 => (n / 2, 0),
+                1..6 if n > 1 => (self.r.below(2), 1 + self.r.below(n - 1)),
+                _ => (0, n),
+            };
             start.push(s);
-            limit.push(s + self.r.below(n - s + 1));
-            if self.r.below(3) > 0 {
-                start.pop();
-                limit.pop();
-                start.push(0);
-                limit.push(n);
-            }
+            limit.push((s + len).min(n));
             stride.push(1 + self.r.below(2));
         }
         self.b.op(Op::Slice { start, limit, stride }, &[x])
@@ -226,7 +239,12 @@ fn program(r: &mut Random, inputs: &[Type], kind: Kind) -> Graph {
     for _ in 0..5 + g.r.below(36) {
         g.step();
     }
-    let outs: Vec<Value> = (0..1 + g.r.below(3)).map(|_| g.any()).collect();
+    // what nothing uses is returned, so that everything is alive, and now and then something that is used
+    let used: Vec<Value> = g.b.nodes().iter().flat_map(|n| n.args.iter().copied()).collect();
+    let mut outs: Vec<Value> = g.values.iter().copied().filter(|v| !used.contains(v)).collect();
+    if g.r.below(3) == 0 {
+        outs.push(g.any());
+    }
     g.b.finish(&outs).expect("generated programs are well-formed")
 }
 

@@ -155,11 +155,6 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether the slices take the whole operand as it is.
-    pub fn is_whole(&self, x: &Type) -> bool {
-        self.slices.iter().zip(&x.shape).all(|(s, &n)| *s == AxisSlice::whole(n))
-    }
-
     /// Lengths of the sliced operand.
     pub fn sliced_shape(&self) -> Shape {
         self.slices.iter().map(|s| s.len).collect()

@@ -87,7 +87,7 @@ macro_rules! int_pow {
             if base != 1 && base != minus_one {
                 base = 0;
             }
-            n = n & 1; // (+-1)^-n depends on the parity of n alone
+            n &= 1; // (+-1)^-n depends on the parity of n alone
             if base == 0 {
                 return Some(0);
             }

@@ -56,7 +56,7 @@ pub(super) fn view(x: &Literal, ty: &Type, strides: &[i64], offset: i64) -> Lite
 
 /// The position of a multi-index, or `None` outside the array.
 pub(super) fn position(shape: &[usize], index: &[usize]) -> Option<usize> {
-    shape.iter().zip(index).try_fold(0, |at, (&n, &i)| (i < n).then_some(at * n + i))
+    shape.iter().zip(index).try_fold(0, |at, (&n, &i)| (i < n).then(|| at * n + i))
 }
 
 /// What an op that passed its type check can only be asked by a bug.

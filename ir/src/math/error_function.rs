@@ -10,6 +10,7 @@ const LOG_ERFC: [f32; 7] =
     [-0.00019566654, -1.1276757, -0.63718224, -0.10393156, 0.022226868, -0.0030431908, 0.00019593247];
 
 /// Giles, "Approximating the erfinv function" (2011), single precision: w < 5 and w >= 5.
+#[allow(clippy::excessive_precision)] // the digits as published
 const ERF_INV_CENTRAL: [f32; 9] = [
     1.50140941,
     0.246640727,
@@ -21,6 +22,7 @@ const ERF_INV_CENTRAL: [f32; 9] = [
     3.43273939e-07,
     2.81022636e-08,
 ];
+#[allow(clippy::excessive_precision)]
 const ERF_INV_TAIL: [f32; 9] = [
     2.83297682,
     1.00167406,

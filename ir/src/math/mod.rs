@@ -29,6 +29,7 @@ use crate::{Binary, Unary};
 /// A machine that computes on lanes of f32, i32 and truth values.
 ///
 /// Float operations round to nearest even; `fma` rounds once. `to_int` is only called on values inside the i32 range.
+#[allow(clippy::wrong_self_convention)] // the machine makes values; none is made of it
 pub trait Lanes {
     /// Lanes of f32.
     type F: Copy;

@@ -24,9 +24,9 @@ fn ulps(got: f32, want: f64) -> f64 {
     (f64::from(got) - want).abs() / step
 }
 
-/// About `n` floats spread evenly over the bit patterns, and a few thousand on either side of every power of two.
+/// About `n` floats spread evenly over the bit patterns, and a few dozen on either side of every power of two.
 fn samples(n: u32) -> impl Iterator<Item = f32> {
-    let step = u32::MAX / n | 1;
+    let step = (u32::MAX / n) | 1;
     let even = (0..n).map(move |i| f32::from_bits(i.wrapping_mul(step)));
     let near = (0u32..=255).flat_map(|e| {
         (0u32..40)
@@ -39,7 +39,7 @@ fn samples(n: u32) -> impl Iterator<Item = f32> {
 #[track_caller]
 fn check(op: Unary, bound: f64, range: f32, samples: impl Iterator<Item = f32>) {
     let (mut worst, mut at) = (0.0, 0.0);
-    for x in samples.filter(|x| !(x.abs() > range)) {
+    for x in samples.filter(|x| x.is_nan() || x.abs() <= range) {
         let got = apply_unary(&mut Scalar, op, x).unwrap();
         let e = ulps(got, unary_f64(op, f64::from(x)));
         if e > worst {
@@ -85,7 +85,7 @@ const BOUNDS: &[(Unary, f64)] = &[
 fn every_function_is_near_its_f64_form() {
     assert_eq!(BOUNDS.len(), Unary::ALL.len() - 2);
     for &(op, bound) in BOUNDS {
-        let range = if matches!(op, Unary::Sin | Unary::Cos | Unary::Tan) { 1e5 } else { NAN };
+        let range = if matches!(op, Unary::Sin | Unary::Cos | Unary::Tan) { 1e5 } else { INF };
         check(op, bound, range, samples(200_000));
     }
 }
@@ -238,7 +238,7 @@ fn functions_of_two_operands_at_the_edges() {
 #[test]
 fn angles_of_points() {
     let mut worst = 0.0;
-    for x in samples(600).filter(|x| x.is_finite()) {
+    for x in samples(600).filter(|x| x.is_finite()).step_by(13) {
         for y in samples(300).filter(|y| y.is_finite()).step_by(31) {
             let e = ulps(atan2(&mut Scalar, y, x), f64::from(y).atan2(f64::from(x)));
             worst = f64::max(worst, e);

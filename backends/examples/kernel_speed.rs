@@ -46,9 +46,21 @@ fn unary(op: Unary, n: usize) -> LoopNest {
     elementwise(op.name(), &[n, n], &[n], vec![load(0, &[1]), Inst::Unary(op, 0)], &[1])
 }
 
+fn transposition(rows: usize, columns: usize) -> LoopNest {
+    let n = rows * columns;
+    let name = format!("transposition, {rows}x{columns}");
+    elementwise(&name, &[n, n], &[columns, rows], vec![load(0, &[1, columns as i64])], &[rows as i64, 1])
+}
+
 fn nests() -> Vec<(LoopNest, usize)> {
     let (m, k) = (1 << 20, 1 << 16);
-    let axpb = vec![load(0, &[1]), constant(2.0), Inst::Binary(Binary::Mul, 0, 1), constant(1.0), Inst::Binary(Binary::Add, 2, 3)];
+    let axpb = vec![
+        load(0, &[1]),
+        constant(2.0),
+        Inst::Binary(Binary::Mul, 0, 1),
+        constant(1.0),
+        Inst::Binary(Binary::Add, 2, 3),
+    ];
     let threefry = (0..4)
         .map(|i| Inst::Index { dtype: DType::U32, at: Affine { offset: i, strides: [1].into_iter().collect() } })
         .chain([Inst::Threefry(0, [0, 1, 2, 3]), Inst::Bitcast(DType::F32, 4)])
@@ -58,7 +70,9 @@ fn nests() -> Vec<(LoopNest, usize)> {
         (elementwise("x*2+1, 16k", &[1 << 14, 1 << 14], &[1 << 14], axpb.clone(), &[1]), 8 << 14),
         (elementwise("x*2+1, 1M", &[m, m], &[m], axpb, &[1]), 8 * m),
         (elementwise("max(x, 0), 64k", &[k, k], &[k], relu, &[1]), 8 * k),
-        (elementwise("transposition, 1024x1024", &[m, m], &[1024, 1024], vec![load(0, &[1, 1024])], &[1024, 1]), 8 * m),
+        (transposition(1024, 1024), 8 * m),
+        (transposition(1000, 1000), 8_000_000),
+        (transposition(64, 512), 8 << 15),
         (reduction("row sum, 1024x1024", ReduceKind::Sum, 1024, 1024, false), 4 * m),
         (reduction("row sum, 64x1024", ReduceKind::Sum, 64, 1024, false), 4 * k),
         (reduction("row max, 64x1024", ReduceKind::Max, 64, 1024, false), 4 * k),

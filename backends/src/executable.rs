@@ -1,6 +1,7 @@
 //! Compiled programs, whatever runs them.
 
 use crate::Buffer;
+use crate::cpu::CpuProgram;
 use gradloom_ir::{Error, Graph, Literal, Result, Type};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ pub struct Executable {
 
 enum Code {
     Interp(Graph),
+    Cpu(CpuProgram),
 }
 
 /// Compiles an optimised program for the processor.
@@ -84,7 +86,8 @@ pub fn compile(g: &Graph) -> Result<Executable> {
 /// As [`compile`].
 pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
     let code = match device {
-        Device::Interp | Device::Cpu => Code::Interp(g.clone()),
+        Device::Interp => Code::Interp(g.clone()),
+        Device::Cpu => Code::Cpu(crate::cpu::compile(g)?),
     };
     Ok(Executable { inputs: g.input_types(), code })
 }
@@ -110,6 +113,7 @@ impl Executable {
         self.check(args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, args),
+            Code::Cpu(p) => Ok(p.run(args)),
         }
     }
 
@@ -117,10 +121,11 @@ impl Executable {
     ///
     /// # Errors
     /// As [`Executable::run`].
-    pub fn run_donating(&self, args: SmallVec<[Arc<Buffer>; 8]>, _keep: usize) -> Result<Outputs> {
+    pub fn run_donating(&self, args: SmallVec<[Arc<Buffer>; 8]>, keep: usize) -> Result<Outputs> {
         self.check(&args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, &args),
+            Code::Cpu(p) => Ok(p.run_donating(args, keep)),
         }
     }
 
@@ -128,6 +133,7 @@ impl Executable {
     pub fn cost(&self) -> Cost {
         match &self.code {
             Code::Interp(_) => Cost::default(),
+            Code::Cpu(p) => p.cost(),
         }
     }
 
@@ -135,6 +141,7 @@ impl Executable {
     pub fn schedule(&self) -> String {
         match &self.code {
             Code::Interp(g) => g.to_string(),
+            Code::Cpu(p) => p.schedule(),
         }
     }
 }

@@ -5,6 +5,7 @@ extern crate self as gradloom_frontend;
 mod eager;
 pub mod io;
 mod jit;
+pub mod random;
 mod tensor;
 mod trace;
 mod transform;
@@ -13,15 +14,21 @@ pub mod tree;
 pub use gradloom_backends::{Cost, Device};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;
-pub use gradloom_ir::{DType, Element, Error, ErrorKind, Result};
+pub use gradloom_ir::{DType, Element, Error, ErrorKind, ReduceKind, Result};
 pub use gradloom_passes as passes;
 pub use jit::{Compiled, Jit, Lowered, jit};
-pub use tensor::{IntoShape, Operand, Scalar, Tensor};
+pub use random::Key;
+pub use tensor::{
+    At, Axes, Conv, Index, IntoAxes, IntoIndex, IntoIndices, IntoShape, IntoStarts, NewAxis, Operand, Padding, Scalar,
+    Tensor, conv_general, einsum, step,
+};
 pub use transform::*;
 pub use tree::Tree;
 
 /// Everything a model file needs: `use gradloom::prelude::*;`
 pub mod prelude {
     pub use crate::transform::*;
-    pub use crate::{Compiled, Cost, DType, Device, Jit, Lowered, Tensor, Tree, jit};
+    pub use crate::{
+        Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random, step,
+    };
 }

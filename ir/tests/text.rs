@@ -213,6 +213,37 @@ fn absurd_sizes_are_refused() {
         "graph(%0: f32[2], %1: f32[]) { %2 = pad(%0, %1) {low = [9223372036854775807], high = [9223372036854775807],
          interior = [9223372036854775807]} : f32[1] return %2 }",
         "graph(%0: f32[2]) { %1 = transpose(%0) {perm = [9223372036854775807]} : f32[2] return %1 }",
+        "graph(%0: f32[4]) {
+         %1 = reduce_window(%0) {kind = \"max\", window = [2], strides = [2],
+         padding = [(9223372036854775807, 9223372036854775807)], base_dilation = [1], window_dilation = [2]} : f32[2] return %1 }",
+        "graph(%0: f32[4]) {
+         %1 = reduce_window(%0) {kind = \"max\", window = [9223372036854775807], strides = [2],
+         padding = [(0, 0)], base_dilation = [1], window_dilation = [9223372036854775807]} : f32[2] return %1 }",
+        "graph(%0: f32[4]) {
+         %1 = reduce_window(%0) {kind = \"max\", window = [1], strides = [2],
+         padding = [(0, 0)], base_dilation = [9223372036854775807], window_dilation = [1]} : f32[2] return %1 }",
+        "graph(%0: f32[1,2,5], %1: f32[3,2,2]) {
+         %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2], rhs_dims = [0, 1, 2], out_dims = [0, 1, 2], strides = [2],
+         padding = [(9223372036854775807, 9223372036854775807)], lhs_dilation = [2], rhs_dilation = [1], feature_groups = 1, batch_groups = 1} : f32[1,3,4] return %2 }",
+        "graph(%0: f32[1,2,5], %1: f32[3,2,2]) {
+         %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2], rhs_dims = [0, 1, 2], out_dims = [0, 1, 2], strides = [2],
+         padding = [(0,0)], lhs_dilation = [9223372036854775807], rhs_dilation = [1], feature_groups = 1, batch_groups = 1} : f32[1,3,4] return %2 }",
+        "graph(%0: f32[1,2,5], %1: f32[3,2,2]) {
+         %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2], rhs_dims = [0, 1, 2], out_dims = [0, 1, 2], strides = [2],
+         padding = [(0,0)], lhs_dilation = [1], rhs_dilation = [1], feature_groups = 9223372036854775807, batch_groups = 1} : f32[1,3,4] return %2 }",
+        "graph(%0: f32[1,1,5], %1: f32[3,4,2]) {
+         %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2], rhs_dims = [0, 1, 2], out_dims = [0, 1, 2], strides = [2],
+         padding = [(0,0)], lhs_dilation = [1], rhs_dilation = [1], feature_groups = 9223372036854775807, batch_groups = 1} : f32[1,3,4] return %2 }",
+        "graph(%0: f32[2]) {
+         %1 = scan(%0) {body = graph(%0: f32[2]) { return %0 }, length = 1, reverse = false, consts = 9223372036854775807, carry = 9223372036854775807} : f32[2] return %1 }",
+        "graph(%0: f32[2]) {
+         %1 = while(%0) {cond = graph(%0: f32[2]) { return %0 }, body = graph(%0: f32[2]) { return %0 },  cond_consts = 9223372036854775807, body_consts = 9223372036854775807} : f32[2] return %1 }",
+        "graph(%0: f32[2]) {
+         %1 = custom_vjp(%0) {primal = graph(%0: f32[2]) { return %0 }, fwd = graph(%0: f32[2]) { return %0 },
+         bwd = graph(%0: f32[2]) { return %0 }, consts = 99, residuals = 0} : f32[2] return %1 }",
+        "graph(%0: f32[2]) {
+         %1 = custom_vjp(%0) {primal = graph(%0: f32[2]) { return %0 }, fwd = graph(%0: f32[2]) { return %0 },
+         bwd = graph(%0: f32[2]) { return %0 }, consts = 99, residuals = 9223372036854775807} : f32[2] return %1 }",
         "graph(%0: f32[]) { %1 = sine(%0) : f32[] loc(\"x\":4294967296) return %1 }",
     ] {
         assert!(parse(text).is_err(), "{text}");
@@ -255,7 +286,7 @@ fn changed_texts_never_panic() {
     let palette = b"%(){}[]<>:=,\"\\-.0123456789 fgx_/\n";
     let texts: Vec<String> = programs();
     let mut read = 0;
-    for round in 0..12_000 {
+    for round in 0..40_000 {
         let mut bytes = texts[round % texts.len()].clone().into_bytes();
         for _ in 0..=random(3) {
             let at = random(bytes.len());

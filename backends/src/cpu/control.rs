@@ -154,6 +154,15 @@ impl Control {
         }
     }
 
+    /// The bodies, to fill in their kernels.
+    pub fn bodies_mut(&mut self) -> Vec<&mut Program> {
+        match self {
+            Control::Scan { body, .. } => vec![body],
+            Control::While { cond, body, .. } => vec![cond, body],
+            Control::Switch { branches, .. } => branches.iter_mut().collect(),
+        }
+    }
+
     /// How often the bodies run a call, where that is known.
     pub fn trip_count(&self) -> u64 {
         match self {

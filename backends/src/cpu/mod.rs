@@ -11,5 +11,7 @@ pub mod library;
 mod memory;
 mod nest;
 mod program;
+mod run;
 
-pub use compile::{CpuProgram, compile};
+pub use compile::compile;
+pub use run::CpuProgram;

@@ -179,7 +179,6 @@ impl Builder<'_> {
                 *x += y * s as i64;
             }
         }
-        // a loop that runs once moves nothing, whatever its stride
         sum
     }
 
@@ -203,7 +202,6 @@ impl Builder<'_> {
                         }
                     };
                     let at = self.linear(index, &row_major_strides(&self.g.ty(v).shape));
-                    // the bytes of an alias may be typed otherwise only by ops that are not aliases
                     self.push(Inst::Load { param: param as u32, at })
                 }
             }
@@ -313,6 +311,8 @@ impl Builder<'_> {
                     .collect();
                 return self.value(node.args[0], &inner);
             }
+            // over no axes
+            Op::Reduce { axes, .. } if axes.is_empty() => return self.value(node.args[0], index),
             Op::Reduce { .. } if self.accumulators.contains_key(&v) => Inst::Acc(self.accumulators[&v]),
             op => return Err(Error::internal("fuse", format!("{} cannot be part of a loop nest", op.name())).at(&node.loc)),
         };

@@ -5,7 +5,7 @@
 //! inside another one (a loop body, a branch) has its frame inside the arena of the outer one, so that a steady-state
 //! call allocates nothing but its results.
 
-use super::codegen::{Code, Kernel};
+use super::codegen::{Code, Kernel, KernelId};
 use super::control::Control;
 use super::library::LibraryCall;
 use crate::{ALIGN, Buffer};
@@ -20,8 +20,8 @@ const PARALLEL_COST: u64 = 100_000;
 
 /// One unit of execution.
 pub(super) enum Step {
-    /// A loop nest.
-    Kernel { name: String, kernel: Kernel, params: Box<[Slot]> },
+    /// A loop nest; `kernel` is filled in from `id` once all code is placed.
+    Kernel { name: String, id: KernelId, kernel: Kernel, params: Box<[Slot]> },
     /// A library call with scratch memory at this offset of the arena.
     Library { call: LibraryCall, args: Box<[Slot]>, outs: Box<[Slot]>, scratch: usize },
     /// An op with bodies.
@@ -174,13 +174,18 @@ impl Step {
     /// One line for the schedule.
     pub fn describe(&self) -> String {
         match self {
-            Step::Kernel { name, kernel, params } => {
+            Step::Kernel { name, kernel, params, .. } => {
                 format!("kernel {name}: {} params, split {} by {}, cost {}", params.len(), kernel.split, kernel.grain, kernel.cost)
             }
             Step::Library { call, .. } => format!("library {}: {} flops, {} bytes of scratch", call.name, call.flops, call.scratch_bytes),
             Step::Control(c) => c.describe(),
         }
     }
+}
+
+/// Whether a kernel is worth more than one thread.
+pub(super) fn is_parallel(k: &Kernel) -> bool {
+    k.cost >= PARALLEL_COST && k.split > k.grain.max(1)
 }
 
 /// Pointers handed to another thread.
@@ -198,7 +203,7 @@ unsafe impl Sync for Params {}
 /// The contract of [`Kernel::func`].
 unsafe fn run_kernel(kernel: &Kernel, params: *const *mut u8) {
     let blocks = kernel.split.div_ceil(kernel.grain.max(1));
-    if kernel.cost < PARALLEL_COST || blocks < 2 {
+    if !is_parallel(kernel) {
         // SAFETY: the whole range, once.
         return unsafe { (kernel.func)(params, 0, kernel.split as i64) };
     }

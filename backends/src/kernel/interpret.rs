@@ -118,7 +118,11 @@ impl Run<'_> {
             Inst::Acc(i) => Some(accs[*i as usize]),
             Inst::Unary(gradloom_ir::Unary::IsFinite, x) => {
                 let (x, from) = of(x);
-                Some(cell(if from == DType::F32 { element::<f32>(x).is_finite() } else { element::<f64>(x).is_finite() }))
+                Some(cell(if from == DType::F32 {
+                    element::<f32>(x).is_finite()
+                } else {
+                    element::<f64>(x).is_finite()
+                }))
             }
             Inst::Unary(op, x) => with_element!(dtype, T => <T as ScalarOps>::unary(*op, element(of(x).0)).map(cell)),
             Inst::Binary(op, x, y) => with_element!(dtype, T => {

@@ -53,6 +53,19 @@ impl LoopNest {
         }
     }
 
+    /// Makes a loop two: the axis steps by `inner`, which divides its extent, and a new one after it steps within.
+    pub(crate) fn split_axis(&mut self, axis: usize, inner: usize) {
+        let reduce = self.axes[axis].reduce;
+        self.axes[axis].extent /= inner;
+        self.axes.insert(axis + 1, Axis { extent: inner, reduce });
+        let insts = self.body.iter_mut().chain(&mut self.epilogue).filter_map(|i| i.affine_mut());
+        for at in insts.chain(self.stores.iter_mut().map(|s| &mut s.at)) {
+            let stride = at.strides[axis];
+            at.strides[axis] = stride * inner as i64;
+            at.strides.insert(axis + 1, stride);
+        }
+    }
+
     fn sort_axes(&mut self) {
         let stored = |i: usize| self.stores.first().map_or(0, |s| s.at.strides[i].unsigned_abs());
         let loaded = |i: usize| {
@@ -70,9 +83,9 @@ impl LoopNest {
     fn walks_as_one(&self, i: usize) -> bool {
         let (outer, inner) = (self.axes[i], self.axes[i + 1]);
         outer.reduce == inner.reduce
-            && self.affines().all(|at| {
-                i128::from(at.strides[i]) == i128::from(at.strides[i + 1]) * inner.extent as i128
-            })
+            && self
+                .affines()
+                .all(|at| i128::from(at.strides[i]) == i128::from(at.strides[i + 1]) * inner.extent as i128)
     }
 
     fn merge_with_next(&mut self, i: usize) {

@@ -1,11 +1,24 @@
 //! The array type users work with.
 
-mod arithmetic;
-mod convert;
+pub(crate) mod arithmetic;
+pub(crate) mod axes;
+mod contraction;
+pub(crate) mod convert;
+mod convolution;
+mod gathering;
+mod indexing;
+mod reduction;
+pub(crate) mod shaping;
+pub(crate) mod sorting;
 
 pub use arithmetic::Operand;
+pub use axes::{Axes, IntoAxes};
+pub use contraction::einsum;
 pub(crate) use convert::scalar_at;
 pub use convert::{IntoShape, Scalar};
+pub use convolution::{Conv, Padding, conv_general};
+pub use gathering::{At, IntoStarts};
+pub use indexing::{Index, IntoIndex, IntoIndices, NewAxis, step};
 
 use crate::{eager, trace};
 use gradloom_backends::Buffer;

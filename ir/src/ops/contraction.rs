@@ -1,7 +1,7 @@
 //! Shape rules of dot_general and convolution.
 
 use super::Op;
-use super::shaping::{check_axes, check_size};
+use super::shaping::{check_axes, check_size, padded_length};
 use crate::{DType, Error, Result, Shape, Type};
 
 pub(super) fn dot_general(
@@ -119,7 +119,7 @@ pub fn conv_geometry(op: &Op, lhs: &Type, rhs: &Type) -> Result<ConvGeometry> {
             format!("feature_groups {fg} and batch_groups {bg}: at least 1, and one of them 1"),
         ));
     }
-    if in_features != group_features * fg || out_features % fg != 0 {
+    if group_features.checked_mul(fg) != Some(in_features) || out_features % fg != 0 {
         return Err(Error::shape_mismatch(
             name,
             lhs,
@@ -137,11 +137,10 @@ pub fn conv_geometry(op: &Op, lhs: &Type, rhs: &Type) -> Result<ConvGeometry> {
     }
     let lhs_spatial: Shape = lhs_dims[2..].iter().map(|&a| lhs.shape[a]).collect();
     let rhs_spatial: Shape = rhs_dims[2..].iter().map(|&a| rhs.shape[a]).collect();
-    let dilated = |n: usize, d: usize| if n == 0 { 0 } else { (n - 1) as i64 * d as i64 + 1 };
     let mut out_spatial = Shape::new();
     for i in 0..spatial {
-        let base = dilated(lhs_spatial[i], lhs_dilation[i]) + padding[i].0 + padding[i].1;
-        let window = dilated(rhs_spatial[i], rhs_dilation[i]);
+        let base = padded_length(name, lhs_spatial[i], lhs_dilation[i], padding[i])?;
+        let window = padded_length(name, rhs_spatial[i], rhs_dilation[i], (0, 0))?;
         out_spatial.push(if base < window || base <= 0 || window == 0 {
             0
         } else {

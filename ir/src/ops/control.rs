@@ -25,7 +25,7 @@ fn row(op: &str, ty: &Type, length: usize) -> Result<Type> {
 
 pub(super) fn scan(args: &[Type], body: &Graph, length: usize, consts: usize, carry: usize) -> Result<Types> {
     let op = "scan";
-    if args.len() < consts + carry || body.num_outputs() < carry {
+    if consts.checked_add(carry).is_none_or(|n| args.len() < n) || body.num_outputs() < carry {
         return Err(Error::internal(op, "fewer operands or results than consts and carry"));
     }
     let mut expected: Vec<Type> = args[..consts + carry].to_vec();
@@ -53,7 +53,7 @@ pub(super) fn while_loop(
     body_consts: usize,
 ) -> Result<Types> {
     let op = "while";
-    if args.len() < cond_consts + body_consts {
+    if cond_consts.checked_add(body_consts).is_none_or(|n| args.len() < n) {
         return Err(Error::internal(op, "fewer operands than consts"));
     }
     let (cc, rest) = args.split_at(cond_consts);
@@ -107,18 +107,14 @@ pub(super) fn custom_vjp(
     expect_types(op, "forward parameters", &fwd.input_types(), args)?;
     let outs = primal.output_types();
     let fwd_outs = fwd.output_types();
-    if fwd_outs.len() != outs.len() + residuals {
+    if fwd_outs.len().checked_sub(residuals) != Some(outs.len()) {
         return Err(Error::user(op, "the forward rule must return the outputs and the residuals"));
     }
     expect_types(op, "the forward rule's outputs", &outs, &fwd_outs[..outs.len()])?;
+    let args = args.get(consts..).ok_or_else(|| Error::internal(op, "fewer operands than consts"))?;
     let bwd_in = [&fwd_outs[outs.len()..], &outs[..]].concat();
     expect_types(op, "backward parameters", &bwd.input_types(), &bwd_in)?;
-    expect_types(
-        op,
-        "the backward rule must return cotangents of the arguments",
-        &args[consts..],
-        &bwd.output_types(),
-    )?;
+    expect_types(op, "the backward rule must return cotangents of the arguments", args, &bwd.output_types())?;
     Ok(outs.into_iter().collect())
 }
 

@@ -1,6 +1,6 @@
 //! Shape rules of reductions, windows and sorting.
 
-use super::shaping::{check_axes, check_size};
+use super::shaping::{check_axes, check_size, padded_length};
 use super::{Op, ReduceKind, Types};
 use crate::{DType, Error, Result, Shape, Type};
 
@@ -87,11 +87,10 @@ impl WindowGeometry {
         if window.iter().chain(strides).chain(base_dilation).chain(window_dilation).any(|&n| n == 0) {
             return Err(Error::user(op.name(), "window lengths, strides and dilations must be at least 1"));
         }
-        let dilated = |n: usize, d: usize| if n == 0 { 0 } else { (n - 1) as i64 * d as i64 + 1 };
         let mut out = Shape::new();
         for i in 0..r {
-            let base = dilated(x.shape[i], base_dilation[i]) + padding[i].0 + padding[i].1;
-            let w = dilated(window[i], window_dilation[i]);
+            let base = padded_length(op.name(), x.shape[i], base_dilation[i], padding[i])?;
+            let w = padded_length(op.name(), window[i], window_dilation[i], (0, 0))?;
             out.push(if base < w { 0 } else { ((base - w) / strides[i] as i64 + 1) as usize });
         }
         check_size(op.name(), &out)?;

@@ -14,6 +14,20 @@ pub(super) fn check_size(op: &str, shape: &[usize]) -> Result<()> {
     }
 }
 
+/// Length of an axis of `n` elements `dilation` apart, with padding before and after (may be negative).
+pub(super) fn padded_length(op: &str, n: usize, dilation: usize, padding: (i64, i64)) -> Result<i64> {
+    let dilated = if n == 0 { 0 } else { (n - 1) as i128 * dilation as i128 + 1 };
+    let padded = dilated + i128::from(padding.0) + i128::from(padding.1);
+    // each padding and dilation alone must stay in range too: index arithmetic adds them
+    let limit = MAX_ELEMENTS as i128;
+    let fits = [padded, dilated, padding.0.into(), padding.1.into()].iter().all(|x| (-limit..=limit).contains(x));
+    if fits {
+        Ok(padded as i64)
+    } else {
+        Err(Error::limit(op, format!("an axis of length {n}, dilation {dilation} and padding {padding:?} is too long")))
+    }
+}
+
 /// Rejects axes that are out of range or repeated.
 pub(super) fn check_axes(op: &str, ty: &Type, axes: &[usize]) -> Result<()> {
     for (i, &a) in axes.iter().enumerate() {

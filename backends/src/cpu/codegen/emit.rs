@@ -1,12 +1,14 @@
 //! The state of the emitter, memory access, and values by level. Loops are in `loops`, reductions in `reduce`.
 
 use super::externs::Externs;
+use super::lanes::Target;
 use super::plan::{Plan, is_native};
 use crate::kernel::{Affine, Inst, Val};
 use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 use cranelift_jit::JITModule;
+use cranelift_module::Module;
 use gradloom_ir::{DType, Literal, Result};
 use smallvec::{SmallVec, smallvec};
 
@@ -38,6 +40,7 @@ pub(super) struct Emitter<'a> {
     pub plan: &'a Plan,
     pub externs: Externs<'a>,
     pub has_fma: bool,
+    pub target: Target,
     /// Pointers to the params.
     base: Vec<Value>,
     /// Index of each open loop.
@@ -79,12 +82,7 @@ pub(super) fn lane_order() -> MemFlagsData {
 }
 
 impl<'a> Emitter<'a> {
-    pub fn new(
-        mut b: FunctionBuilder<'a>,
-        module: &'a mut JITModule,
-        plan: &'a Plan,
-        has_fma: bool,
-    ) -> Emitter<'a> {
+    pub fn new(mut b: FunctionBuilder<'a>, module: &'a mut JITModule, plan: &'a Plan, has_fma: bool) -> Emitter<'a> {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
@@ -93,8 +91,9 @@ impl<'a> Emitter<'a> {
         Emitter {
             b,
             plan,
-            externs: Externs::new(module),
             has_fma,
+            target: if module.isa().name() == "x64" { Target::X64 } else { Target::Other },
+            externs: Externs::new(module),
             base: Vec::new(),
             index: Vec::new(),
             width: Width::Scalar,
@@ -150,11 +149,8 @@ impl<'a> Emitter<'a> {
             _ => 1,
         };
         let varies = self.width != Width::Scalar && self.plan.varying[v as usize];
-        self.held[v as usize] = (0..vectors)
-            .map(|u| {
-                if varies { self.lanes_of(v, u) } else { Held::Uniform(self.scalar_of(v)) }
-            })
-            .collect();
+        self.held[v as usize] =
+            (0..vectors).map(|u| if varies { self.lanes_of(v, u) } else { Held::Uniform(self.scalar_of(v)) }).collect();
     }
 
     /// How vector number `u` of a value is held.

@@ -2,7 +2,7 @@
 
 use super::emit::lane_order;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Opcode, Type, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use gradloom_ir::math::Lanes;
 
@@ -10,6 +10,32 @@ use gradloom_ir::math::Lanes;
 pub(super) struct Machine<'x, 'a> {
     pub b: &'x mut FunctionBuilder<'a>,
     pub is_vector: bool,
+    pub machine: Target,
+}
+
+/// The instruction sets code is made for, as far as the shape of the code depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Target {
+    X64,
+    Other,
+}
+
+/// `mask ? x : y` on vectors whose type may differ from the mask's.
+pub(super) fn blend(b: &mut FunctionBuilder, mask: Value, x: Value, y: Value) -> Value {
+    let (ty, mask_ty) = (b.func.dfg.value_type(x), b.func.dfg.value_type(mask));
+    if ty == mask_ty {
+        return b.ins().bitselect(mask, x, y);
+    }
+    // Cranelift blends when it sees that the mask is a comparison: of floats through a cast, of integers only bare.
+    let is_float_comparison =
+        b.func.dfg.value_def(mask).inst().is_some_and(|i| b.func.dfg.insts[i].opcode() == Opcode::Fcmp);
+    if is_float_comparison {
+        let mask = b.ins().bitcast(ty, lane_order(), mask);
+        return b.ins().bitselect(mask, x, y);
+    }
+    let (x, y) = (b.ins().bitcast(mask_ty, lane_order(), x), b.ins().bitcast(mask_ty, lane_order(), y));
+    let r = b.ins().bitselect(mask, x, y);
+    b.ins().bitcast(ty, lane_order(), r)
 }
 
 impl Machine<'_, '_> {
@@ -76,8 +102,14 @@ impl Lanes for Machine<'_, '_> {
         self.b.ins().nearest(a)
     }
     fn to_int(&mut self, a: Value) -> Value {
-        let ty = self.int();
-        self.b.ins().fcvt_to_sint_sat(ty, a)
+        // The caller keeps to the i32 range, where the machine's own conversion is right.
+        match self.machine {
+            Target::X64 if self.is_vector => self.b.ins().x86_cvtt2dq(types::I32X4, a),
+            _ => {
+                let ty = self.int();
+                self.b.ins().fcvt_to_sint_sat(ty, a)
+            }
+        }
     }
     fn to_float(&mut self, a: Value) -> Value {
         let ty = self.float();
@@ -130,13 +162,7 @@ impl Lanes for Machine<'_, '_> {
         self.b.ins().bor(a, b)
     }
     fn select(&mut self, m: Value, a: Value, b: Value) -> Value {
-        if !self.is_vector {
-            return self.b.ins().select(m, a, b);
-        }
-        // On integers Cranelift sees that the mask is a comparison and blends.
-        let (a, b) = (self.bits(a), self.bits(b));
-        let r = self.b.ins().bitselect(m, a, b);
-        self.from_bits(r)
+        if self.is_vector { blend(self.b, m, a, b) } else { self.b.ins().select(m, a, b) }
     }
     fn iselect(&mut self, m: Value, a: Value, b: Value) -> Value {
         if self.is_vector { self.b.ins().bitselect(m, a, b) } else { self.b.ins().select(m, a, b) }

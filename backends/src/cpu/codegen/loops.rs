@@ -56,7 +56,14 @@ impl<'a> Emitter<'a> {
     }
 
     /// `body` at `from, from + step, .. < to`.
-    fn counted_loop(&mut self, from: Bound, to: Bound, step: i64, carried: Vec<Value>, body: Body<'_, 'a>) -> Vec<Value> {
+    fn counted_loop(
+        &mut self,
+        from: Bound,
+        to: Bound,
+        step: i64,
+        carried: Vec<Value>,
+        body: Body<'_, 'a>,
+    ) -> Vec<Value> {
         if let (Bound::Known(from), Bound::Known(to)) = (from, to) {
             if from >= to {
                 return carried;

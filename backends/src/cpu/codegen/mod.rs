@@ -20,8 +20,8 @@ use cranelift_codegen::{Context, isa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, default_libcall_names};
-use gradloom_ir::{Error, Result};
 use emit::Emitter;
+use gradloom_ir::{Error, Result};
 use plan::Plan;
 use std::collections::HashMap;
 
@@ -94,8 +94,8 @@ impl Jit {
             .map_err(|e| unsupported(&e))?
             .finish(settings::Flags::new(flags))
             .map_err(|e| unsupported(&e))?;
-        let has_fma = isa.name() != "x64"
-            || isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
+        let has_fma =
+            isa.name() != "x64" || isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
         let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
         externs::register(&mut builder);
         Ok(Jit {

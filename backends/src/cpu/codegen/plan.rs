@@ -14,6 +14,12 @@ const ACCUMULATORS: usize = 8;
 const SPLIT_EXTENT: usize = 16;
 /// What entering and leaving an inner loop costs, in operations.
 const LOOP_OVERHEAD: f64 = 6.0;
+/// Bytes that come from memory together.
+const CACHE_LINE: usize = 64;
+/// Lines that surely stay in the first-level cache until their next use.
+const CACHED_LINES: usize = 32;
+/// Lines in a tile: as many as have room even when their distance maps them all to one set of the cache.
+const TILE: usize = 8;
 /// What adding up the lanes of a vector costs, in operations.
 const HORIZONTAL: f64 = 8.0;
 
@@ -56,8 +62,11 @@ impl Plan {
         let used = used(&nest);
         let empty = nest.axes.iter().any(|a| a.extent == 0);
         let choice = if empty { None } else { choose_vector(&nest, &dtypes, &used) };
-        let vector = choice.map(|(axis, _)| move_innermost(&mut nest, axis));
         let lanes = choice.map_or(1, |(_, lanes)| lanes);
+        let vector = choice.map(|(axis, _)| {
+            let vector = move_innermost(&mut nest, axis);
+            tile(&mut nest, vector, lanes)
+        });
         let masks = masks(&nest);
         let levels = masks.iter().map(|m| (u64::BITS - m.leading_zeros()) as usize).collect();
         let varying: Vec<bool> = masks.iter().map(|m| vector.is_some_and(|v| m >> v & 1 == 1)).collect();
@@ -67,9 +76,10 @@ impl Plan {
             None => 1,
         };
         let parallel = &nest.axes[..nest.parallel()];
-        let split = parallel.iter().position(|a| a.extent >= SPLIT_EXTENT).unwrap_or_else(|| {
-            (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0)
-        });
+        let split = parallel
+            .iter()
+            .position(|a| a.extent >= SPLIT_EXTENT)
+            .unwrap_or_else(|| (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0));
         let points = nest.axes.iter().fold(1.0, |n, a| n * a.extent as f64);
         let cost = (points * per_point) as u64;
         Plan { nest, dtypes, levels, varying, used, vector, lanes, unroll, split, cost }
@@ -190,7 +200,7 @@ fn access_cost(stride: i64, dtype: DType, lanes: usize) -> f64 {
         0 => 0.5,
         1 | -1 if is_native(dtype, lanes) => 1.0 + if stride < 0 { 1.0 } else { 0.0 },
         // One cache line a lane and the assembly of a vector.
-        _ => lanes as f64 * if stride.unsigned_abs() as usize * dtype.size() >= 64 { 3.0 } else { 1.5 },
+        _ => lanes as f64 * if stride.unsigned_abs() as usize * dtype.size() >= CACHE_LINE { 3.0 } else { 1.5 },
     }
 }
 
@@ -260,6 +270,35 @@ fn move_innermost(nest: &mut LoopNest, axis: usize) -> usize {
     order.insert(target, axis);
     nest.permute(&order);
     target
+}
+
+/// Where lanes walk across cache lines and another loop walks along them, tiles both, so that lines are used up while
+/// they are cached. Returns where the vector loop is then.
+fn tile(nest: &mut LoopNest, vector: usize, lanes: usize) -> usize {
+    if nest.axes.iter().any(|a| a.reduce) {
+        return vector;
+    }
+    let deeper = |axis: usize| nest.axes[axis + 1..].iter().map(|a| a.extent).product::<usize>();
+    let along = nest.body.iter().find_map(|inst| {
+        let Inst::Load { param, at } = inst else { return None };
+        let size = nest.params[*param as usize].dtype.size();
+        let bytes = |axis: usize| at.strides[axis].unsigned_abs() as usize * size;
+        let along = (0..vector).rev().find(|axis| (1..CACHE_LINE).contains(&bytes(*axis)))?;
+        (bytes(vector) >= CACHE_LINE && deeper(along) > CACHED_LINES).then_some(along)
+    });
+    let divisor =
+        |n: usize, most: usize, of: usize| (of..=most).rev().find(|d| n.is_multiple_of(*d) && d.is_multiple_of(of));
+    let Some(along) = along else { return vector };
+    let short = divisor(nest.axes[along].extent, CACHE_LINE / 4, 4);
+    let long = divisor(nest.axes[vector].extent, TILE, lanes);
+    let (Some(short), Some(long)) = (short, long) else { return vector };
+    nest.split_axis(vector, long);
+    nest.split_axis(along, short);
+    // The vector loop stands at `vector + 1`, and its tile after it.
+    let tiled = [along, vector + 1, along + 1, vector + 2];
+    let order: Vec<usize> = (0..nest.axes.len()).filter(|i| !tiled.contains(i)).chain(tiled).collect();
+    nest.permute(&order);
+    nest.axes.len() - 1
 }
 
 /// Vectors an iteration, a power of two.

@@ -43,8 +43,12 @@ impl<'a> Emitter<'a> {
         self.plan.dtypes[r.value as usize]
     }
 
+    /// None at all for a reduction nothing is made of.
     fn identities(&mut self, r: &Reduction) -> Accumulators {
         let plan = self.plan;
+        if !plan.used[r.value as usize] {
+            return Accumulators::new();
+        }
         let dtype = self.dtype_of(r);
         let one = self.constant(&identity(r.kind, dtype));
         let wide = |e: &mut Self| {
@@ -81,7 +85,8 @@ impl<'a> Emitter<'a> {
     /// The accumulators after one more iteration of the innermost loop.
     fn accumulated(&mut self, mut accs: Vec<Accumulators>) -> Vec<Accumulators> {
         let plan = self.plan;
-        for (r, acc) in plan.nest.reductions.iter().zip(&mut accs) {
+        let used = plan.nest.reductions.iter().zip(&mut accs).filter(|(_, acc)| !acc.is_empty());
+        for (r, acc) in used {
             let updated = match self.width {
                 Width::Scalar => acc.len() - 1..acc.len(),
                 Width::Vectors(n) if plan.is_row() => 0..n,
@@ -142,7 +147,7 @@ impl<'a> Emitter<'a> {
 
     /// What the epilogue sees: along a reduce axis all lanes of all vectors combine to one scalar.
     fn finished(&mut self, r: &Reduction, mut acc: Accumulators) -> Accumulators {
-        if !self.plan.is_row() {
+        if !self.plan.is_row() || acc.is_empty() {
             return acc;
         }
         let dtype = self.dtype_of(r);

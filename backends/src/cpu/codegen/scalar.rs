@@ -55,6 +55,11 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// The machine on which functions of f32 are written.
+    pub fn machine(&mut self, is_vector: bool) -> Machine<'_, 'a> {
+        Machine { b: &mut self.b, is_vector, machine: self.target }
+    }
+
     fn unary(&mut self, op: Unary, dtype: DType, x: Value) -> Value {
         match op {
             Unary::Not if dtype == DType::Bool => return self.b.ins().bxor_imm_u(x, 1),
@@ -83,7 +88,7 @@ impl<'a> Emitter<'a> {
                 let (one, root) = (self.b.ins().f64const(1.0), self.b.ins().sqrt(x));
                 self.b.ins().fdiv(one, root)
             }
-            _ if dtype == DType::F32 => math::apply_unary(&mut Machine { b: &mut self.b, is_vector: false }, op, x)
+            _ if dtype == DType::F32 => math::apply_unary(&mut self.machine(false), op, x)
                 .unwrap_or_else(|| unreachable!("{} is handled above", op.name())),
             _ => self.call(op.name(), &[x], types::F64),
         }
@@ -130,10 +135,8 @@ impl<'a> Emitter<'a> {
             Binary::Max => self.b.ins().fmax(x, y),
             Binary::Min => self.b.ins().fmin(x, y),
             Binary::Rem if single => self.call("remainder_f32", &[x, y], types::F32),
-            Binary::Pow | Binary::Atan2 if single => {
-                math::apply_binary(&mut Machine { b: &mut self.b, is_vector: false }, op, x, y)
-                    .unwrap_or_else(|| unreachable!("{} is a function of f32", op.name()))
-            }
+            Binary::Pow | Binary::Atan2 if single => math::apply_binary(&mut self.machine(false), op, x, y)
+                .unwrap_or_else(|| unreachable!("{} is a function of f32", op.name())),
             _ => self.call(op.name(), &[x, y], types::F64),
         }
     }
@@ -160,9 +163,7 @@ impl<'a> Emitter<'a> {
                 let power = self.call(name, &[x, y], types::I64);
                 self.convert(wide, dtype, power)
             }
-            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                self.shift(op, dtype, x, y)
-            }
+            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => self.shift(op, dtype, x, y),
             Binary::Atan2 => unreachable!("atan2 is no function of {dtype}"),
         }
     }
@@ -263,8 +264,11 @@ impl<'a> Emitter<'a> {
             DType::U32 | DType::U64 => self.b.ins().fcvt_to_uint_sat(ty, x),
             _ => {
                 let bits = ty.bits();
-                let (low, high) =
-                    if to.is_signed_int() { (-1i64 << (bits - 1), (1i64 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+                let (low, high) = if to.is_signed_int() {
+                    (-1i64 << (bits - 1), (1i64 << (bits - 1)) - 1)
+                } else {
+                    (0, (1 << bits) - 1)
+                };
                 let wide = self.b.ins().fcvt_to_sint_sat(types::I32, x);
                 let low = self.b.ins().iconst(types::I32, low & 0xffff_ffff);
                 let high = self.b.ins().iconst(types::I32, high);

@@ -1,7 +1,7 @@
 //! Instructions on vector registers. A bool is a mask of the lane's width.
 
 use super::emit::{Emitter, lane_order, vector_type};
-use super::lanes::Machine;
+use super::lanes::{Target, blend};
 use super::plan::is_native;
 use super::scalar::{float_condition, int_condition};
 use crate::kernel::{Inst, Val};
@@ -20,8 +20,11 @@ impl<'a> Emitter<'a> {
         }
         let dtype = plan.dtypes[operands[0] as usize];
         let inst = plan.nest.inst(v);
-        if let Inst::Binary(op @ (Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic), x, by) =
-            inst
+        if let Inst::Binary(
+            op @ (Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic),
+            x,
+            by,
+        ) = inst
         {
             let Inst::Const(amount) = plan.nest.inst(*by) else { return None };
             let x = self.vector(*x, u);
@@ -31,6 +34,20 @@ impl<'a> Emitter<'a> {
             return None;
         }
         let args: SmallVec<[Value; 4]> = operands.iter().map(|o| self.vector(*o, u)).collect();
+        if let Inst::Binary(op @ (Binary::Max | Binary::Min), x, y) = inst
+            && dtype.is_float()
+        {
+            let constant = |v: &Val| match plan.nest.inst(*v) {
+                Inst::Const(c) => Some(c.get_f64(0)).filter(|c| !c.is_nan()),
+                _ => None,
+            };
+            if let Some(c) = constant(y) {
+                return Some(self.extremum_with(*op, args[0], args[1], c));
+            }
+            if let Some(c) = constant(x) {
+                return Some(self.extremum_with(*op, args[1], args[0], c));
+            }
+        }
         match inst {
             Inst::Unary(op, _) => self.vector_unary(*op, dtype, args[0]),
             Inst::Binary(op, ..) => self.vector_binary(*op, dtype, args[0], args[1]),
@@ -66,18 +83,8 @@ impl<'a> Emitter<'a> {
         if self.b.func.dfg.value_type(x) == ty { x } else { self.b.ins().bitcast(ty, lane_order(), x) }
     }
 
-    /// The integer vector type of the current lanes.
-    fn mask_type(&self) -> Type {
-        vector_type(DType::Bool, self.plan.lanes)
-    }
-
-    /// `mask ? x : y`
     fn blend(&mut self, mask: Value, x: Value, y: Value) -> Value {
-        let ty = self.b.func.dfg.value_type(x);
-        let int = self.mask_type();
-        let (x, y) = (self.cast(int, x), self.cast(int, y));
-        let r = self.b.ins().bitselect(mask, x, y);
-        self.cast(ty, r)
+        blend(&mut self.b, mask, x, y)
     }
 
     fn float_splat(&mut self, dtype: DType, x: f64) -> Value {
@@ -125,7 +132,7 @@ impl<'a> Emitter<'a> {
                 self.blend(some, signed, x)
             }
             _ if dtype == DType::F32 => {
-                return math::apply_unary(&mut Machine { b: &mut self.b, is_vector: true }, op, x);
+                return math::apply_unary(&mut self.machine(true), op, x);
             }
             _ => return None,
         })
@@ -161,10 +168,9 @@ impl<'a> Emitter<'a> {
                 Binary::Sub => self.b.ins().fsub(x, y),
                 Binary::Mul => self.b.ins().fmul(x, y),
                 Binary::Div => self.b.ins().fdiv(x, y),
-                Binary::Max => self.b.ins().fmax(x, y),
-                Binary::Min => self.b.ins().fmin(x, y),
+                Binary::Max | Binary::Min => self.extremum(op, x, y),
                 Binary::Pow | Binary::Atan2 if dtype == DType::F32 => {
-                    return math::apply_binary(&mut Machine { b: &mut self.b, is_vector: true }, op, x, y);
+                    return math::apply_binary(&mut self.machine(true), op, x, y);
                 }
                 _ => return None,
             });
@@ -191,6 +197,44 @@ impl<'a> Emitter<'a> {
             }
             _ => return None,
         })
+    }
+
+    /// The greater or lesser of floats: NaN wins, -0 is below 0.
+    fn extremum(&mut self, op: Binary, x: Value, y: Value) -> Value {
+        if self.target != Target::X64 {
+            return if op == Binary::Max { self.b.ins().fmax(x, y) } else { self.b.ins().fmin(x, y) };
+        }
+        // The machine's instruction gives the second operand if either is NaN or both are zeros. Both orders
+        // differ only then; their bits combine to the right zero, and with the lesser to a NaN.
+        let one = self.second_unless(op, x, y);
+        let other = self.second_unless(op, y, x);
+        if op == Binary::Min {
+            return self.b.ins().bor(one, other);
+        }
+        let both = self.b.ins().band(one, other);
+        let unknown = self.b.ins().fcmp(FloatCC::Unordered, x, y);
+        let ty = self.b.func.dfg.value_type(x);
+        let unknown = self.cast(ty, unknown);
+        self.b.ins().bor(both, unknown)
+    }
+
+    /// `x` where it is strictly greater (lesser), else `y`: one instruction on x64.
+    fn second_unless(&mut self, op: Binary, x: Value, y: Value) -> Value {
+        let (low, high) = if op == Binary::Max { (y, x) } else { (x, y) };
+        let first = self.b.ins().fcmp(FloatCC::LessThan, low, high);
+        self.blend(first, x, y)
+    }
+
+    /// `extremum` of `x` and the vector `y` of constants `c`, no NaN.
+    fn extremum_with(&mut self, op: Binary, x: Value, y: Value, c: f64) -> Value {
+        // Equal values are the same but for zeros, of which max takes 0 and min takes -0.
+        let tie_matters = c == 0.0 && (op == Binary::Max) == c.is_sign_positive();
+        if !tie_matters {
+            return self.second_unless(op, y, x);
+        }
+        let condition = if op == Binary::Max { FloatCC::LessThanOrEqual } else { FloatCC::GreaterThanOrEqual };
+        let constant = self.b.ins().fcmp(condition, x, y);
+        self.blend(constant, y, x)
     }
 
     fn vector_compare(&mut self, op: Comparison, dtype: DType, x: Value, y: Value) -> Value {

@@ -4,14 +4,20 @@
 //! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone, and each
 //! element is computed by one thread in a fixed order.
 
+mod combine;
 mod conv;
 mod depthwise;
 mod dot;
+mod indexing;
 mod parallel;
 mod patches;
 mod product;
+mod reduction;
 mod scalar;
+mod shaping;
+mod sort;
 mod strided;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -80,15 +86,62 @@ impl Scratch {
 
 /// Prepares `op` on operands and results of the given types; `None` if it is not a library op.
 pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<LibraryCall>> {
-    let call = match op {
-        Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => check(op, args, results)
-            .and_then(|()| dot::dot_general(&args[0], &args[1], [lhs_batch, rhs_batch, lhs_contract, rhs_contract])),
-        Op::Convolution { .. } => {
-            check(op, args, results).and_then(|()| conv::convolution(op, &args[0], &args[1], &results[0]))
+    if !is_library_op(op) {
+        return None;
+    }
+    Some(check(op, args, results).and_then(|()| prepare_checked(op, args, results)))
+}
+
+/// Whether [`prepare`] knows the op.
+pub fn is_library_op(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::DotGeneral { .. }
+            | Op::Convolution { .. }
+            | Op::Pad { .. }
+            | Op::Concatenate { .. }
+            | Op::DynamicSlice { .. }
+            | Op::DynamicUpdateSlice {}
+            | Op::Gather { .. }
+            | Op::Scatter { .. }
+            | Op::Transpose { .. }
+            | Op::Reverse { .. }
+            | Op::Slice { .. }
+            | Op::Broadcast { .. }
+            | Op::ArgReduce { .. }
+            | Op::Cumulative { .. }
+            | Op::ReduceWindow { .. }
+            | Op::SelectAndGather { .. }
+            | Op::SelectAndScatter { .. }
+            | Op::Sort { .. }
+    )
+}
+
+fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCall> {
+    let out = results.first().ok_or_else(|| Error::internal(op.name(), "has no result"))?;
+    match op {
+        Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => {
+            dot::dot_general(&args[0], &args[1], [lhs_batch, rhs_batch, lhs_contract, rhs_contract])
         }
-        _ => return None,
-    };
-    Some(call)
+        Op::Convolution { .. } => conv::convolution(op, &args[0], &args[1], out),
+        Op::Pad { low, interior, .. } => Ok(shaping::pad(op, &args[0], low, interior, out)),
+        Op::Concatenate { axis } => Ok(shaping::concatenate(op, args, *axis, out)),
+        Op::Transpose { perm } => Ok(shaping::transpose(op, &args[0], perm, out)),
+        Op::Reverse { axes } => Ok(shaping::reverse(op, axes, out)),
+        Op::Slice { start, stride, .. } => Ok(shaping::slice(op, &args[0], start, stride, out)),
+        Op::Broadcast { dims, .. } => Ok(shaping::broadcast(op, &args[0], dims, out)),
+        Op::DynamicSlice { .. } => Ok(indexing::dynamic_slice(args, out)),
+        Op::DynamicUpdateSlice {} => Ok(indexing::dynamic_update_slice(args)),
+        Op::Gather { .. } => indexing::gather(op, &args[0], &args[1], out),
+        Op::Scatter { .. } => indexing::scatter(op, &args[0], &args[1], &args[2]),
+        Op::ArgReduce { kind, axis } => Ok(reduction::arg_reduce(*kind, &args[0], *axis)),
+        Op::Cumulative { kind, axis, reverse } => Ok(reduction::cumulative(*kind, &args[0], *axis, *reverse)),
+        Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], out),
+        Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, out),
+        Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, out),
+        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys)),
+        _ => Err(Error::internal(op.name(), "is not a library op")),
+    }
 }
 
 /// More axes with windows than the kernels' fixed-size counters hold.

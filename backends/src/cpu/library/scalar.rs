@@ -4,18 +4,18 @@
 pub(super) trait Scalar: Copy + PartialOrd + Send + Sync + 'static {
     const ZERO: Self;
     const ONE: Self;
-    /// Identity of `max`.
+    /// Identity of `greater`.
     const LEAST: Self;
-    /// Identity of `min`.
+    /// Identity of `lesser`.
     const GREATEST: Self;
     /// Wraps for integers.
     fn add(self, other: Self) -> Self;
     /// Wraps for integers.
     fn mul(self, other: Self) -> Self;
     /// NaN wins; +0 is greater than -0.
-    fn max(self, other: Self) -> Self;
+    fn greater(self, other: Self) -> Self;
     /// NaN wins; -0 is less than +0.
-    fn min(self, other: Self) -> Self;
+    fn lesser(self, other: Self) -> Self;
     fn is_nan(self) -> bool;
     /// A key whose unsigned order is the order of `sort`: NaN last, -0 before 0.
     fn sort_key(self) -> u64;
@@ -33,9 +33,9 @@ macro_rules! int_scalar {
             #[inline(always)]
             fn mul(self, other: $t) -> $t { self.wrapping_mul(other) }
             #[inline(always)]
-            fn max(self, other: $t) -> $t { if other > self { other } else { self } }
+            fn greater(self, other: $t) -> $t { if other > self { other } else { self } }
             #[inline(always)]
-            fn min(self, other: $t) -> $t { if other < self { other } else { self } }
+            fn lesser(self, other: $t) -> $t { if other < self { other } else { self } }
             #[inline(always)]
             fn is_nan(self) -> bool { false }
             #[inline(always)]
@@ -60,13 +60,13 @@ macro_rules! float_scalar {
             #[inline(always)]
             fn mul(self, other: $t) -> $t { self * other }
             #[inline(always)]
-            fn max(self, other: $t) -> $t {
+            fn greater(self, other: $t) -> $t {
                 // Equal values differ at most in the sign of zero: the bitwise `and` of the signs is that of the greater.
                 let equal = <$t>::from_bits(self.to_bits() & other.to_bits());
                 if self == other { equal } else if self > other || self != self { self } else { other }
             }
             #[inline(always)]
-            fn min(self, other: $t) -> $t {
+            fn lesser(self, other: $t) -> $t {
                 let equal = <$t>::from_bits(self.to_bits() | other.to_bits());
                 if self == other { equal } else if self < other || self != self { self } else { other }
             }

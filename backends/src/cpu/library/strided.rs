@@ -4,8 +4,11 @@
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use smallvec::SmallVec;
 
-/// Side of the square tiles in which axes are exchanged: two tiles of 8-byte elements fill half of a small L1 cache.
-const TILE: usize = 32;
+/// Bytes of a cache line: the side of the square tiles in which axes are exchanged.
+const LINE: usize = 64;
+
+/// Elements of the largest such tile.
+const TILE_ELEMENTS: usize = LINE * LINE;
 
 /// Loops over a box whose points have `N` addresses, each affine in the indices.
 #[derive(Clone, Debug)]
@@ -43,19 +46,6 @@ impl<const N: usize> Walk<N> {
     /// The axes after merging.
     pub(super) fn dims(&self) -> &[(usize, [isize; N])] {
         &self.dims
-    }
-
-    /// The addresses of point number `i` in row-major order.
-    pub(super) fn at(&self, mut i: usize) -> [isize; N] {
-        let mut out = [0; N];
-        for (n, s) in self.dims.iter().rev() {
-            let c = (i % n) as isize;
-            i /= n;
-            for (o, s) in out.iter_mut().zip(s) {
-                *o += c * s;
-            }
-        }
-        out
     }
 
     /// Calls `f` with the addresses of the points `range` in row-major order.
@@ -141,6 +131,11 @@ impl StridedCopy {
     /// Number of elements copied.
     pub(super) fn numel(&self) -> usize {
         self.numel
+    }
+
+    /// Whether both sides are one contiguous run.
+    pub(super) fn is_contiguous(&self) -> bool {
+        matches!(&self.dims[..], [] | [Dim { src: 1, dst: 1, .. }])
     }
 
     /// Copies.
@@ -262,15 +257,26 @@ pub(super) unsafe fn copy_run<T: Copy>(src: *const T, dst: *mut T, n: usize) {
 }
 
 /// `a` is contiguous in the source, `b` innermost in the destination.
+///
+/// A tile goes through a buffer, so that each line of memory is touched once as a whole: with strides that are powers
+/// of two the lines of a tile compete for the same few places of the cache.
 unsafe fn copy_tiles<T: Copy>(a: Dim, b: Dim, src: *const T, dst: *mut T) {
-    for i0 in (0..a.n).step_by(TILE) {
-        for j0 in (0..b.n).step_by(TILE) {
-            for i in i0..(i0 + TILE).min(a.n) {
-                // SAFETY: i < a.n, and the row is inside b.
-                unsafe {
-                    let (s, d) = (src.add(i), dst.offset(i as isize * a.dst));
-                    for j in (j0..(j0 + TILE).min(b.n)).map(|j| j as isize) {
-                        *d.offset(j * b.dst) = *s.offset(j * b.src);
+    let side = LINE / size_of::<T>();
+    let mut tile = [std::mem::MaybeUninit::<T>::uninit(); TILE_ELEMENTS];
+    let tile = tile.as_mut_ptr().cast::<T>();
+    for i0 in (0..a.n).step_by(side) {
+        let rows = side.min(a.n - i0);
+        for j0 in (0..b.n).step_by(side) {
+            let cols = side.min(b.n - j0);
+            // SAFETY: i0 + rows <= a.n and j0 + cols <= b.n; a tile has side * side elements, written before read.
+            unsafe {
+                for j in 0..cols {
+                    copy_run(src.offset(i0 as isize + (j0 + j) as isize * b.src), tile.add(j * side), rows);
+                }
+                for i in 0..rows {
+                    let to = dst.offset((i0 + i) as isize * a.dst + j0 as isize * b.dst);
+                    for j in 0..cols {
+                        *to.offset(j as isize * b.dst) = *tile.add(j * side + i);
                     }
                 }
             }

@@ -2,8 +2,14 @@
 
 mod conv;
 mod dot;
+mod indexing;
+mod reduction;
+mod shaping;
+mod threads;
+mod window;
 
 use super::{LibraryCall, prepare};
+use gradloom_ir::eval::eval_op;
 use gradloom_ir::{DType, Literal, Op, Type, infer, with_element};
 
 /// 64-byte aligned memory.
@@ -12,13 +18,8 @@ pub(super) struct Buffer {
     bytes: usize,
 }
 
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([u8; 64]);
-
 impl Buffer {
     fn new(bytes: usize, fill: u8) -> Buffer {
-        let _ = Line([0; 64]);
         Buffer { words: vec![[u64::from_ne_bytes([fill; 8]); 8]; bytes / 64 + 2], bytes }
     }
     fn ptr(&mut self) -> *mut u8 {
@@ -64,6 +65,20 @@ impl Random {
             v.swap(i, self.below(i + 1));
         }
     }
+    /// As `literal`, with ties; floats also with NaN, infinities and zeros of both signs.
+    pub(super) fn awkward(&mut self, ty: &Type) -> Literal {
+        let mut bytes = Vec::new();
+        for _ in 0..ty.numel() {
+            let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, -1.0, 2.5];
+            let x = match ty.dtype {
+                DType::Bool => self.below(2) as f64,
+                d if d.is_float() => self.pick(&special),
+                _ => self.pick(&[0.0, 1.0, 2.0, -1.0, -3.0, 1e30, -1e30]),
+            };
+            bytes.extend_from_slice(Literal::scalar(ty.dtype, x).bytes());
+        }
+        Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+    }
     /// Small values: floats in [-2, 2), integers of a few units.
     pub(super) fn literal(&mut self, ty: &Type) -> Literal {
         let mut bytes = Vec::new();
@@ -101,6 +116,29 @@ pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
     assert_eq!(first, go(0xFF), "{op:?} {types:?}: two runs differ");
     inputs.iter_mut().zip(args).for_each(|(b, a)| assert_eq!(b.bytes(), a.bytes(), "{op:?} wrote to an operand"));
     first.into_iter().zip(results).map(|(b, t)| Literal::from_bytes(t, b).expect("result bytes")).collect()
+}
+
+/// The op gives exactly what the reference evaluator gives.
+#[track_caller]
+pub(super) fn check_exact(op: &Op, args: &[Literal]) {
+    let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
+    let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
+    let want = eval_op(op, args, &results).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
+    let got = run(op, args);
+    assert_eq!(quiet(got), quiet(want), "{op:?} on {types:?}: {args:?}");
+}
+
+/// With one representation of NaN: which of two NaN survives an addition is up to the machine.
+fn quiet(values: Vec<Literal>) -> Vec<Literal> {
+    let one = |x: Literal| match x.ty().dtype {
+        d if d.is_float() => {
+            let parts = (0..x.ty().numel()).map(|i| x.get_f64(i)).zip(x.bytes().chunks_exact(d.size()));
+            let bytes = parts.flat_map(|(v, b)| if v.is_nan() { vec![0xFF; d.size()] } else { b.to_vec() }).collect();
+            Literal::from_bytes(x.ty().clone(), bytes).expect("as many bytes as before")
+        }
+        _ => x,
+    };
+    values.into_iter().map(one).collect()
 }
 
 /// Exact for integers; for floats each element within `tolerance * (1 + |want|)`.

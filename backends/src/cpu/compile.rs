@@ -1,0 +1,459 @@
+//! From an optimised graph to a program.
+//!
+//! **Requires** the passes to have removed remat and custom derivative ops. **Ensures** every op has a compiled form:
+//! one without is an error that names it, never a slow path.
+
+use super::cluster::{Clustered, Step as Work, cluster};
+use super::codegen::{Code, Jit, Kernel};
+use super::control::{Carry, Control, Rows};
+use super::library;
+use super::memory::Arena;
+use super::nest::{self, kernel};
+use super::program::{Program, Slot, Step};
+use super::run::CpuProgram;
+use crate::Buffer;
+use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
+use std::sync::Arc;
+
+/// Compiles an optimised graph.
+///
+/// # Errors
+/// If an op has no compiled form; the error names it.
+pub fn compile(g: &Graph) -> Result<CpuProgram> {
+    let mut jit = Jit::new()?;
+    let mut program = build(g, &mut jit)?;
+    let code = Arc::new(jit.finish()?);
+    resolve(&mut program, &code);
+    program.code = Some(code);
+    Ok(CpuProgram::new(program, g.output_types().iter().map(Type::bytes).collect()))
+}
+
+/// Fills in the kernels' addresses, which are known once all code is placed.
+fn resolve(p: &mut Program, code: &Code) {
+    for step in &mut p.steps {
+        match step {
+            Step::Kernel { id, kernel, .. } => {
+                let k = code.kernel(*id);
+                p.parallel |= super::program::is_parallel(&k);
+                p.flops += k.cost;
+                *kernel = k;
+            }
+            Step::Library { call, .. } => p.flops += call.flops,
+            Step::Control(c) => {
+                let trips = c.trip_count();
+                for body in c.bodies_mut() {
+                    resolve(body, code);
+                    p.parallel |= body.parallel;
+                    p.flops += body.flops.saturating_mul(trips);
+                    p.bytes += body.bytes.saturating_mul(trips);
+                }
+            }
+        }
+    }
+}
+
+/// A kernel before its code is placed.
+unsafe extern "C" fn unplaced(_: *const *mut u8, _: i64, _: i64) {}
+
+const UNPLACED: Kernel = Kernel { func: unplaced, split: 0, grain: 1, cost: 0 };
+
+/// Where a stored value lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Input(usize),
+    Output(usize),
+    Constant(usize),
+    Arena(usize),
+}
+
+/// Memory planning of one program.
+struct Planner<'a> {
+    g: &'a Graph,
+    c: &'a Clustered,
+    /// The step after which each stored value is no longer read; `usize::MAX` for inputs copied to outputs at the end.
+    last_use: Vec<usize>,
+    place: Vec<Option<Place>>,
+    arena: Arena,
+    /// Offset of each arena value.
+    arena_values: Vec<usize>,
+    donors: Vec<Option<usize>>,
+    donated: Vec<bool>,
+}
+
+/// The values a step reads and computes, as stored values.
+struct StepValues {
+    reads: Vec<Value>,
+    writes: Vec<Value>,
+    /// `(read, write)`: the write may use the place of the read.
+    in_place: Vec<(Value, Value)>,
+    nest: Option<nest::Kernel>,
+}
+
+fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
+    for node in g.nodes() {
+        refuse(&node.op).map_err(|e| e.at(&node.loc))?;
+    }
+    let definitions = g.definitions();
+    let c = cluster(g);
+    let memory_of = |v: Value| c.alias[v.index()].unwrap_or(v);
+
+    // who computes what, and who reads it
+    let mut computed_by = vec![None; g.num_values()];
+    for (s, work) in c.steps.iter().enumerate() {
+        for v in step_roots(g, work) {
+            computed_by[v.index()] = Some(s);
+        }
+    }
+    let mut read_elsewhere = vec![false; g.num_values()];
+    g.outputs().iter().for_each(|&v| read_elsewhere[memory_of(v).index()] = true);
+    let mut steps: Vec<StepValues> = Vec::with_capacity(c.steps.len());
+    // a first look with every root written tells which values are read by other steps
+    for (s, work) in c.steps.iter().enumerate() {
+        for v in reads_of(g, &definitions, &c, work) {
+            if computed_by[v.index()] != Some(s) {
+                read_elsewhere[v.index()] = true;
+            }
+        }
+    }
+    for work in &c.steps {
+        steps.push(match work {
+            Work::Cluster(cl) => {
+                let written: Vec<Value> =
+                    cl.roots.iter().copied().filter(|r| read_elsewhere[r.index()]).collect();
+                let k = kernel(g, &definitions, &c, cl, &written)?;
+                let n = k.params.len() - k.written;
+                StepValues {
+                    reads: k.params[..n].to_vec(),
+                    writes: k.params[n..].to_vec(),
+                    in_place: k.in_place.iter().map(|&(r, w)| (k.params[r], k.params[w])).collect(),
+                    nest: Some(k),
+                }
+            }
+            Work::Library(i) | Work::Control(i) => {
+                let node = &g.nodes()[*i];
+                let updates = matches!(node.op, Op::DynamicUpdateSlice {} | Op::Scatter { .. });
+                StepValues {
+                    reads: node.args.iter().map(|&a| memory_of(a)).collect(),
+                    writes: node.results.to_vec(),
+                    // the operand is updated in place unless it is also what it is updated with
+                    in_place: if updates && !node.args[1..].iter().any(|&a| memory_of(a) == memory_of(node.args[0])) {
+                        vec![(memory_of(node.args[0]), node.results[0])]
+                    } else {
+                        Vec::new()
+                    },
+                    nest: None,
+                }
+            }
+        });
+    }
+
+    let mut last_use = vec![0; g.num_values()];
+    for (s, step) in steps.iter().enumerate() {
+        step.reads.iter().chain(&step.writes).for_each(|v| last_use[v.index()] = s);
+    }
+    let mut dying: Vec<Vec<Value>> = vec![Vec::new(); steps.len()];
+    for v in steps.iter().flat_map(|s| s.reads.iter().chain(&s.writes)) {
+        let list = &mut dying[last_use[v.index()]];
+        if list.last() != Some(v) && !list.contains(v) {
+            list.push(*v);
+        }
+    }
+    let mut p = Planner {
+        g,
+        c: &c,
+        last_use,
+        place: vec![None; g.num_values()],
+        arena: Arena::default(),
+        arena_values: Vec::new(),
+        donors: vec![None; g.num_outputs()],
+        donated: vec![false; g.num_inputs()],
+    };
+    let (constants, copies) = p.fixed_places(&computed_by);
+    let (mut program_steps, mut bytes) = (Vec::new(), 0u64);
+    for (s, (work, step)) in c.steps.iter().zip(steps).enumerate() {
+        bytes += step.reads.iter().chain(&step.writes).map(|&v| g.ty(v).bytes() as u64).sum::<u64>();
+        p.place_writes(s, &step);
+        let slot = |v: Value, p: &Planner| p.slot(v, constants.len());
+        match work {
+            Work::Cluster(_) => {
+                let k = step.nest.expect("clusters were lowered above");
+                let id = jit.define(&k.nest)?;
+                let params = k.params.iter().map(|&v| slot(v, &p)).collect();
+                program_steps.push(Step::Kernel { name: k.nest.name, id, kernel: UNPLACED, params });
+            }
+            Work::Library(i) => {
+                let node = &g.nodes()[*i];
+                let call = prepare(g, node)?;
+                let scratch = p.arena.take(call.scratch_bytes);
+                p.arena.free(scratch);
+                let args = step.reads.iter().map(|&v| slot(v, &p)).collect();
+                let outs = step.writes.iter().map(|&v| slot(v, &p)).collect();
+                program_steps.push(Step::Library { call, args, outs, scratch });
+            }
+            Work::Control(i) => {
+                let node = &g.nodes()[*i];
+                let args: Vec<Slot> = step.reads.iter().map(|&v| slot(v, &p)).collect();
+                let outs: Vec<Slot> = step.writes.iter().map(|&v| slot(v, &p)).collect();
+                let control = control(g, node, &args, &outs, &mut p.arena, jit)?;
+                program_steps.push(Step::Control(Box::new(control)));
+            }
+        }
+        p.free_dead(s, &dying[s]);
+    }
+    let slots = |(o, v, n): (usize, Value, usize)| (o, p.slot(v, constants.len()), n);
+    let copies = copies.into_iter().map(slots).collect();
+    Ok(Program {
+        inputs: g.num_inputs(),
+        outputs: g.num_outputs(),
+        constants,
+        arena_values: p.arena_values.clone(),
+        arena_bytes: p.arena.bytes(),
+        steps: program_steps,
+        copies,
+        donors: p.donors.clone(),
+        code: None,
+        flops: 0,
+        bytes,
+        parallel: false,
+    })
+}
+
+/// The values a step computes.
+fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
+    match work {
+        Work::Cluster(cl) => &cl.roots,
+        Work::Library(i) | Work::Control(i) => &g.nodes()[*i].results,
+    }
+}
+
+/// The stored values a step reads, through everything inlined into it.
+fn reads_of(g: &Graph, definitions: &[Option<usize>], c: &Clustered, work: &Work) -> Vec<Value> {
+    let memory = |v: Value| c.alias[v.index()].or(c.stored[v.index()].then_some(v));
+    let (mut seen, mut reads, mut stack) = (std::collections::HashSet::new(), Vec::new(), Vec::new());
+    match work {
+        Work::Library(i) | Work::Control(i) => return g.nodes()[*i].args.iter().filter_map(|&a| memory(a)).collect(),
+        Work::Cluster(cl) => {
+            for r in &cl.roots {
+                stack.extend(&g.nodes()[definitions[r.index()].expect("a root is computed")].args);
+            }
+        }
+    }
+    while let Some(v) = stack.pop() {
+        if !seen.insert(v) {
+            continue;
+        }
+        match memory(v) {
+            Some(m) => reads.push(m),
+            None => {
+                if let Some(i) = definitions[v.index()] {
+                    stack.extend(&g.nodes()[i].args);
+                }
+            }
+        }
+    }
+    reads
+}
+
+impl Planner<'_> {
+    fn slot(&self, v: Value, constants: usize) -> Slot {
+        let v = self.c.alias[v.index()].unwrap_or(v);
+        let (inputs, outputs) = (self.g.num_inputs(), self.g.num_outputs());
+        let slot = match self.place[v.index()].expect("every stored value has a place before its first use") {
+            Place::Input(i) => i,
+            Place::Output(i) => inputs + i,
+            Place::Constant(i) => inputs + outputs + i,
+            Place::Arena(i) => inputs + outputs + constants + i,
+        };
+        slot as Slot
+    }
+
+    /// Places inputs, constants and outputs; returns the constants and the results that are copies of other values.
+    fn fixed_places(&mut self, computed_by: &[Option<usize>]) -> (Vec<Buffer>, Vec<(usize, Value, usize)>) {
+        for v in self.g.inputs() {
+            self.place[v.index()] = Some(Place::Input(v.index()));
+        }
+        let mut constants = Vec::new();
+        for node in self.g.nodes() {
+            if let Op::Constant { value } = &node.op
+                && self.c.stored[node.results[0].index()]
+            {
+                self.place[node.results[0].index()] = Some(Place::Constant(constants.len()));
+                constants.push(Buffer::from_bytes(value.bytes()));
+            }
+        }
+        let mut copies = Vec::new();
+        for (i, &o) in self.g.outputs().iter().enumerate() {
+            let v = self.c.alias[o.index()].unwrap_or(o);
+            debug_assert!(self.c.stored[v.index()], "outputs are stored");
+            if computed_by[v.index()].is_some() && self.place[v.index()].is_none() {
+                self.place[v.index()] = Some(Place::Output(i));
+            } else {
+                copies.push((i, v, self.g.ty(v).bytes()));
+                self.last_use[v.index()] = usize::MAX;
+            }
+        }
+        (constants, copies)
+    }
+
+    /// Finds places for what step `s` computes.
+    fn place_writes(&mut self, s: usize, step: &StepValues) {
+        let mut taken: Vec<Value> = Vec::new();
+        for &w in &step.writes {
+            let donor = step.in_place.iter().find(|(r, to)| {
+                *to == w && self.last_use[r.index()] == s && !taken.contains(r) && self.reusable(*r, w)
+            });
+            match (self.place[w.index()], donor) {
+                (Some(Place::Output(o)), donor) => {
+                    // an output may be computed in the buffer of an input that is not needed any more
+                    let input = match donor {
+                        Some((r, _)) => match self.place[r.index()] {
+                            Some(Place::Input(i)) => Some((i, *r)),
+                            _ => None,
+                        },
+                        None => self.dead_input(s, w),
+                    };
+                    if let Some((i, r)) = input {
+                        self.donors[o] = Some(i);
+                        self.donated[i] = true;
+                        taken.push(r);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, Some((r, _))) if matches!(self.place[r.index()], Some(Place::Arena(_))) => {
+                    // the arena place passes on: the read value no longer owns it
+                    let place = self.place[r.index()];
+                    taken.push(*r);
+                    self.place[w.index()] = place;
+                    self.last_use[r.index()] = usize::MAX;
+                }
+                (None, _) => {
+                    let offset = self.arena.take(self.g.ty(w).bytes());
+                    self.place[w.index()] = Some(Place::Arena(self.arena_values.len()));
+                    self.arena_values.push(offset);
+                }
+            }
+        }
+    }
+
+    fn reusable(&self, r: Value, w: Value) -> bool {
+        let same = self.g.ty(r).bytes() == self.g.ty(w).bytes();
+        let free = match self.place[r.index()] {
+            Some(Place::Input(i)) => !self.donated[i],
+            Some(Place::Arena(_)) => true,
+            _ => false,
+        };
+        same && free
+    }
+
+    /// An input of the type of `w` that nothing reads from step `s` on.
+    fn dead_input(&self, s: usize, w: Value) -> Option<(usize, Value)> {
+        let ty = self.g.ty(w);
+        if ty.bytes() == 0 {
+            return None;
+        }
+        (0..self.g.num_inputs()).map(Value::from_index).find_map(|v| {
+            let unread = self.last_use[v.index()] < s;
+            (unread && !self.donated[v.index()] && self.g.ty(v) == ty).then_some((v.index(), v))
+        })
+    }
+
+    /// Frees the arena places whose last reader was step `s`.
+    fn free_dead(&mut self, s: usize, dying: &[Value]) {
+        for v in dying {
+            // a place that was passed on is freed by its new owner
+            if self.last_use[v.index()] == s
+                && let Some(Place::Arena(i)) = self.place[v.index()]
+            {
+                self.arena.free(self.arena_values[i]);
+            }
+        }
+    }
+}
+
+fn prepare(g: &Graph, node: &Node) -> Result<library::LibraryCall> {
+    let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
+    match library::prepare(&node.op, &types(&node.args), &types(&node.results)) {
+        Some(call) => call.map_err(|e| e.at(&node.loc)),
+        None => Err(Error::limit(node.op.name(), "has no compiled form on the CPU").at(&node.loc)),
+    }
+}
+
+/// Ops that must not reach the backend, or have no meaning outside a mapped axis.
+fn refuse(op: &Op) -> Result<()> {
+    match op {
+        Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
+            Err(Error::user(op.name(), format!("no mapped axis is named \"{axis_name}\" here"))
+                .help("wrap the function in `vmap_with(Vmap::new().axis_name(..), f)`"))
+        }
+        Op::CustomLinear { .. } => Err(Error::user(
+            "custom_vjp",
+            "a function with a custom_vjp rule cannot be differentiated in forward mode",
+        )
+        .help("use grad/vjp/jacrev around it, or give the function a custom_jvp rule, which serves both modes")),
+        Op::Remat { .. } | Op::CustomJvp { .. } | Op::CustomVjp { .. } => {
+            Err(Error::internal(op.name(), "reached the backend; the pass `inline_bodies` removes it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn control(g: &Graph, node: &Node, args: &[Slot], outs: &[Slot], arena: &mut Arena, jit: &mut Jit) -> Result<Control> {
+    let mut taken = Vec::new();
+    let mut take = |bytes: usize| {
+        let at = arena.take(bytes);
+        taken.push(at);
+        at
+    };
+    let bytes = |v: Value| g.ty(v).bytes();
+    // carry `k` of a loop whose body is `body` with `consts` inputs before the carries
+    let carry = |take: &mut dyn FnMut(usize) -> usize, body: &Program, consts: usize, k: usize, init: Slot, out: Slot| {
+        let n = bytes(node.results[k]);
+        let in_place = body.donors[k] == Some(consts + k);
+        Carry { init, out, bytes: n, buffers: (!in_place).then(|| [take(n), take(n)]) }
+    };
+    let control = match &node.op {
+        Op::Scan { body, length, reverse, consts, carry: carries } => {
+            let (n, m) = (*consts, *carries);
+            let program = build(body, jit)?;
+            let frame = take(program.frame_bytes());
+            let rows = |slots: &[Slot], values: &[Value]| -> Vec<Rows> {
+                slots.iter().zip(values).map(|(&slot, &v)| Rows { slot, bytes: bytes(v) / (*length).max(1) }).collect()
+            };
+            Control::Scan {
+                frame,
+                length: *length,
+                reverse: *reverse,
+                consts: args[..n].to_vec(),
+                carries: (0..m).map(|k| carry(&mut take, &program, n, k, args[n + k], outs[k])).collect(),
+                xs: rows(&args[n + m..], &node.args[n + m..]),
+                ys: rows(&outs[m..], &node.results[m..]),
+                body: program,
+            }
+        }
+        Op::While { cond, body, cond_consts, body_consts } => {
+            let (cc, bc) = (*cond_consts, *body_consts);
+            let (test, program) = (build(cond, jit)?, build(body, jit)?);
+            let (cond_frame, frame, flag) = (take(test.frame_bytes()), take(program.frame_bytes()), take(1));
+            let m = node.results.len();
+            Control::While {
+                cond_frame,
+                cond_consts: args[..cc].to_vec(),
+                flag,
+                frame,
+                body_consts: args[cc..cc + bc].to_vec(),
+                carries: (0..m).map(|k| carry(&mut take, &program, bc, k, args[cc + bc + k], outs[k])).collect(),
+                cond: test,
+                body: program,
+            }
+        }
+        Op::Switch { branches } => {
+            let branches: Result<Vec<Program>> = branches.iter().map(|b| build(b, jit)).collect();
+            let branches = branches?;
+            let frame = take(branches.iter().map(Program::frame_bytes).max().unwrap_or(0));
+            Control::Switch { index: args[0], branches, frame, args: args[1..].to_vec(), outs: outs.to_vec() }
+        }
+        op => return Err(Error::internal(op.name(), "is not a control op")),
+    };
+    taken.into_iter().for_each(|at| arena.free(at));
+    Ok(control)
+}

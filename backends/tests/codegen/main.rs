@@ -1,0 +1,244 @@
+//! Compiled kernels against the interpreter, on random nests.
+
+mod memory;
+mod random;
+
+use gradloom_backends::cpu::codegen::{Jit, Kernel};
+use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store, interpret};
+use gradloom_ir::{Binary, DType, Element, Literal, ReduceKind, Unary};
+use memory::Guarded;
+use random::{Rng, Sums, content};
+
+fn at(offset: i64, strides: &[i64]) -> Affine {
+    Affine { offset, strides: strides.into() }
+}
+
+fn interpreted(nest: &LoopNest, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut buffers = inputs.to_vec();
+    let mut slices: Vec<&mut [u8]> = buffers.iter_mut().map(|b| &mut b[..]).collect();
+    interpret(nest, &mut slices).unwrap_or_else(|e| panic!("{e}\n{nest}"));
+    buffers
+}
+
+/// The buffers after running the pieces between `cuts`.
+fn run(kernel: Kernel, inputs: &[Vec<u8>], cuts: &[usize], at_end: bool) -> Vec<Vec<u8>> {
+    let mut buffers: Vec<Guarded> = inputs.iter().map(|b| Guarded::new(b, at_end)).collect();
+    let pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.pointer()).collect();
+    for piece in cuts.windows(2) {
+        // SAFETY: a buffer of the declared length a param, aligned because it starts or ends at a page, and cuts at
+        // multiples of the grain.
+        unsafe { (kernel.func)(pointers.as_ptr(), piece[0] as i64, piece[1] as i64) };
+    }
+    buffers.iter_mut().map(|b| b.content()).collect()
+}
+
+/// The first element at which buffers differ by more than `allowed(param, element)`.
+fn difference(nest: &LoopNest, a: &[Vec<u8>], b: &[Vec<u8>], allowed: &dyn Fn(usize, usize) -> f64) -> Option<String> {
+    for (p, param) in nest.params.iter().enumerate() {
+        let size = param.dtype.size();
+        for i in 0..param.len {
+            let (x, y) = (&a[p][i * size..(i + 1) * size], &b[p][i * size..(i + 1) * size]);
+            let number = |x: &[u8]| match param.dtype {
+                DType::F32 => Some(f64::from(f32::from_bytes(x))),
+                DType::F64 => Some(f64::from_bytes(x)),
+                _ => None,
+            };
+            let close = match (number(x), number(y)) {
+                (Some(x), Some(y)) => x.is_nan() && y.is_nan() || (x - y).abs() <= allowed(p, i) && allowed(p, i) > 0.0,
+                _ => false,
+            };
+            if x != y && !close {
+                return Some(format!("p{p}[{i}]: {x:02x?} ({:?}) is not {y:02x?} ({:?})", number(x), number(y)));
+            }
+        }
+    }
+    None
+}
+
+fn compile(nest: &LoopNest) -> (gradloom_backends::cpu::codegen::Code, Kernel) {
+    let mut jit = Jit::new().expect("this machine has code");
+    let id = jit.define(nest).unwrap_or_else(|e| panic!("{e}\n{nest}"));
+    let code = jit.finish().expect("memory can be made executable");
+    let kernel = code.kernel(id);
+    (code, kernel)
+}
+
+/// Compiled, whole and in pieces, equals interpreted up to `allowed`.
+#[track_caller]
+fn check(nest: &LoopNest, inputs: &[Vec<u8>], rng: &mut Rng, allowed: &dyn Fn(usize, usize) -> f64) {
+    let expected = interpreted(nest, inputs);
+    let (_code, kernel) = compile(nest);
+    let whole = run(kernel, inputs, &[0, kernel.split], true);
+    if let Some(what) = difference(nest, &whole, &expected, allowed) {
+        panic!("compiled is not interpreted: {what}\n{nest}\ncollapsed: {}", nest.collapse());
+    }
+    let cut = rng.below(kernel.split / kernel.grain + 1) * kernel.grain;
+    let pieces = run(kernel, inputs, &[0, cut, cut, kernel.split], false);
+    if let Some(what) = difference(nest, &pieces, &whole, &|_, _| 0.0) {
+        panic!("0..{cut}..{} is not the whole: {what}\n{nest}", kernel.split);
+    }
+}
+
+#[test]
+fn random_nests_without_float_sums_are_exact() {
+    for seed in 0..2500 {
+        let mut rng = Rng(seed);
+        let nest = random::nest(&mut rng, Sums::Exact);
+        let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, p.dtype, p.len, false)).collect();
+        check(&nest, &inputs, &mut rng, &|_, _| 0.0);
+    }
+}
+
+/// The error of n additions or products in any order is below n epsilon times the sum of magnitudes, and values are
+/// positive here; products may fall below the normal numbers, where errors are absolute. The epilogue only copies.
+#[test]
+fn random_float_sums_are_close() {
+    for seed in 0..800 {
+        let mut rng = Rng(1 << 32 | seed);
+        let nest = random::nest(&mut rng, Sums::Float);
+        let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, p.dtype, p.len, true)).collect();
+        let expected = interpreted(&nest, &inputs);
+        let n: usize = nest.axes.iter().filter(|a| a.reduce).map(|a| a.extent).product();
+        let allowed = |p: usize, i: usize| {
+            let (epsilon, least, value) = match nest.params[p].dtype {
+                DType::F32 => {
+                    let x = f32::from_bytes(&expected[p][4 * i..4 * i + 4]);
+                    (f32::EPSILON.into(), f32::MIN_POSITIVE.into(), x.into())
+                }
+                _ => (f64::EPSILON, f64::MIN_POSITIVE, f64::from_bytes(&expected[p][8 * i..8 * i + 8])),
+            };
+            2.0 * (n + 2) as f64 * (epsilon * value + least)
+        };
+        check(&nest, &inputs, &mut rng, &allowed);
+    }
+}
+
+fn f32_bytes(x: impl IntoIterator<Item = f32>) -> Vec<u8> {
+    x.into_iter().flat_map(f32::to_ne_bytes).collect()
+}
+
+/// Every function of f32 on edges and ordinary values, in vectors and in the rest.
+#[test]
+fn every_unary_of_f32_is_exact() {
+    let edges = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45];
+    let ordinary = (0..4000).map(|i| (i as f32 - 2000.0) * 0.037);
+    let wide = (0..250).flat_map(|e| [1.3f32, -1.7].map(|m| m * 2f32.powi(e - 125)));
+    let x: Vec<f32> = edges.into_iter().chain(ordinary).chain(wide).chain([0.5, 1.0, -1.0]).collect();
+    let n = x.len();
+    assert_eq!(n % 4, 0, "a rest of points is wanted below");
+    for op in Unary::ALL.iter().filter(|op| op.accepts(DType::F32) && **op != Unary::IsFinite) {
+        for n in [n, n - 1] {
+            let nest = map(*op, n);
+            let inputs = [f32_bytes(x[..n].iter().copied()), f32_bytes(vec![7.0; n])];
+            check(&nest, &inputs, &mut Rng(n as u64), &|_, _| 0.0);
+        }
+    }
+}
+
+fn map(op: Unary, n: usize) -> LoopNest {
+    LoopNest {
+        name: op.name().into(),
+        params: vec![Param { dtype: DType::F32, len: n }; 2],
+        axes: vec![Axis { extent: n, reduce: false }],
+        body: vec![Inst::Load { param: 0, at: at(0, &[1]) }, Inst::Unary(op, 0)],
+        reductions: vec![],
+        epilogue: vec![],
+        stores: vec![Store { param: 1, value: 1, at: at(0, &[1]) }],
+    }
+}
+
+#[test]
+fn an_operation_in_place() {
+    let (_code, kernel) = compile(&map(Unary::Neg, 1003));
+    let mut x: Vec<f32> = (0..1003).map(|i| i as f32).collect();
+    let pointer: *mut u8 = x.as_mut_ptr().cast();
+    // SAFETY: both params are this buffer; each point loads only the element it stores.
+    unsafe { (kernel.func)([pointer, pointer].as_ptr(), 0, kernel.split as i64) };
+    assert!(x.iter().enumerate().all(|(i, x)| *x == -(i as f32)));
+}
+
+#[test]
+fn equal_nests_are_compiled_once() {
+    let mut jit = Jit::new().expect("this machine has code");
+    let nest = map(Unary::Exp, 100);
+    let a = jit.define(&nest).expect("well formed");
+    let b = jit.define(&LoopNest { name: "other".into(), ..nest.clone() }).expect("well formed");
+    let c = jit.define(&map(Unary::Log, 100)).expect("well formed");
+    assert_eq!(a, b);
+    assert_ne!(a, c);
+    let code = std::sync::Arc::new(jit.finish().expect("memory can be made executable"));
+    let kernel = code.kernel(c);
+    let thread = std::thread::spawn(move || {
+        let mut x = vec![1f32; 100];
+        let mut y = vec![7f32; 100];
+        let pointers = [x.as_mut_ptr().cast(), y.as_mut_ptr().cast()];
+        // SAFETY: two buffers of 100 f32.
+        unsafe { (code.kernel(c).func)(pointers.as_ptr(), 0, 100) };
+        y
+    });
+    assert_eq!(kernel.split, 100);
+    assert_eq!(thread.join().expect("the kernel returns"), vec![0.0; 100]);
+}
+
+#[test]
+fn what_is_not_well_formed_is_refused() {
+    let mut nest = map(Unary::Exp, 100);
+    nest.axes[0].extent = 101;
+    let error = Jit::new().expect("this machine has code").define(&nest).expect_err("out of bounds").to_string();
+    assert!(error.contains("reaches 0..=100 of 100 elements"), "{error}");
+}
+
+/// Large enough to be tiled, with and without a rest, whole and inside an outer loop.
+#[test]
+fn transpositions() {
+    let mut rng = Rng(6);
+    for (batch, rows, columns) in [(1, 64, 512), (1, 48, 40), (2, 96, 36), (3, 50, 34), (1, 37, 41)] {
+        for dtype in [DType::F32, DType::F64, DType::U8, DType::Bool] {
+            let n = batch * rows * columns;
+            let (page, width, height) = ((rows * columns) as i64, columns as i64, rows as i64);
+            let nest = LoopNest {
+                name: "transposition".into(),
+                params: vec![Param { dtype, len: n }; 2],
+                axes: [batch, columns, rows].map(|extent| Axis { extent, reduce: false }).to_vec(),
+                body: vec![Inst::Load { param: 0, at: at(0, &[page, 1, width]) }],
+                reductions: vec![],
+                epilogue: vec![],
+                stores: vec![Store { param: 1, value: 0, at: at(0, &[page, height, 1]) }],
+            };
+            let inputs = [content(&mut rng, dtype, n, false), vec![1; n * dtype.size()]];
+            check(&nest, &inputs, &mut rng, &|_, _| 0.0);
+        }
+    }
+}
+
+/// Shapes of reductions beyond what random nests reach: many columns, long rows, several at once.
+#[test]
+fn large_reductions() {
+    let mut rng = Rng(5);
+    for (rows, columns, over_rows) in
+        [(3, 1000, false), (1000, 3, false), (70, 301, true), (301, 70, true), (4096, 1, true)]
+    {
+        let (extents, strides) =
+            if over_rows { ([columns, rows], [1, columns as i64]) } else { ([rows, columns], [columns as i64, 1]) };
+        for kind in [ReduceKind::Sum, ReduceKind::Max] {
+            let nest = LoopNest {
+                name: "sums".into(),
+                params: [rows * columns, extents[0], extents[0]].map(|len| Param { dtype: DType::F32, len }).to_vec(),
+                axes: vec![Axis { extent: extents[0], reduce: false }, Axis { extent: extents[1], reduce: true }],
+                body: vec![
+                    Inst::Load { param: 0, at: at(0, &strides) },
+                    Inst::Const(Literal::scalar(DType::F32, 0.5)),
+                    Inst::Binary(Binary::Mul, 0, 1),
+                ],
+                reductions: vec![Reduction { kind, value: 0 }, Reduction { kind, value: 2 }],
+                epilogue: vec![Inst::Acc(0), Inst::Acc(1)],
+                stores: (0..2).map(|i| Store { param: 1 + i, value: 3 + i, at: at(0, &[1, 0]) }).collect(),
+            };
+            let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, p.dtype, p.len, true)).collect();
+            // Values lie in 0.75..1.25, so a sum is below 1.25 n and its error below n epsilon times that.
+            let n = extents[1] as f64;
+            let bound = if kind == ReduceKind::Sum { 1.25 * n * n * f64::from(f32::EPSILON) } else { 0.0 };
+            check(&nest, &inputs, &mut rng, &|p, _| if p == 0 { 0.0 } else { bound });
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Compiled programs against the interpreter.
+
+use gradloom_backends::{Buffer, Device, compile_for};
+use gradloom_ir::{Literal, Result, Type, parse};
+use std::sync::Arc;
+
+fn pseudo_random(ty: &Type, seed: u64) -> Literal {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 40) as f64 / (1u64 << 24) as f64 * 4.0 - 2.0
+    };
+    let mut bytes = Vec::new();
+    for _ in 0..ty.numel() {
+        bytes.extend_from_slice(Literal::scalar(ty.dtype, next()).bytes());
+    }
+    Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+}
+
+/// Runs a program both ways; sums may round differently.
+#[track_caller]
+fn check(text: &str) {
+    let run = || -> Result<()> {
+        let g = parse(text)?;
+        let args: Vec<Arc<Buffer>> = g
+            .input_types()
+            .iter()
+            .enumerate()
+            .map(|(i, t)| Arc::new(Buffer::from_bytes(pseudo_random(t, i as u64 + 1).bytes())))
+            .collect();
+        let expected = compile_for(&g, Device::Interp)?.run(&args)?;
+        let exe = compile_for(&g, Device::Cpu)?;
+        let owned = || args.iter().map(|a| Arc::new(Buffer::from_bytes(a.bytes()))).collect();
+        for got in [exe.run(&args)?, exe.run(&args)?, exe.run_donating(owned(), 0)?] {
+            for ((e, a), t) in expected.iter().zip(&got).zip(g.output_types()) {
+                let e = Literal::from_bytes(t.clone(), e.bytes().to_vec()).expect("fits").to_f64();
+                let a = Literal::from_bytes(t.clone(), a.bytes().to_vec()).expect("fits").to_f64();
+                for (x, y) in e.iter().zip(&a) {
+                    let close = (x - y).abs() <= 1e-5 * x.abs().max(1.0) || x.to_bits() == y.to_bits();
+                    assert!(close, "{text}\nexpected {e:?}\ngot {a:?}\n{}", exe.schedule());
+                }
+            }
+        }
+        Ok(())
+    };
+    run().unwrap_or_else(|e| panic!("{e}\n{text}"));
+}
+
+#[test]
+fn elementwise_chains_with_broadcasts_transposes_and_slices() {
+    check("graph(%0: f32[5,7], %1: f32[7]) {
+        %2 = broadcast_in_dim(%1) {shape = [5, 7], dims = [1]} : f32[5,7]
+        %3 = add(%0, %2) : f32[5,7]
+        %4 = tanh(%3) : f32[5,7]
+        %5 = transpose(%4) {perm = [1, 0]} : f32[7,5]
+        %6 = slice(%5) {start = [1, 0], limit = [7, 5], stride = [2, 1]} : f32[3,5]
+        %7 = reverse(%6) {axes = [1]} : f32[3,5]
+        %8 = reshape(%7) {shape = [15]} : f32[15]
+        %9 = multiply(%8, %8) : f32[15]
+        return %4, %9, %8, %0
+    }");
+}
+
+#[test]
+fn softmax_with_shared_exponentials() {
+    check("graph(%0: f32[9,33]) {
+        %1 = reduce(%0) {kind = \"max\", axes = [1]} : f32[9]
+        %2 = broadcast_in_dim(%1) {shape = [9, 33], dims = [0]} : f32[9,33]
+        %3 = subtract(%0, %2) : f32[9,33]
+        %4 = exponential(%3) : f32[9,33]
+        %5 = reduce(%4) {kind = \"sum\", axes = [1]} : f32[9]
+        %6 = broadcast_in_dim(%5) {shape = [9, 33], dims = [0]} : f32[9,33]
+        %7 = divide(%4, %6) : f32[9,33]
+        return %7
+    }");
+}
+
+#[test]
+fn reductions_share_a_pass_and_have_epilogues() {
+    check("graph(%0: f32[8,16,4]) {
+        %1 = multiply(%0, %0) : f32[8,16,4]
+        %2 = reduce(%0) {kind = \"sum\", axes = [1]} : f32[8,4]
+        %3 = reduce(%1) {kind = \"sum\", axes = [1]} : f32[8,4]
+        %4 = constant() {value = dense<0.0625 : f32[]>} : f32[]
+        %5 = broadcast_in_dim(%4) {shape = [8, 4], dims = []} : f32[8,4]
+        %6 = multiply(%2, %5) : f32[8,4]
+        %7 = multiply(%6, %6) : f32[8,4]
+        %8 = multiply(%3, %5) : f32[8,4]
+        %9 = subtract(%8, %7) : f32[8,4]
+        %10 = reduce(%0) {kind = \"max\", axes = [0, 1, 2]} : f32[]
+        %11 = reduce(%0) {kind = \"sum\", axes = [0, 2]} : f32[16]
+        return %6, %9, %10, %11
+    }");
+}
+
+#[test]
+fn matrix_products_with_bias_and_mask() {
+    check("graph(%0: f32[6,5], %1: f32[5,4], %2: f32[4]) {
+        %3 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[6,4]
+        %4 = broadcast_in_dim(%2) {shape = [6, 4], dims = [1]} : f32[6,4]
+        %5 = add(%3, %4) : f32[6,4]
+        %6 = constant() {value = dense<0.0 : f32[]>} : f32[]
+        %7 = broadcast_in_dim(%6) {shape = [6, 4], dims = []} : f32[6,4]
+        %8 = maximum(%5, %7) : f32[6,4]
+        %9 = greater(%5, %7) : bool[6,4]
+        %10 = select(%9, %8, %7) : f32[6,4]
+        return %8, %10, %9
+    }");
+}
+
+#[test]
+fn scans_carry_stack_and_reverse() {
+    for reverse in ["true", "false"] {
+        for length in [0, 1, 2, 5] {
+            check(&format!("graph(%0: f32[3], %1: f32[3], %2: f32[{length},3]) {{
+                %3, %4, %5 = scan(%0, %1, %1, %2) {{body = graph(%0: f32[3], %1: f32[3], %2: f32[3], %3: f32[3]) {{
+                    %4 = multiply(%1, %0) : f32[3]
+                    %5 = add(%4, %3) : f32[3]
+                    %6 = sine(%5) : f32[3]
+                    return %2, %5, %6
+                }}, length = {length}, reverse = {reverse}, consts = 1, carry = 2}} : f32[3], f32[3], f32[{length},3]
+                return %3, %4, %5
+            }}"));
+        }
+    }
+}
+
+#[test]
+fn loops_run_until_their_condition_fails() {
+    check("graph(%0: f32[], %1: f32[4]) {
+        %2, %3 = while(%0, %1) {cond = graph(%0: f32[], %1: f32[4]) {
+            %2 = constant() {value = dense<10.0 : f32[]>} : f32[]
+            %3 = less(%0, %2) : bool[]
+            return %3
+        }, body = graph(%0: f32[], %1: f32[4]) {
+            %2 = constant() {value = dense<1.5 : f32[]>} : f32[]
+            %3 = add(%0, %2) : f32[]
+            %4 = cosine(%1) : f32[4]
+            return %3, %4
+        }, cond_consts = 0, body_consts = 0} : f32[], f32[4]
+        return %2, %3
+    }");
+}
+
+#[test]
+fn branches_are_chosen_and_updates_happen_in_place() {
+    check("graph(%0: i32[], %1: f32[4], %2: f32[2]) {
+        %3 = switch(%0, %1) {branches = [graph(%0: f32[4]) {
+            %1 = sine(%0) : f32[4]
+            return %1
+        }, graph(%0: f32[4]) {
+            return %0
+        }]} : f32[4]
+        %4 = dynamic_update_slice(%3, %2, %0) : f32[4]
+        %5 = dynamic_update_slice(%4, %2, %0) : f32[4]
+        return %5
+    }");
+}
+
+#[test]
+fn empty_arrays_and_scalars() {
+    check("graph(%0: f32[0,3], %1: f32[]) {
+        %2 = reduce(%0) {kind = \"sum\", axes = [0]} : f32[3]
+        %3 = broadcast_in_dim(%1) {shape = [0, 3], dims = []} : f32[0,3]
+        %4 = add(%0, %3) : f32[0,3]
+        %5 = exponential(%1) : f32[]
+        %6 = reshape(%5) {shape = [1, 1]} : f32[1,1]
+        return %2, %4, %5, %6
+    }");
+}
+
+#[test]
+fn an_op_without_compiled_form_is_named() {
+    let g = parse("graph(%0: f32[2]) { %1 = all_reduce(%0) {kind = \"sum\", axis_name = \"i\"} : f32[2] return %1 }");
+    let e = compile_for(&g.expect("parses"), Device::Cpu).err().expect("refused");
+    assert!(e.to_string().contains("no mapped axis is named \"i\""), "{e}");
+}

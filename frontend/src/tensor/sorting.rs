@@ -1,0 +1,110 @@
+//! Sorting.
+
+use super::axes::{resolve_axis, settle};
+use super::shaping::slice_axis_at;
+use super::{Tensor, apply, apply_n};
+use gradloom_ir::{DType, Error, Loc, Op, Result, Shape};
+
+/// Positions 0, 1, 2, .. along `axis` of an array shaped like `x`.
+fn positions(op: &str, x: &Tensor, axis: usize, loc: &Loc) -> Result<Tensor> {
+    if x.shape()[axis] > i32::MAX as usize {
+        return Err(Error::limit(op, format!("axis {axis} of {} is longer than an i32 can index", x.ty_ref())));
+    }
+    Ok(apply(Op::Iota { dtype: DType::I32, shape: x.shape().into(), axis }, &[], loc))
+}
+
+pub(crate) fn sort_many(operands: &[&Tensor], axis: usize, loc: &Loc) -> Result<Vec<Tensor>> {
+    Ok(apply_n(Op::Sort { axis, num_keys: 1 }, operands, loc)?.into_vec())
+}
+
+fn top_k_at(x: &Tensor, k: usize, loc: &Loc) -> Result<(Tensor, Tensor)> {
+    let op = "top_k";
+    x.check()?;
+    let axis = resolve_axis(op, -1, x.ty_ref())?;
+    let n = x.shape()[axis];
+    if k > n {
+        return Err(Error::user(op, format!("{k} greatest of the {n} elements of the last axis of {}", x.ty_ref()))
+            .help("k must not exceed the length of the last axis"));
+    }
+    // sorted from the back, so that of equal elements the first ends last, then read from the back
+    let reverse = |t: &Tensor| apply(Op::Reverse { axes: Shape::from_elem(axis, 1) }, &[t], loc);
+    let sorted = sort_many(&[&reverse(x), &reverse(&positions(op, x, axis, loc)?)], axis, loc)?;
+    let last = |t: &Tensor| Ok(reverse(&slice_axis_at(t, axis, n - k, n, 1, loc)?));
+    match &sorted[..] {
+        [values, at] => Ok((last(values)?, last(at)?)),
+        _ => Err(Error::internal(op, "sort gave another number of results")),
+    }
+}
+
+impl Tensor {
+    /// Sorted ascending along an axis; NaN last.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from_vec(vec![3, 1, 2]).sort(0).to_vec::<i32>().unwrap(), [1, 2, 3]);
+    /// ```
+    #[track_caller]
+    pub fn sort(&self, axis: i64) -> Tensor {
+        let loc = Loc::caller();
+        let run = || {
+            self.check()?;
+            let axis = resolve_axis("sort", axis, self.ty_ref())?;
+            Ok(apply(Op::Sort { axis, num_keys: 1 }, &[self], &loc))
+        };
+        settle(&loc, run())
+    }
+
+    /// The positions (i32) that sort an axis ascending; equal elements keep their order, NaN goes last.
+    #[track_caller]
+    pub fn argsort(&self, axis: i64) -> Tensor {
+        let loc = Loc::caller();
+        let run = || {
+            self.check()?;
+            let axis = resolve_axis("argsort", axis, self.ty_ref())?;
+            let mut sorted = sort_many(&[self, &positions("argsort", self, axis, &loc)?], axis, &loc)?;
+            sorted.pop().ok_or_else(|| Error::internal("argsort", "sort has no result"))
+        };
+        settle(&loc, run())
+    }
+
+    /// The `k` greatest elements of the last axis in descending order, and their positions (i32); of equal elements the
+    /// first comes first, NaN counts as greatest.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let (values, at) = Tensor::from_vec(vec![3, 9, 1, 9]).top_k(2);
+    /// assert_eq!(values.to_vec::<i32>().unwrap(), [9, 9]);
+    /// assert_eq!(at.to_vec::<i32>().unwrap(), [1, 3]);
+    /// ```
+    #[track_caller]
+    pub fn top_k(&self, k: usize) -> (Tensor, Tensor) {
+        let loc = Loc::caller();
+        top_k_at(self, k, &loc).unwrap_or_else(|e| {
+            let t = Tensor::failed(e.at(&loc));
+            (t.clone(), t)
+        })
+    }
+
+    /// The keys sorted ascending along an axis, and each of `values` in the same order; equal keys keep theirs.
+    #[track_caller]
+    pub fn sort_by_key(keys: &Tensor, values: &[Tensor], axis: i64) -> (Tensor, Vec<Tensor>) {
+        let loc = Loc::caller();
+        let run = || {
+            keys.check()?;
+            let axis = resolve_axis("sort_by_key", axis, keys.ty_ref())?;
+            let operands: Vec<&Tensor> = std::iter::once(keys).chain(values).collect();
+            let mut sorted = sort_many(&operands, axis, &loc)?;
+            if sorted.is_empty() {
+                return Err(Error::internal("sort_by_key", "sort has no result"));
+            }
+            let rest = sorted.split_off(1);
+            sorted.pop().map(|k| (k, rest)).ok_or_else(|| Error::internal("sort_by_key", "sort has no result"))
+        };
+        run().unwrap_or_else(|e: Error| {
+            let t = Tensor::failed(e.at(&loc));
+            (t.clone(), vec![t; values.len()])
+        })
+    }
+}

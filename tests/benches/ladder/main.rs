@@ -1,0 +1,102 @@
+//! The workload ladder: programs as a user would write them, timed.
+//!
+//! One JSON line a workload, as the peers' programs print them: `step_ms` is the median wall time of one call whose
+//! arguments stay alive, `compile_ms` everything the first call does except running (trace, passes, code), `check` a
+//! number computed from the outputs of the first call. All inputs come from the integer hash of [`inputs`], so any
+//! program can build the same ones.
+
+mod arrays;
+mod inputs;
+mod measure;
+mod networks;
+mod physics;
+mod sequences;
+
+use clap::Parser;
+use measure::Workload;
+
+/// Which of a workload's two sizes to run.
+#[derive(Clone, Copy)]
+pub struct Size {
+    large: bool,
+}
+
+impl Size {
+    /// The size meant for a CPU, or the large one.
+    pub fn pick<T>(self, cpu: T, large: T) -> T {
+        if self.large { large } else { cpu }
+    }
+}
+
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    make: fn(Size) -> Box<dyn Workload>,
+}
+
+macro_rules! rows {
+    ($($module:ident::$name:ident $what:literal;)*) => {
+        &[$(Row { name: stringify!($name), what: $what, make: $module::$name }),*]
+    };
+}
+
+const ROWS: &[Row] = rows! {
+    networks::mlp_train "784-W-W-10 ReLU classifier (W 512 | 8192), batch 256 | 8192, Adam";
+    networks::cnn_train "28x28x1: two 3x3 convolutions with pooling, dense 128, dense 10; batch 128 | 4096, Adam";
+    sequences::transformer_train "causal language model: 4 | 8 pre-norm blocks, width 256 | 1024, sequence 256 | 1024";
+    physics::pinn_burgers "Burgers residual of a 2-64-64-64-64-1 tanh network at 4096 | 262144 points, Adam";
+    physics::egnn_train "E(n) graph network, 4 layers, width 64, 32 | 2048 graphs of 24 nodes, Adam";
+    networks::kan_train "KAN [4, 64, 64, 1], cubic B-splines on 8 intervals plus SiLU base, batch 2048 | 131072";
+    sequences::lstm_train "LSTM, hidden 256 | 1024, 128 steps, batch 32 | 256, Adam";
+    physics::rk4_loop "20,000 RK4 steps of the Lorenz system in one loop of tiny arrays";
+    networks::ntk "empirical neural tangent kernel of a 2-256-256-1 tanh network on 128 | 2048 points";
+    arrays::softmax_norm "softmax(layernorm(gelu(x))) over 4096 | 262144 rows of 1024";
+    arrays::knn "16 nearest neighbours among 2048 | 16384 points: distances, top_k, gather, mean";
+    arrays::random_normal "4,194,304 | 268,435,456 threefry normals from one key, and their mean square";
+    arrays::matmul_1024 "one 1024^3 | 8192^3 f32 matrix product";
+    arrays::dispatch "x + 1 on 8 elements: the cost of calling a compiled function";
+};
+
+/// The workload ladder: one JSON line a workload.
+#[derive(Parser)]
+struct Options {
+    /// Run these workloads only.
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    only: Vec<String>,
+    /// How long to time each workload.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Take the sizes meant for a GPU.
+    #[arg(long)]
+    large: bool,
+    /// Print what runs, step by step, before each line.
+    #[arg(long)]
+    profile: bool,
+    /// List the workloads.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    let options = Options::parse();
+    if options.list {
+        ROWS.iter().for_each(|r| println!("{:18} {}", r.name, r.what));
+        return std::process::ExitCode::SUCCESS;
+    }
+    let mut failed = false;
+    for name in options.only.iter().filter(|n| !ROWS.iter().any(|r| r.name == *n)) {
+        eprintln!("{name}: there is no such workload; see --list");
+        failed = true;
+    }
+    for row in ROWS.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
+        let workload = (row.make)(Size { large: options.large });
+        match workload.measure(options.seconds, options.profile) {
+            Ok(m) => println!("{}", m.json(row.name)),
+            Err(e) => {
+                eprintln!("{}: {e}", row.name);
+                failed = true;
+            }
+        }
+    }
+    if failed { std::process::ExitCode::FAILURE } else { std::process::ExitCode::SUCCESS }
+}

@@ -1,6 +1,7 @@
 //! Optimizers: a struct of constants with two pure functions,
 //! `init(&params) -> state` and `update(&params, &grads, &state) -> (params, state)`.
 //!
+//! States are f32 where parameters are f16 or bf16, whose few digits would lose small steps of a mean.
 //! States are trees, so a training step that carries them compiles, batches and is saved like any other function. Leaves
 //! that are no floats (tables of indices, keys) stay as they are.
 //!
@@ -31,10 +32,25 @@ pub use adam::{Adam, AdamState, AdamW};
 pub use clip::clip_by_norm;
 pub use sgd::{Sgd, SgdState};
 
-use gradloom_frontend::{Tensor, Tree};
+use gradloom_frontend::{DType, Tensor, Tree};
 
-/// `f` of two trees leaf by leaf where leaves are floats; other leaves of `a` stay.
+/// The dtype in which statistics of a parameter of this dtype are kept.
+fn wide(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
+
+/// Zeros for statistics of these parameters.
+#[track_caller]
+fn zeros<T: Tree>(params: &T) -> T {
+    params.map(|p| p.zeros_like().to(wide(p.dtype())))
+}
+
+/// `f` of two trees leaf by leaf where leaves are floats, computed in [`wide`] dtypes; each result has the dtype of its
+/// leaf of `a`, and leaves of `a` that are no floats stay.
 #[track_caller]
 fn floats<T: Tree>(a: &T, b: &T, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> T {
-    a.zip_map(b, |a, b| if a.dtype().is_float() { f(a, b) } else { a.clone() })
+    a.zip_map(b, |a, b| {
+        let dtype = a.dtype();
+        if dtype.is_float() { f(&a.to(wide(dtype)), &b.to(wide(dtype))).to(dtype) } else { a.clone() }
+    })
 }

@@ -32,25 +32,18 @@ pub use adam::{Adam, AdamState, AdamW};
 pub use clip::clip_by_norm;
 pub use sgd::{Sgd, SgdState};
 
-use gradloom_frontend::{DType, Tensor, Tree};
-
-/// The dtype in which statistics of a parameter of this dtype are kept.
-fn wide(dtype: DType) -> DType {
-    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
-}
+use gradloom_frontend::{Tensor, Tree};
 
 /// Zeros for statistics of these parameters.
 #[track_caller]
 fn zeros<T: Tree>(params: &T) -> T {
-    params.map(|p| p.zeros_like().to(wide(p.dtype())))
+    params.zeros_like()
 }
 
-/// `f` of two trees leaf by leaf where leaves are floats, computed in [`wide`] dtypes; each result has the dtype of its
-/// leaf of `a`, and leaves of `a` that are no floats stay.
+/// `f` of two trees leaf by leaf where leaves are floats, leaves of `a` that are no floats stay.
 #[track_caller]
 fn floats<T: Tree>(a: &T, b: &T, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> T {
     a.zip_map(b, |a, b| {
-        let dtype = a.dtype();
-        if dtype.is_float() { f(&a.to(wide(dtype)), &b.to(wide(dtype))).to(dtype) } else { a.clone() }
+        if a.dtype().is_float() { f(a, b) } else { a.clone() }
     })
 }

@@ -27,7 +27,7 @@ fn main() -> gradloom::Result<()> {
 
     let step = jit(|(m, x, y): &(Mlp, Tensor, Tensor)| {
         let (loss, g) = value_and_grad(|m: &Mlp| (forward(m, x) - y).square().mean(..))(m);
-        (loss, m.zip_map(&g, |p, g| p - g * 0.1))
+        (loss, m.zip_map(&g, |p, g| p - g * 0.05))
     });
     for i in 0..=400 {
         let loss;

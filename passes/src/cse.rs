@@ -14,38 +14,46 @@ type Operands = SmallVec<[Value; 4]>;
 /// equal where f is commutative, and so do `a < b` and `b > a`.
 /// **Never** merges barriers, so what was tied to different barriers stays apart.
 pub fn cse(g: &mut Graph) -> Result<Changed> {
-    let (mut b, mut map) = copy_inputs(g);
+    // by value: the first value equal to it
+    let mut first: Vec<Value> = g.inputs().collect();
     let mut seen: HashMap<u64, SmallVec<[u32; 1]>> = HashMap::with_capacity(g.nodes().len());
-    // by old node: the application as it is compared, and the results it now has
-    let mut nodes: Vec<(Option<Op>, Operands, Values)> = Vec::with_capacity(g.nodes().len());
-    let mut any = false;
+    // by node: the application as it is compared, and whether an earlier node is equal
+    let mut keys: Vec<(Option<Op>, Operands)> = Vec::with_capacity(g.nodes().len());
+    let mut again = vec![false; g.nodes().len()];
     for (i, node) in g.nodes().iter().enumerate() {
-        let args: Operands = node.args.iter().map(|a| map[a.index()]).collect();
+        let args: Operands = node.args.iter().map(|a| first[a.index()]).collect();
         let (key_op, key_args) = canonical(&node.op, &args);
         let op = key_op.as_ref().unwrap_or(&node.op);
         let same = |&j: &u32| {
-            let (other, other_args, _) = &nodes[j as usize];
+            let (other, other_args) = &keys[j as usize];
             *other_args == key_args && other.as_ref().unwrap_or(&g.nodes()[j as usize].op) == op
         };
-        let entry = seen.entry(fingerprint(op, &key_args)).or_default();
-        let found = entry.iter().find(|j| !matches!(node.op, Op::Barrier {}) && same(j));
-        let results = match found {
+        let candidates = seen.entry(fingerprint(op, &key_args)).or_default();
+        match candidates.iter().find(|j| !matches!(node.op, Op::Barrier {}) && same(j)) {
             Some(&j) => {
-                any = true;
-                nodes[j as usize].2.clone()
+                again[i] = true;
+                first.extend_from_slice(&g.nodes()[j as usize].results);
             }
             None => {
-                entry.push(i as u32);
-                b.set_loc(&node.loc);
-                let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-                b.emit_typed(node.op.clone(), &args, types)
+                candidates.push(i as u32);
+                first.extend_from_slice(&node.results);
             }
-        };
-        map.extend_from_slice(&results);
-        nodes.push((key_op, key_args, results));
+        }
+        keys.push((key_op, key_args));
     }
-    if !any {
+    if !again.contains(&true) {
         return Ok(Changed::No);
+    }
+    let (mut b, mut map) = copy_inputs(g);
+    for (node, again) in g.nodes().iter().zip(again) {
+        if again {
+            map.extend(node.results.iter().map(|r| map[first[r.index()].index()]).collect::<Values>());
+            continue;
+        }
+        let args: Operands = node.args.iter().map(|a| map[a.index()]).collect();
+        let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+        b.set_loc(&node.loc);
+        map.extend(b.emit_typed(node.op.clone(), &args, types));
     }
     *g = finish(b, g, &map)?;
     Ok(Changed::Yes)

@@ -12,30 +12,28 @@ const MAX_ELEMENTS: usize = 64;
 /// **Ensures** that a result whose elements are all the same is a broadcast scalar.
 /// **Never** folds ops with bodies, nor those that only repeat or count (broadcasts and iotas stay as they are).
 pub fn fold(g: &mut Graph) -> Result<Changed> {
-    let (mut b, mut map) = copy_inputs(g);
     let mut known: Vec<Option<Literal>> = vec![None; g.num_values()];
-    let mut any = false;
-    for node in g.nodes() {
-        let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-        b.set_loc(&node.loc);
-        if let Some(values) = compute(&node.op, &node.args, &types, &known) {
-            let stays = is_source(&node.op);
-            for (&r, value) in node.results.iter().zip(values) {
-                if !stays {
-                    any = true;
-                    map.push(constant(&mut b, &value));
-                }
-                known[r.index()] = Some(value);
-            }
-            if !stays {
-                continue;
-            }
+    let mut folded = vec![false; g.nodes().len()];
+    for (node, folded) in g.nodes().iter().zip(&mut folded) {
+        let types = node.results.iter().map(|&r| g.ty(r));
+        if let Some(values) = compute(&node.op, &node.args, types, &known) {
+            *folded = !is_source(&node.op);
+            node.results.iter().zip(values).for_each(|(r, value)| known[r.index()] = Some(value));
         }
-        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-        map.extend(b.emit_typed(node.op.clone(), &args, types));
     }
-    if !any {
+    if !folded.contains(&true) {
         return Ok(Changed::No);
+    }
+    let (mut b, mut map) = copy_inputs(g);
+    for (node, folded) in g.nodes().iter().zip(folded) {
+        b.set_loc(&node.loc);
+        if folded {
+            map.extend(node.results.iter().filter_map(|r| known[r.index()].as_ref()).map(|c| constant(&mut b, c)));
+        } else {
+            let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
+            let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+            map.extend(b.emit_typed(node.op.clone(), &args, types));
+        }
     }
     let new = crate::dead_code(&finish(b, g, &map)?);
     Ok(replace(g, new))
@@ -53,16 +51,22 @@ fn stays(op: &Op) -> bool {
     window || op.has_body() || matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::AxisIndex { .. })
 }
 
-fn compute(op: &Op, args: &[Value], types: &[Type], known: &[Option<Literal>]) -> Option<Vec<Literal>> {
-    if types.iter().any(|t| t.numel() > MAX_ELEMENTS) || stays(op) {
+fn compute<'a>(
+    op: &Op,
+    args: &[Value],
+    types: impl Iterator<Item = &'a Type> + Clone,
+    known: &[Option<Literal>],
+) -> Option<Vec<Literal>> {
+    if types.clone().any(|t| t.numel() > MAX_ELEMENTS) || args.iter().any(|a| known[a.index()].is_none()) || stays(op) {
         return None;
     }
     if let Op::Constant { value } = op {
         return Some(vec![value.clone()]);
     }
     let args: Option<SmallVec<[Literal; 4]>> = args.iter().map(|a| known[a.index()].clone()).collect();
+    let types: SmallVec<[Type; 2]> = types.cloned().collect();
     // an op that the interpreter refuses is left for it to refuse when the program runs
-    eval_op(op, &args?, types).ok()
+    eval_op(op, &args?, &types).ok()
 }
 
 /// A constant in canonical form.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// - an output that is the same in every step, or is a row of `xs`, is no longer computed by the loop;
 /// - consts, carries, `xs` and outputs that nothing needs disappear; operands given twice are given once.
 ///
-/// **Never** moves barriers or collectives, nor what costs next to nothing to compute again ([`cheap`]).
+/// **Never** moves barriers or collectives, nor what costs next to nothing to compute again:
+/// constants, iotas, broadcasts and reshapes.
 pub fn hoist(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| matches!(n.op, Op::Scan { .. })) {
         return Ok(Changed::No);

@@ -179,7 +179,7 @@ impl Pipeline {
         let simplify = standard_pass("simplify", crate::simplify);
         let fold = standard_pass("fold", crate::fold);
         let cse = standard_pass("cse", crate::cse);
-        let dce = standard_pass("dce", |g| Ok(replace(g, crate::dead_code(g))));
+        let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
         let hoist = standard_pass("hoist", crate::hoist);
         let group = Stage { entries: vec![simplify, fold, cse.clone(), dce.clone()], sweeps: STANDARD_SWEEPS };
         Pipeline {
@@ -261,6 +261,17 @@ fn user(pass: impl Pass + 'static) -> Entry {
 
 fn standard_pass(name: &str, run: impl Fn(&mut Graph) -> Result<Changed> + Send + Sync + 'static) -> Entry {
     Entry { pass: Arc::new(pass_fn(name, move |g, _| run(g))), standard: true }
+}
+
+/// [`crate::dead_code`] in place.
+fn drop_dead(g: &mut Graph) -> Changed {
+    let uses = g.use_counts();
+    // where anything is dead, some node has no use at all
+    let dead = g.nodes().iter().any(|n| n.results.iter().all(|r| uses[r.index()] == 0));
+    if dead {
+        *g = crate::dead_code(g);
+    }
+    dead.into()
 }
 
 /// Puts `new` in the place of `g` if it differs.

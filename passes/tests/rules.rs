@@ -4,104 +4,13 @@
 //! - transpose against jvp, `<ct, J t> = <J^T ct, t>`, to orders 1 and 2;
 //! - batch against a loop, for every set of batched inputs, of the op, its jvp and its gradient.
 
+#[path = "rules/rows.rs"]
+mod rows;
+
 use gradloom_ir::eval::eval;
 use gradloom_ir::{Binary, Builder, DType, Graph, Literal, Op, Type, Unary, parse, verify};
 use gradloom_passes::transform::{batch, jvp, linearize, transpose};
-
-/// One line of the table.
-struct Row {
-    text: &'static str,
-    graph: Graph,
-    domains: Vec<Domain>,
-}
-
-#[derive(Clone, Debug)]
-enum Domain {
-    Uniform(f64, f64),
-    Distinct,
-    List(Vec<f64>),
-}
-
-fn table() -> Vec<Row> {
-    include_str!("rules/table.txt")
-        .lines()
-        .filter(|l| !l.is_empty() && !l.starts_with("//"))
-        .map(|l| row(l).unwrap_or_else(|e| panic!("{l}: {e}")))
-        .collect()
-}
-
-fn row(text: &'static str) -> Result<Row, String> {
-    let [inputs, node, results] = text.split(" | ").collect::<Vec<_>>().try_into().map_err(|_| "three columns")?;
-    let (mut types, mut domains) = (Vec::new(), Vec::new());
-    for input in inputs.split("; ") {
-        let (ty, from) = input.split_once(' ').ok_or("an input needs a domain")?;
-        types.push(ty);
-        let number = |s: &str| s.parse::<f64>().map_err(|e| format!("{s}: {e}"));
-        domains.push(match from.split_once(' ') {
-            Some(("in", range)) => {
-                let (a, b) = range.split_once("..").ok_or("range")?;
-                Domain::Uniform(number(a)?, number(b)?)
-            }
-            Some(("=", list)) => Domain::List(list.split(' ').map(number).collect::<Result<_, _>>()?),
-            _ if from == "distinct" => Domain::Distinct,
-            _ => return Err(format!("domain `{from}`")),
-        });
-    }
-    let params: Vec<String> = types.iter().enumerate().map(|(i, t)| format!("%{i}: {t}")).collect();
-    let n = results.split(", ").count();
-    let values: Vec<String> = (0..n).map(|i| format!("%{}", types.len() + i)).collect();
-    let values = values.join(", ");
-    let program = format!("graph({}) {{ {values} = {node} : {results} return {values} }}", params.join(", "));
-    let graph = parse(&program).map_err(|e| e.to_string())?;
-    Ok(Row { text, graph, domains })
-}
-
-/// A small generator (Knuth's MMIX constants), so that the points are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() * n as f64) as usize).min(n.saturating_sub(1))
-    }
-
-    fn literal(&mut self, ty: &Type, domain: &Domain, input: usize) -> Literal {
-        let n = ty.numel();
-        let data: Vec<f64> = match domain {
-            Domain::Uniform(a, b) if ty.dtype.is_float() => (0..n).map(|_| a + (b - a) * self.next()).collect(),
-            Domain::Uniform(a, b) => (0..n).map(|_| a + self.below((b - a) as usize + 1) as f64).collect(),
-            // inputs get grids of their own, so that elements of different inputs differ too
-            Domain::Distinct => {
-                let mut grid: Vec<f64> =
-                    (0..n).map(|i| (i as f64 - n as f64 / 2.0) * 0.3 + 0.1 * input as f64).collect();
-                (1..n).rev().for_each(|i| grid.swap(i, self.below(i + 1)));
-                grid
-            }
-            Domain::List(list) => list.clone(),
-        };
-        literal(ty, &data)
-    }
-
-    fn point(&mut self, row: &Row) -> Vec<Literal> {
-        let types = row.graph.input_types();
-        types.iter().zip(&row.domains).enumerate().map(|(i, (t, d))| self.literal(t, d, i)).collect()
-    }
-
-    /// A direction: for each type, numbers in -1..1.
-    fn direction<'a>(&mut self, types: impl IntoIterator<Item = &'a Type>) -> Vec<Literal> {
-        types.into_iter().map(|t| self.literal(t, &Domain::Uniform(-1.0, 1.0), 0)).collect()
-    }
-}
-
-fn literal(ty: &Type, data: &[f64]) -> Literal {
-    assert_eq!(data.len(), ty.numel(), "{ty}");
-    let bytes = data.iter().flat_map(|&x| Literal::scalar(ty.dtype, x).bytes().to_vec()).collect();
-    Literal::from_bytes(ty.clone(), bytes).unwrap()
-}
+use rows::{Random, Row, literal, table};
 
 fn stack(rows: &[Literal]) -> Literal {
     let mut ty = rows[0].ty().clone();

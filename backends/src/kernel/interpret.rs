@@ -64,8 +64,8 @@ impl Run<'_> {
             let first = with_element!(self.dtypes[r.value as usize], T => <T as ScalarOps>::identity(r.kind).map(cell));
             accs.push(first.ok_or_else(|| self.undefined(r.kind.name()))?);
         }
-        let empty = self.extents[parallel..].contains(&0);
-        while !empty {
+        let mut more = !self.extents[parallel..].contains(&0);
+        while more {
             values.clear();
             for inst in &self.nest.body {
                 values.push(self.inst(inst, values.len(), index, &values, &accs, buffers)?);
@@ -77,9 +77,7 @@ impl Run<'_> {
                 });
                 *acc = next.ok_or_else(|| self.undefined(r.kind.name()))?;
             }
-            if !advance(&mut index[parallel..], &self.extents[parallel..]) {
-                break;
-            }
+            more = advance(&mut index[parallel..], &self.extents[parallel..]);
         }
         values.resize(self.nest.body.len(), [0; 8]);
         for inst in &self.nest.epilogue {

@@ -8,7 +8,7 @@
 //! The kernel IR knows no machine: Cranelift lowers it for the CPU, and [`interpret`] runs it as it reads.
 //!
 //! What is true of every loop nest ([`LoopNest::verify`]):
-//! 1. parallel axes come first, then reduce axes;
+//! 1. parallel axes come first, then reduce axes; the number of points and every affine function fit an i64;
 //! 2. an instruction uses only earlier values; epilogue instructions use only epilogue values and accumulators,
 //!    and their loads have stride 0 on reduce axes;
 //! 3. operand dtypes fit the instruction as the op table says;

@@ -33,6 +33,14 @@ impl LoopNest {
         if let Some(at) = self.affines().find(|at| at.strides.len() != self.axes.len()) {
             return self.fail(format!("{at:?} has not one stride for each of {} axes", self.axes.len()));
         }
+        let magnitude = |at: &Affine| {
+            let extents = self.axes.iter().map(|a| i128::from(a.extent.max(1) as u64));
+            let reach = at.strides.iter().zip(extents).map(|(s, n)| i128::from(*s).saturating_mul(n).saturating_abs());
+            reach.fold(i128::from(at.offset.unsigned_abs()), i128::saturating_add)
+        };
+        if let Some(at) = self.affines().find(|at| magnitude(at) > i128::from(i64::MAX)) {
+            return self.fail(format!("{at} overflows"));
+        }
         let points = self.axes.iter().try_fold(1i64, |n, a| n.checked_mul(i64::try_from(a.extent).ok()?));
         if points.is_none() {
             return self.fail("the number of points overflows".into());
@@ -43,7 +51,8 @@ impl LoopNest {
     /// 2 and 4; that operands are earlier values is checked by `dtypes`.
     fn verify_values(&self) -> Result<()> {
         let reduces = self.axes.iter().any(|a| a.reduce);
-        if !reduces && !(self.epilogue.is_empty() && self.reductions.is_empty()) {
+        let after = self.epilogue.len() + self.reductions.len();
+        if !reduces && after > 0 {
             return self.fail("it has an epilogue or a reduction but no reduce axis".into());
         }
         let dtypes = self.dtypes()?;
@@ -126,7 +135,7 @@ impl LoopNest {
         }
         let apart = a.at.offset.abs_diff(b.at.offset);
         let gcd = a.at.strides.iter().chain(&b.at.strides).fold(0, |g, s| gcd(g, s.unsigned_abs()));
-        if gcd > 1 && apart % gcd != 0 {
+        if gcd > 1 && !apart.is_multiple_of(gcd) {
             return true;
         }
         a.at.strides == b.at.strides && i64::try_from(apart).is_ok_and(|apart| self.injective(a, Some(apart)))

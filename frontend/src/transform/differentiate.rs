@@ -69,7 +69,7 @@ fn pullback_graph(lin: &passes::Linearized, g: &Graph, active: &[bool], skip: us
 /// assert_eq!(pull(&y).item::<f32>().unwrap(), 1.0);
 /// ```
 #[track_caller]
-pub fn vjp<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A) -> (B, impl Fn(&B) -> A) {
+pub fn vjp<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&B) -> A + use<A, B, F>) {
     let loc = Loc::caller();
     let run = || -> Result<(B, Vec<Tensor>, Arc<Graph>)> {
         let t = trace(x, &f)?;
@@ -136,7 +136,7 @@ pub fn jvp<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A, dx: &A) -> (B, B) {
 
 /// `f(x)` and its derivative at `x` as a linear function of the tangent, which may be called many times.
 #[track_caller]
-pub fn linearize<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A) -> (B, impl Fn(&A) -> B) {
+pub fn linearize<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&A) -> B + use<A, B, F>) {
     let loc = Loc::caller();
     type State = (Vec<Tensor>, Arc<Graph>, Vec<bool>);
     let run = || -> Result<(B, State)> {

@@ -34,11 +34,12 @@ const MAX_SWEEPS: usize = 8;
 /// Applies the rules until none applies.
 ///
 /// **Ensures** the same results, up to what the rules that reassociate may change (they are listed where the rules
-/// are), and no dead nodes.
+/// are). Where a rule applied, the program has no dead nodes.
 pub fn simplify(g: &mut Graph) -> Result<Changed> {
     let mut changed = Changed::No;
     for _ in 0..MAX_SWEEPS {
-        let new = crate::dead_code(&sweep(g)?);
+        let Some(new) = sweep(g)? else { break };
+        let new = crate::dead_code(&new);
         if new == *g {
             break;
         }
@@ -48,8 +49,8 @@ pub fn simplify(g: &mut Graph) -> Result<Changed> {
     Ok(changed)
 }
 
-/// Rebuilds the program node by node, each through the rules.
-fn sweep(g: &Graph) -> Result<Graph> {
+/// Rebuilds the program node by node, each through the rules; `None` if none applies.
+fn sweep(g: &Graph) -> Result<Option<Graph>> {
     let mut v = View::new();
     let uses = g.use_counts();
     let mut map: Vec<Value> = Vec::with_capacity(g.num_values());
@@ -62,14 +63,18 @@ fn sweep(g: &Graph) -> Result<Graph> {
         v.set_loc(&node.loc);
         let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
         let results = rewrite_node(&mut v, &node.op, &args, &types)?;
+        v.any |= results.is_some();
         let results = results.unwrap_or_else(|| v.raw(|b| b.emit_typed(node.op.clone(), &args, types)).to_vec());
         for (old, &new) in node.results.iter().zip(&results) {
             v.add_uses(new, uses[old.index()]);
         }
         map.extend(results);
     }
+    if !v.any {
+        return Ok(None);
+    }
     let outputs: Vec<Value> = g.outputs().iter().map(|o| map[o.index()]).collect();
-    v.finish(&outputs)
+    v.finish(&outputs).map(Some)
 }
 
 fn rewrite_node(v: &mut View, op: &Op, args: &[Value], types: &[Type]) -> Result<Option<Vec<Value>>> {

@@ -18,11 +18,13 @@ pub(crate) struct View {
     uses: Vec<u32>,
     seen: usize,
     depth: u32,
+    /// Whether any rule applied.
+    pub(super) any: bool,
 }
 
 impl View {
     pub(super) fn new() -> View {
-        View { b: Builder::new(), defs: Vec::new(), uses: Vec::new(), seen: 0, depth: 0 }
+        View { b: Builder::new(), defs: Vec::new(), uses: Vec::new(), seen: 0, depth: 0, any: false }
     }
 
     pub(super) fn input(&mut self, ty: Type, name: &str) -> Value {
@@ -152,6 +154,7 @@ impl View {
         self.depth += 1;
         let result = super::rewrite(self, op, args);
         self.depth -= 1;
+        self.any |= result.is_some();
         result
     }
 

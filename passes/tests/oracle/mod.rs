@@ -1,6 +1,8 @@
 //! Programs before and after a pass, run side by side on the interpreter.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod programs;
+
 use gradloom_ir::{DType, Element, Graph, Literal, Type, eval::eval, with_element};
 
 /// splitmix64

@@ -61,7 +61,8 @@ mod tests {
     fn damaged_text_is_an_error() {
         let line = [vec!["3"; 64], vec!["7"]].concat().join(",");
         assert_eq!(parse(&line).unwrap().labels(), [7]);
-        for bad in ["", "1,2,3", "x", &line.replace('7', "11"), &line.replace('7', "1.5"), &line.replacen('3', "17", 1)] {
+        for bad in ["", "1,2,3", "x", &line.replace('7', "11"), &line.replace('7', "1.5"), &line.replacen('3', "17", 1)]
+        {
             let text = format!("{line}\n{bad}\n");
             assert!(parse(&text).unwrap_err().to_string().contains("line 2"), "{bad}");
         }

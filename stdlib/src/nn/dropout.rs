@@ -1,7 +1,7 @@
 //! Dropout.
 
-use gradloom_frontend::random::{self, Key};
 use gradloom_frontend::Tensor;
+use gradloom_frontend::random::{self, Key};
 
 /// Each element of x becomes 0 with probability `rate`, else x / (1 - rate) (Srivastava et al. 2014); `None` as key,
 /// as when a model is evaluated, leaves x alone. A rate of 1 or more gives zeros.

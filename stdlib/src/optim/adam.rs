@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::floats;
+use super::{floats, zeros};
 use gradloom_frontend::{Tensor, Tree};
 
 /// Adam (Kingma and Ba 2015, algorithm 1):
@@ -40,7 +40,7 @@ impl Adam {
     /// The state before the first step.
     #[track_caller]
     pub fn init<P: Tree>(&self, params: &P) -> AdamState<P> {
-        AdamState { m: params.zeros_like(), v: params.zeros_like(), t: Tensor::zeros(()) }
+        AdamState { m: zeros(params), v: zeros(params), t: Tensor::zeros(()) }
     }
 
     /// One step.

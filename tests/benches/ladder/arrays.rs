@@ -5,7 +5,6 @@ use crate::inputs::{u, u_in};
 use crate::measure::{Workload, case, sum_of_squares};
 use gradloom::nn::gelu;
 use gradloom::prelude::*;
-use gradloom::random;
 
 /// (x - mean) / √(variance + 1e-5) · gain over the last axis.
 pub fn layernorm(x: &Tensor, gain: &Tensor) -> Tensor {

@@ -2,7 +2,7 @@
 
 use gradloom::optim::{Adam, AdamState};
 use gradloom::prelude::*;
-use gradloom::{Result, Tree};
+use gradloom::Result;
 use std::time::{Duration, Instant};
 
 /// Something that can be timed.

@@ -5,7 +5,6 @@ use crate::inputs::{dense, init, labels, u};
 use crate::measure::{Workload, case, trained};
 use gradloom::nn::{cross_entropy, relu, silu};
 use gradloom::prelude::*;
-use gradloom::{Conv, Padding, Tree, einsum};
 
 type Dense = Vec<(Tensor, Tensor)>;
 
@@ -36,9 +35,11 @@ pub fn cnn_train(size: Size) -> Box<dyn Workload> {
         d1: init(&[3136, 128], 2),
         d2: init(&[128, 10], 3),
     };
-    let same = Conv::new().padding(Padding::Same);
-    let block = move |x: &Tensor, w: &Tensor| relu(&x.conv2d(w, &same)).max_pool(&[2, 2], &[2, 2], &Padding::Valid);
-    let loss = move |p: &Cnn, (x, y): &(Tensor, Tensor)| {
+    fn block(x: &Tensor, w: &Tensor) -> Tensor {
+        let x = x.conv2d(w, &Conv::new().padding(Padding::Same));
+        relu(&x).max_pool(&[2, 2], &[2, 2], &Padding::Valid)
+    }
+    let loss = |p: &Cnn, (x, y): &(Tensor, Tensor)| {
         let x = block(&block(x, &p.c1), &p.c2);
         let x = x.reshape([x.dim(0) as i64, -1]);
         cross_entropy(&relu(&x.matmul(&p.d1)).matmul(&p.d2), y)

@@ -5,7 +5,6 @@ use crate::inputs::{dense, init, u, u_in};
 use crate::measure::{Workload, case, sum_of_squares, trained};
 use gradloom::nn::silu;
 use gradloom::prelude::*;
-use gradloom::Tree;
 
 type Dense = Vec<(Tensor, Tensor)>;
 
@@ -56,7 +55,7 @@ pub fn egnn_train(size: Size) -> Box<dyn Workload> {
         pairs.map(move |(s, r)| ((s + NODES * g) as i32, (r + NODES * g) as i32))
     });
     let (senders, receivers): (Vec<i32>, Vec<i32>) = edges.unzip();
-    let layer = |i| Egnn {
+    let layer = |i: u64| Egnn {
         e1: init(&[2 * WIDTH + 1, WIDTH], 10 + i),
         e2: init(&[WIDTH, WIDTH], 20 + i),
         x: init(&[WIDTH, 1], 30 + i),

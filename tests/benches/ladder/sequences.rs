@@ -6,7 +6,6 @@ use crate::inputs::{init, labels, u, u_in};
 use crate::measure::{Workload, trained};
 use gradloom::nn::{cross_entropy, gelu};
 use gradloom::prelude::*;
-use gradloom::{Tree, einsum};
 
 #[derive(Tree)]
 struct Transformer {
@@ -53,7 +52,7 @@ impl Transformer {
 pub fn transformer_train(size: Size) -> Box<dyn Workload> {
     let (d, layers, vocabulary, time, batch, heads) =
         size.pick((256, 4, 512, 256, 4, 8), (1024, 8, 8192, 1024, 8, 16));
-    let block = |i| Block {
+    let block = |i: u64| Block {
         n1: Tensor::ones([d]),
         qkv: init(&[d, 3 * d], 10 + i),
         o: init(&[d, d], 20 + i),

@@ -46,12 +46,34 @@ extern "C" fn power_u64(x: u64, y: u64) -> u64 {
     ScalarOps::binary(Binary::Pow, x, y).expect("integers have powers")
 }
 
+/// The functions Cranelift itself calls on machines that lack the instruction, by the names it calls them.
+macro_rules! libcalls {
+    ($($name:literal: fn($($x:ident),*: $t:ty) $body:expr;)*) => {
+        [$({
+            extern "C" fn call($($x: $t),*) -> $t {
+                $body
+            }
+            ($name, call as *const u8)
+        }),*]
+    };
+}
+
 /// Makes every function known to the linker.
 pub(super) fn register(builder: &mut JITBuilder) {
     builder.symbols(unary_table![
         Sign, Exp, Expm1, Log, Log1p, Cbrt, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh,
         Logistic, Erf, ErfInv,
     ]);
+    builder.symbols(libcalls! {
+        "fmaf": fn(x, y, z: f32) x.mul_add(y, z);
+        "fma": fn(x, y, z: f64) x.mul_add(y, z);
+        "floorf": fn(x: f32) x.floor();
+        "floor": fn(x: f64) x.floor();
+        "ceilf": fn(x: f32) x.ceil();
+        "ceil": fn(x: f64) x.ceil();
+        "nearbyintf": fn(x: f32) x.round_ties_even();
+        "nearbyint": fn(x: f64) x.round_ties_even();
+    });
     builder.symbols([
         ("remainder_f32", remainder_f32 as *const u8),
         (Binary::Rem.name(), remainder_f64 as *const u8),

@@ -10,6 +10,8 @@ const VECTOR_BYTES: usize = 16;
 const UNROLLED_OPS: usize = 32;
 /// Independent accumulators that hide the latency of an addition at two a cycle.
 const ACCUMULATORS: usize = 8;
+/// Vectors an iteration of a short body without reductions, to amortise the loop.
+const ELEMENTWISE_VECTORS: usize = 4;
 /// A loop this long is worth cutting between threads.
 const SPLIT_EXTENT: usize = 16;
 /// What entering and leaving an inner loop costs, in operations.
@@ -304,7 +306,7 @@ fn tile(nest: &mut LoopNest, vector: usize, lanes: usize) -> usize {
 /// Vectors an iteration, a power of two.
 fn unroll(nest: &LoopNest, per_point: usize, vectors: usize) -> usize {
     let reductions = nest.reductions.len();
-    let wanted = if reductions == 0 { 4 } else { (ACCUMULATORS / reductions).max(1) };
+    let wanted = ACCUMULATORS.checked_div(reductions).unwrap_or(ELEMENTWISE_VECTORS).max(1);
     let affordable = (UNROLLED_OPS / per_point.max(1)).max(1);
     let n = wanted.min(affordable).min(vectors).max(1);
     1 << n.ilog2()

@@ -107,7 +107,7 @@ impl Layout {
     fn work(&self) -> usize {
         [self.groups, self.windows.positions.len(), self.windows.taps.len(), self.features]
             .into_iter()
-            .fold(1, |a, b| usize::saturating_mul(a, b))
+            .fold(1, usize::saturating_mul)
     }
 }
 

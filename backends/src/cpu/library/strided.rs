@@ -48,19 +48,6 @@ impl<const N: usize> Walk<N> {
         &self.dims
     }
 
-    /// The addresses of point number `i` in row-major order.
-    pub(super) fn at(&self, mut i: usize) -> [isize; N] {
-        let mut out = [0; N];
-        for (n, s) in self.dims.iter().rev() {
-            let c = (i % n) as isize;
-            i /= n;
-            for (o, s) in out.iter_mut().zip(s) {
-                *o += c * s;
-            }
-        }
-        out
-    }
-
     /// Calls `f` with the addresses of the points `range` in row-major order.
     #[inline]
     pub(super) fn for_each(&self, range: std::ops::Range<usize>, mut f: impl FnMut([isize; N])) {

@@ -102,14 +102,19 @@ impl Layout {
         self.along.windows * self.unit
     }
 
+    /// Distance in the base between the units of neighbouring windows.
+    fn jump(&self) -> isize {
+        self.along.step as isize * self.unit as isize
+    }
+
     fn taps(&self) -> usize {
         self.outer.taps.len() * self.along.taps
     }
 
-    /// Calls `f` with each tap of the windows of a row that is in the base: its number, its windows, and the offset
-    /// in the base of the first window's unit. Windows are listed as ranges; with gaps in the base, one by one.
+    /// Visits each tap of the windows of a row that is in the base. Windows come as ranges; with gaps in the base,
+    /// one by one.
     #[inline(always)]
-    fn for_taps(&self, row: &Cursor, mut f: impl FnMut(usize, Range<usize>, isize)) {
+    fn for_taps(&self, row: &Cursor, mut f: impl Visit) {
         let a = &self.along;
         let at = self.outer.start.plus(&row.point);
         let mut tap = Cursor::new(&self.outer.taps.0, 0);
@@ -117,18 +122,13 @@ impl Layout {
             if let Some(base) = at.plus(&tap.point).address(&self.outer.checked, usize::MAX) {
                 for t in 0..a.taps {
                     let (number, start) = (outer * a.taps + t, a.low + t as i64 * a.reach);
-                    if a.dilation == 1 {
-                        let windows = a.inside(t);
-                        if !windows.is_empty() {
-                            let first = start + windows.start as i64 * a.step;
-                            f(number, windows, base + first as isize * self.unit as isize);
-                        }
-                        continue;
-                    }
-                    for j in 0..a.windows {
-                        let x = start + j as i64 * a.step;
-                        if (0..a.limit).contains(&x) && x % a.dilation == 0 {
-                            f(number, j..j + 1, base + (x / a.dilation) as isize * self.unit as isize);
+                    let mut windows = if a.dilation == 1 { a.inside(t) } else { 0..a.windows };
+                    while !windows.is_empty() {
+                        let x = start + windows.start as i64 * a.step;
+                        let now = if a.dilation == 1 { windows.clone() } else { windows.start..windows.start + 1 };
+                        windows.start = now.end;
+                        if a.dilation == 1 || (0..a.limit).contains(&x) && x % a.dilation == 0 {
+                            f.visit(number, now, base + (x / a.dilation) as isize * self.unit as isize);
                         }
                     }
                 }
@@ -136,6 +136,14 @@ impl Layout {
             tap.step(&self.outer.taps.0);
         }
     }
+}
+
+/// What is done at a tap. A trait and not a closure, because a closure is not inlined reliably, and code that is not
+/// inlined into a [`Loop`] does not get its vector width.
+trait Visit {
+    /// Must be `#[inline(always)]`. The tap's number, its windows in the row, and the offset in the base of the first
+    /// window's unit.
+    fn visit(&mut self, number: usize, windows: Range<usize>, at: isize);
 }
 
 /// A call on a layout in which nothing is read.
@@ -185,32 +193,41 @@ struct ReduceRows<'a, T, C> {
 impl<T: Scalar, C: Combine<T>> Loop for ReduceRows<'_, T, C> {
     #[inline(always)]
     fn run(self) {
-        let (l, unit) = (self.l, self.l.unit);
-        let jump = l.along.step as isize * unit as isize;
+        let (l, n) = (self.l, self.l.row_len());
         let mut row = Cursor::new(&l.outer.positions.0, self.rows.start);
         for r in self.rows.clone() {
-            // SAFETY: row r of the result is ours; `for_taps` names only elements of the base.
-            unsafe {
-                let out = self.out.add(r * l.row_len());
-                std::slice::from_raw_parts_mut(out, l.row_len()).fill(C::IDENTITY);
-                l.for_taps(&row, |_, windows, at| {
-                    let (mut from, count) = (self.x.offset(at), windows.len());
-                    let to = out.add(windows.start * unit);
-                    if unit == 1 {
-                        for j in 0..count {
-                            *to.add(j) = C::combine(*to.add(j), *from.offset(j as isize * jump));
-                        }
-                        return;
-                    }
-                    for j in 0..count {
-                        let to = std::slice::from_raw_parts_mut(to.add(j * unit), unit);
-                        let x = std::slice::from_raw_parts(from, unit);
-                        to.iter_mut().zip(x).for_each(|(o, &x)| *o = C::combine(*o, x));
-                        from = from.wrapping_offset(jump);
-                    }
-                });
-            }
+            // SAFETY: row r of the result is ours.
+            let out = unsafe { std::slice::from_raw_parts_mut(self.out.add(r * n), n) };
+            out.fill(C::IDENTITY);
+            l.for_taps(&row, ReduceTap::<T, C> { l, x: self.x, out, kind: PhantomData });
             row.step(&l.outer.positions.0);
+        }
+    }
+}
+
+struct ReduceTap<'a, T, C> {
+    l: &'a Layout,
+    x: *const T,
+    out: &'a mut [T],
+    kind: PhantomData<C>,
+}
+
+impl<T: Scalar, C: Combine<T>> Visit for ReduceTap<'_, T, C> {
+    #[inline(always)]
+    fn visit(&mut self, _: usize, windows: Range<usize>, at: isize) {
+        let (unit, jump) = (self.l.unit, self.l.jump());
+        let out = &mut self.out[windows.start * unit..windows.end * unit];
+        if unit == 1 {
+            for (i, o) in out.iter_mut().enumerate() {
+                // SAFETY: the units of the windows at this tap are in the base.
+                *o = C::combine(*o, unsafe { *self.x.offset(at + i as isize * jump) });
+            }
+            return;
+        }
+        for (i, out) in out.chunks_exact_mut(unit).enumerate() {
+            // SAFETY: as above.
+            let x = unsafe { std::slice::from_raw_parts(self.x.offset(at + i as isize * jump), unit) };
+            out.iter_mut().zip(x).for_each(|(o, &x)| *o = C::combine(*o, x));
         }
     }
 }
@@ -236,26 +253,37 @@ struct Winners<'a, T, const MAX: bool> {
 impl<T: Scalar, const MAX: bool> Loop for Winners<'_, T, MAX> {
     #[inline(always)]
     fn run(self) {
-        let (l, unit) = (self.l, self.l.unit);
-        let jump = l.along.step as isize * unit as isize;
-        // SAFETY: `best` and `tap` have room for a row; `for_taps` names only elements of the base.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.tap, l.row_len()).fill(NONE);
-            std::slice::from_raw_parts_mut(self.best, l.row_len()).fill(T::ZERO);
-            l.for_taps(self.row, |number, windows, at| {
-                let mut from = self.key.offset(at);
-                for j in windows {
-                    let best = std::slice::from_raw_parts_mut(self.best.add(j * unit), unit);
-                    let tap = std::slice::from_raw_parts_mut(self.tap.add(j * unit), unit);
-                    let keys = std::slice::from_raw_parts(from, unit);
-                    for ((b, t), &k) in best.iter_mut().zip(tap).zip(keys) {
-                        let take = (*t == NONE) | beats::<T, MAX>(k, *b);
-                        *b = if take { k } else { *b };
-                        *t = if take { number as u32 } else { *t };
-                    }
-                    from = from.wrapping_offset(jump);
-                }
-            });
+        let n = self.l.row_len();
+        // SAFETY: `best` and `tap` have room for a row.
+        let (best, taps) =
+            unsafe { (std::slice::from_raw_parts_mut(self.best, n), std::slice::from_raw_parts_mut(self.tap, n)) };
+        taps.fill(NONE);
+        best.fill(T::ZERO);
+        self.l.for_taps(self.row, WinnerTap::<T, MAX> { l: self.l, key: self.key, best, taps });
+    }
+}
+
+struct WinnerTap<'a, T, const MAX: bool> {
+    l: &'a Layout,
+    key: *const T,
+    best: &'a mut [T],
+    taps: &'a mut [u32],
+}
+
+impl<T: Scalar, const MAX: bool> Visit for WinnerTap<'_, T, MAX> {
+    #[inline(always)]
+    fn visit(&mut self, number: usize, windows: Range<usize>, at: isize) {
+        let (unit, jump) = (self.l.unit, self.l.jump());
+        let units = windows.start * unit..windows.end * unit;
+        let best = self.best[units.clone()].chunks_exact_mut(unit);
+        for (i, (best, taps)) in best.zip(self.taps[units].chunks_exact_mut(unit)).enumerate() {
+            // SAFETY: the units of the windows at this tap are in the base.
+            let keys = unsafe { std::slice::from_raw_parts(self.key.offset(at + i as isize * jump), unit) };
+            for ((b, t), &k) in best.iter_mut().zip(taps).zip(keys) {
+                let take = (*t == NONE) | beats::<T, MAX>(k, *b);
+                *b = if take { k } else { *b };
+                *t = if take { number as u32 } else { *t };
+            }
         }
     }
 }
@@ -270,6 +298,8 @@ struct Select {
     rows: Vec<isize>,
     /// Elements of the base an independent group of rows reads.
     group_len: usize,
+    /// Whether no two windows share an element.
+    disjoint: bool,
 }
 
 impl Select {
@@ -303,37 +333,23 @@ impl Select {
         let along = |t: isize| (0..a.taps as isize).map(move |k| t + k * a.reach as isize * unit);
         let taps = offsets(&w.taps).into_iter().flat_map(along).collect();
         let group_len = key.numel() / layout.independent;
-        Ok(Some(Select { layout, winners, taps, rows, group_len }))
+        let g = WindowGeometry::new(op, key)?;
+        let disjoint = (0..key.rank()).all(|a| g.window[a] <= g.strides[a]);
+        Ok(Some(Select { layout, winners, taps, rows, group_len, disjoint }))
     }
 
-    /// Calls `f` for each window of `rows` with the position of its first unit element in the result's order, the tap
-    /// numbers of the unit's winners, and the offset in the base that tap offsets add to. `scratch` holds a row.
+    /// The tap numbers of the winners of a row. `scratch` holds a row.
     ///
     /// # Safety
     /// `key` is of the prepared type, and `scratch` has [`Select::room`] bytes.
     #[inline(always)]
-    unsafe fn for_each(
-        &self,
-        rows: Range<usize>,
-        key: *const u8,
-        scratch: *mut u8,
-        mut f: impl FnMut(usize, &[u32], isize),
-    ) {
-        let (l, unit) = (&self.layout, self.layout.unit);
-        let n = l.row_len();
+    unsafe fn taps_of<'a>(&self, row: &Cursor, key: *const u8, scratch: *mut u8) -> &'a [u32] {
+        let n = self.layout.row_len();
         let tap = scratch.wrapping_add(n * 8).cast::<u32>();
-        let jump = l.along.step as isize * unit as isize;
-        let mut row = Cursor::new(&l.outer.positions.0, rows.start);
-        for r in rows {
-            // SAFETY: the caller's promise: scratch has room for n keys of up to 8 bytes and n tap numbers.
-            let taps = unsafe {
-                (self.winners)(l, &row, key, scratch, tap);
-                std::slice::from_raw_parts(tap.cast_const(), n)
-            };
-            for (j, taps) in taps.chunks_exact(unit).enumerate() {
-                f(r * n + j * unit, taps, self.rows[r] + j as isize * jump);
-            }
-            row.step(&l.outer.positions.0);
+        // SAFETY: the caller's promise: scratch has room for n keys of up to 8 bytes and n tap numbers.
+        unsafe {
+            (self.winners)(&self.layout, row, key, scratch, tap);
+            std::slice::from_raw_parts(tap.cast_const(), n)
         }
     }
 
@@ -366,15 +382,56 @@ unsafe fn gather_rows<T: Scalar>(
     out: *mut u8,
     scratch: *mut u8,
 ) {
-    let (x, out) = (x.cast::<T>(), out.cast::<T>());
-    // SAFETY: the caller's promise; winners are elements of the base, and rows of the result are ours.
-    unsafe {
-        s.for_each(rows, key, scratch, |to, taps, base| {
-            let out = std::slice::from_raw_parts_mut(out.add(to), taps.len());
-            for (u, (o, &t)) in out.iter_mut().zip(taps).enumerate() {
-                *o = if t == NONE { T::ZERO } else { *x.offset(base + u as isize + s.taps[t as usize]) };
+    wide(GatherRows::<T> { s, rows, x: x.cast(), key, out: out.cast(), scratch })
+}
+
+struct GatherRows<'a, T> {
+    s: &'a Select,
+    rows: Range<usize>,
+    x: *const T,
+    key: *const u8,
+    out: *mut T,
+    scratch: *mut u8,
+}
+
+impl<T: Scalar> Loop for GatherRows<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (l, n) = (&self.s.layout, self.s.layout.row_len());
+        let mut row = Cursor::new(&l.outer.positions.0, self.rows.start);
+        for r in self.rows.clone() {
+            // SAFETY: `gather_rows`' caller passes its promise on; rows of the result are ours.
+            let (taps, out) = unsafe {
+                let taps = self.s.taps_of(&row, self.key, self.scratch);
+                (taps, std::slice::from_raw_parts_mut(self.out.add(r * n), n))
+            };
+            out.fill(T::ZERO);
+            l.for_taps(&row, GatherTap { l, x: self.x, taps, out });
+            row.step(&l.outer.positions.0);
+        }
+    }
+}
+
+struct GatherTap<'a, T> {
+    l: &'a Layout,
+    x: *const T,
+    taps: &'a [u32],
+    out: &'a mut [T],
+}
+
+impl<T: Scalar> Visit for GatherTap<'_, T> {
+    #[inline(always)]
+    fn visit(&mut self, number: usize, windows: Range<usize>, at: isize) {
+        let (unit, jump) = (self.l.unit, self.l.jump());
+        let units = windows.start * unit..windows.end * unit;
+        let taps = self.taps[units.clone()].chunks_exact(unit);
+        for (i, (out, taps)) in self.out[units].chunks_exact_mut(unit).zip(taps).enumerate() {
+            // SAFETY: the units of the windows at this tap are in the base.
+            let x = unsafe { std::slice::from_raw_parts(self.x.offset(at + i as isize * jump), unit) };
+            for ((o, &t), &x) in out.iter_mut().zip(taps).zip(x) {
+                *o = if t == number as u32 { x } else { *o };
             }
-        });
+        }
     }
 }
 
@@ -398,23 +455,71 @@ unsafe fn scatter_rows<T: Scalar>(
     out: *mut u8,
     scratch: *mut u8,
 ) {
-    let (source, out) = (source.cast::<T>(), out.cast::<T>());
-    let per_group = s.layout.rows / s.layout.independent;
-    // SAFETY: the caller's promise: whole groups, whose parts of the result no other chunk has windows on; winners
-    // are elements of the base.
-    unsafe {
-        for group in rows.start / per_group..rows.end / per_group {
-            let part = std::slice::from_raw_parts_mut(out.add(group * s.group_len), s.group_len);
-            part.fill(T::ZERO);
-            s.for_each(group * per_group..(group + 1) * per_group, key, scratch, |from, taps, base| {
-                let source = std::slice::from_raw_parts(source.add(from), taps.len());
-                for (u, (&x, &t)) in source.iter().zip(taps).enumerate() {
-                    if t != NONE {
-                        let to = out.offset(base + u as isize + s.taps[t as usize]);
-                        *to = (*to).add(x);
+    wide(ScatterRows::<T> { s, rows, source: source.cast(), key, out: out.cast(), scratch })
+}
+
+struct ScatterRows<'a, T> {
+    s: &'a Select,
+    rows: Range<usize>,
+    source: *const T,
+    key: *const u8,
+    out: *mut T,
+    scratch: *mut u8,
+}
+
+impl<T: Scalar> Loop for ScatterRows<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (s, l, n) = (self.s, &self.s.layout, self.s.layout.row_len());
+        let per_group = l.rows / l.independent;
+        let mut row = Cursor::new(&l.outer.positions.0, self.rows.start);
+        for r in self.rows.clone() {
+            // SAFETY: `scatter_rows`' caller passes whole groups, on whose parts of the result no other chunk has
+            // windows; winners are elements of the base.
+            unsafe {
+                if r % per_group == 0 {
+                    let part = self.out.add(r / per_group * s.group_len);
+                    std::slice::from_raw_parts_mut(part, s.group_len).fill(T::ZERO);
+                }
+                let source = std::slice::from_raw_parts(self.source.add(r * n), n);
+                let taps = s.taps_of(&row, self.key, self.scratch);
+                if s.disjoint {
+                    l.for_taps(&row, ScatterTap { l, source, taps, out: self.out });
+                } else {
+                    for (i, (&x, &t)) in source.iter().zip(taps).enumerate() {
+                        if t != NONE {
+                            let window = s.rows[r] + (i / l.unit) as isize * l.jump() + (i % l.unit) as isize;
+                            let to = self.out.offset(window + s.taps[t as usize]);
+                            *to = (*to).add(x);
+                        }
                     }
                 }
-            });
+            }
+            row.step(&l.outer.positions.0);
+        }
+    }
+}
+
+/// For windows that share no element: then every tap can be written as a vector.
+struct ScatterTap<'a, T> {
+    l: &'a Layout,
+    source: &'a [T],
+    taps: &'a [u32],
+    out: *mut T,
+}
+
+impl<T: Scalar> Visit for ScatterTap<'_, T> {
+    #[inline(always)]
+    fn visit(&mut self, number: usize, windows: Range<usize>, at: isize) {
+        let (unit, jump) = (self.l.unit, self.l.jump());
+        let units = windows.start * unit..windows.end * unit;
+        let taps = self.taps[units.clone()].chunks_exact(unit);
+        for (i, (source, taps)) in self.source[units].chunks_exact(unit).zip(taps).enumerate() {
+            // SAFETY: the units of the windows at this tap are in the base, and belong to these windows alone.
+            let out = unsafe { std::slice::from_raw_parts_mut(self.out.offset(at + i as isize * jump), unit) };
+            for ((o, &t), &x) in out.iter_mut().zip(taps).zip(source) {
+                *o = if t == number as u32 { T::ZERO.add(x) } else { T::ZERO };
+            }
         }
     }
 }

@@ -44,12 +44,7 @@ fn check(op: &Op, l: &Literal, r: &Literal) {
     let what = format!("{op:?} on {} and {}", l.ty(), r.ty());
     let tolerance = if l.ty().dtype == DType::F32 { 2e-5 } else { 1e-13 };
     let k = l.ty().numel() as f64;
-    assert_close(
-        &run(op, &[l.clone(), r.clone()])[0],
-        &naive(op, l, r),
-        tolerance * k.sqrt().max(1.0).min(30.0),
-        &what,
-    );
+    assert_close(&run(op, &[l.clone(), r.clone()])[0], &naive(op, l, r), tolerance * k.sqrt().clamp(1.0, 30.0), &what);
 }
 
 fn matmul(lc: usize, rc: usize) -> Op {

@@ -31,7 +31,7 @@ fn dynamic_slices_and_updates() {
         let starts: Vec<Literal> = (0..rank).map(|_| indices(&mut rng, &Type::scalar(index), 8)).collect();
         let (x, u) = (rng.literal(&Type::new(dtype, &n)), rng.literal(&Type::new(dtype, &sizes)));
         let with = |first: &[Literal]| -> Vec<Literal> { first.iter().chain(&starts).cloned().collect() };
-        check_exact(&Op::DynamicSlice { sizes: shape(sizes) }, &with(&[x.clone()]));
+        check_exact(&Op::DynamicSlice { sizes: shape(sizes) }, &with(std::slice::from_ref(&x)));
         check_exact(&Op::DynamicUpdateSlice {}, &with(&[x, u]));
     }
     let x = rng.literal(&Type::new(DType::F32, &[300, 200]));

@@ -5,6 +5,7 @@ mod dot;
 mod indexing;
 mod reduction;
 mod shaping;
+mod threads;
 mod window;
 
 use super::{LibraryCall, prepare};

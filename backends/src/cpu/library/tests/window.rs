@@ -97,7 +97,7 @@ fn pooling_on_several_threads() {
                     base_dilation: base_dilation.clone(),
                     window_dilation: window_dilation.clone(),
                 };
-                check_exact(&op, &[x.clone()]);
+                check_exact(&op, std::slice::from_ref(&x));
             }
             let kind = ReduceKind::Max;
             let op = Op::SelectAndGather {

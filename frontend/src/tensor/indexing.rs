@@ -339,6 +339,7 @@ impl Tensor {
     /// Indexing and slicing, as NumPy has it: an entry an axis, or a tuple of up to six of
     /// `..` (all axes left over), ranges (negative ends count from the end), integers (the axis disappears), [`NewAxis`],
     /// [`step`] and integer tensors (gather; several broadcast together). Positions in tensors beyond the axis are clamped.
+    /// Clippy takes the literal range `1..-1` for a mistake: allow its `reversed_empty_ranges` where you write one.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;

@@ -113,7 +113,7 @@ fn inferred_shape(x: &Type, dims: &[i64]) -> Result<Shape> {
     }
     let known = dims.iter().filter(|d| **d != -1).try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
     let left = match known {
-        Some(k) if holes == 1 && k > 0 && x.numel() % k == 0 => x.numel() / k,
+        Some(k) if holes == 1 && k > 0 && x.numel().is_multiple_of(k) => x.numel() / k,
         _ if holes == 0 => 0,
         _ => {
             return Err(Error::user(
@@ -321,7 +321,7 @@ impl Tensor {
             self.check()?;
             let a = resolve_axis("split", axis, self.ty_ref())?;
             let len = self.shape()[a];
-            if n == 0 || len % n != 0 {
+            if n == 0 || !len.is_multiple_of(n) {
                 return Err(Error::user("split", format!("axis {a} of {} has no {n} equal parts", self.ty_ref()))
                     .help("for unequal parts use `split_at`"));
             }

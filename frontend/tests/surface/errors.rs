@@ -120,13 +120,13 @@ fn indices() {
     says(&x().i((.., .., 0)), &["`..` stands twice"]);
     says(&x().i(step(.., 0)), &["step of 0"]);
     says(&x().i(step(3, 2)), &["step"]);
-    says(&x().i(&x().gt(0.0)), &["bool", "select"]);
-    says(&x().i(&x()), &["f32", "integer", "DType::I32"]);
+    says(&x().i(x().gt(0.0)), &["bool", "select"]);
+    says(&x().i(x()), &["f32", "integer", "DType::I32"]);
     let (a, b) = (Tensor::arange(2), Tensor::arange(3));
     says(&x().i((&a, &b)), &["i32[2]", "i32[3]", "broadcast"]);
-    says(&x().at(0).set(&Tensor::zeros([2])), &["f32[3]", "f32[2]", "place"]);
-    says(&x().at(0).set(&Tensor::zeros([1, 1, 3])), &["place"]);
-    says(&x().at(0).add(&Tensor::arange(3)), &["f32", "i32"]);
+    says(&x().at(0).set(Tensor::zeros([2])), &["f32[3]", "f32[2]", "place"]);
+    says(&x().at(0).set(Tensor::zeros([1, 1, 3])), &["place"]);
+    says(&x().at(0).add(Tensor::arange(3)), &["f32", "i32"]);
     says(&x().gt(0.0).at(0).add(true), &["bool", "set"]);
     says(&Tensor::arange(3).at(0).set(0.5), &["0.5"]);
     says(&x().take_along_axis(&a, 1), &["take_along_axis", "broadcast"]);
@@ -148,9 +148,9 @@ fn random_numbers() {
     says(&random::uniform(&Key::new(0), [1i64 << 33]), &["split the key"]);
     says(&random::uniform_as(&Key::new(0), [1], DType::I32), &["uniform", "i32"]);
     says(&random::randint(&Key::new(0), [1], 0.5, 2), &["0.5"]);
-    says(&random::randint(&Key::new(0), [1], &Tensor::from(1u8), 2), &["randint", "u8"]);
-    says(&random::bernoulli(&Key::new(0), &x(), [2]), &["broadcast"]);
-    says(&Key::new(0).fold_in(&x()).to_tensor(), &["fold_in", "integer scalar"]);
+    says(&random::randint(&Key::new(0), [1], Tensor::from(1u8), 2), &["randint", "u8"]);
+    says(&random::bernoulli(&Key::new(0), x(), [2]), &["broadcast"]);
+    says(&Key::new(0).fold_in(x()).to_tensor(), &["fold_in", "integer scalar"]);
     says(&random::categorical(&Key::new(0), &Tensor::arange(3), 0), &["uniform", "i32"]);
     says(&random::shuffle(&Key::new(0), &Tensor::from(1)), &["shuffle", "no rows"]);
 }

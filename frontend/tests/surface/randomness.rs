@@ -23,7 +23,7 @@ fn keys() {
     assert_eq!(rows.to_vec::<u32>().unwrap(), [3894554595, 3657610310, 2391852627, 3342111533]);
     assert_eq!(words(&key(0).fold_in(0)), [1797259609, 2579123966]);
     assert_eq!(words(&key(0).fold_in(1)), [928981903, 3453687069]);
-    assert_eq!(words(&key(0).fold_in(&Tensor::from(7u32))), [2716826189, 292468403]);
+    assert_eq!(words(&key(0).fold_in(Tensor::from(7u32))), [2716826189, 292468403]);
     assert_eq!(words(&key(0).fold_in(-1)), [743310391, 3789761811]);
     assert_eq!(words(&key(0).fold_in(u32::MAX)), [743310391, 3789761811]);
 }

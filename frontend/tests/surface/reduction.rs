@@ -1,6 +1,5 @@
 use super::{is, near, numbers, read};
 use gradloom_frontend::Tensor;
-use gradloom_frontend::prelude::*;
 
 #[test]
 fn axes_in_every_form() {

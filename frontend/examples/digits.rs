@@ -59,8 +59,7 @@ type State = (Net, AdamState<Net>);
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    std::fs::create_dir_all(&options.out)
-        .map_err(|e| Error::io(format!("create {}", options.out.display()), &e))?;
+    std::fs::create_dir_all(&options.out).map_err(|e| Error::io(format!("create {}", options.out.display()), &e))?;
     let (train, test) = digits()?.split(0.8, SEED)?;
     let (net, curve) = fit(&train, &test, options.epochs)?;
 

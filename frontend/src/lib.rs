@@ -29,6 +29,7 @@ pub use tree::Tree;
 pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
-        Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random, step,
+        Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
+        step,
     };
 }

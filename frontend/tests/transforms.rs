@@ -185,9 +185,8 @@ fn loops_with_static_trip_counts_differentiate() {
 
 #[test]
 fn switch_and_cond_choose_one_branch() {
-    let f = |(i, x): &(Tensor, Tensor)| {
-        switch(i, [&|x: &Tensor| x.sin(), &|x: &Tensor| x.cos(), &|x: &Tensor| x * 2.0], x)
-    };
+    let f =
+        |(i, x): &(Tensor, Tensor)| switch(i, [&|x: &Tensor| x.sin(), &|x: &Tensor| x.cos(), &|x: &Tensor| x * 2.0], x);
     for (i, expected) in [(-1, 0.5f64.sin()), (0, 0.5f64.sin()), (1, 0.5f64.cos()), (2, 1.0), (9, 1.0)] {
         close(&f(&(Tensor::from(i), s(0.5))), &[expected]);
     }

@@ -75,7 +75,9 @@ fn contract(l: Labelled, r: Labelled, needed: &impl Fn(Label) -> bool, loc: &Loc
 
 /// Contracts all operands to `out`, always taking the pair whose product grows least over what it replaces.
 fn contract_all(mut xs: Vec<Labelled>, out: &[Label], lengths: &HashMap<Label, usize>, loc: &Loc) -> Tensor {
-    let size = |labels: &mut dyn Iterator<Item = Label>| labels.map(|l| lengths.get(&l).copied().unwrap_or(1) as f64).product::<f64>();
+    let size = |labels: &mut dyn Iterator<Item = Label>| {
+        labels.map(|l| lengths.get(&l).copied().unwrap_or(1) as f64).product::<f64>()
+    };
     while xs.len() > 1 {
         let wanted = |l: Label, i: usize, j: usize| {
             out.contains(&l) || xs.iter().enumerate().any(|(k, x)| k != i && k != j && x.labels.contains(&l))
@@ -134,10 +136,6 @@ fn group(spec: &str, text: &str, under: usize) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
-fn letters(text: &str) -> usize {
-    text.chars().filter(|c| c.is_alphabetic()).count()
-}
-
 /// The result's group when the spec has no arrow: the ellipsis, then the letters that occur once, in order.
 fn implicit_output(inputs: &[&str]) -> String {
     let all: Vec<char> = inputs.iter().flat_map(|g| g.chars()).filter(|c| c.is_alphabetic()).collect();
@@ -164,7 +162,7 @@ fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
         if x.dtype() != operands[0].dtype() {
             return Err(Error::dtype_mismatch("einsum", operands[0].dtype(), x.dtype()));
         }
-        let named = letters(text);
+        let named = group(spec, text, 0)?.len();
         let under = x.ndim().saturating_sub(named);
         if named > x.ndim() || (under > 0 && !text.contains("...")) {
             return Err(bad_spec(spec, format!("group \"{text}\" names {named} axes of {}", x.ty_ref())));
@@ -209,13 +207,10 @@ fn label_lengths(spec: &str, xs: &[(Tensor, Vec<Label>)]) -> Result<HashMap<Labe
 }
 
 /// Takes the diagonal of labels that occur twice, and drops axes that stretch.
-fn distinct(
-    mut x: Tensor,
-    mut labels: Vec<Label>,
-    lengths: &HashMap<Label, usize>,
-    loc: &Loc,
-) -> Result<Labelled> {
-    while let Some((a, b)) = (0..labels.len()).find_map(|b| labels[..b].iter().position(|l| *l == labels[b]).map(|a| (a, b))) {
+fn distinct(mut x: Tensor, mut labels: Vec<Label>, lengths: &HashMap<Label, usize>, loc: &Loc) -> Result<Labelled> {
+    while let Some((a, b)) =
+        (0..labels.len()).find_map(|b| labels[..b].iter().position(|l| *l == labels[b]).map(|a| (a, b)))
+    {
         x = diagonal_at(&x, a, b, loc)?;
         let l = labels.remove(b);
         labels.remove(a);

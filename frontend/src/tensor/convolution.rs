@@ -33,7 +33,8 @@ impl Padding {
                     let what = format!("{} padding widths for {} spatial axes", widths.len(), lengths.len());
                     return Err(Error::user(op, what).help("give one (low, high) pair a spatial axis"));
                 }
-                if let Some(w) = widths.iter().find(|w| w.0.unsigned_abs().max(w.1.unsigned_abs()) > MAX_LENGTH as u64) {
+                if let Some(w) = widths.iter().find(|w| w.0.unsigned_abs().max(w.1.unsigned_abs()) > MAX_LENGTH as u64)
+                {
                     return Err(Error::limit(op, format!("padding {w:?} is out of bounds")));
                 }
                 Ok(widths.clone())
@@ -134,8 +135,11 @@ fn per_axis(op: &str, name: &str, given: &[usize], spatial: usize) -> Result<Sha
 fn layout_dims(op: &str, layout: &str, first: char, second: char, spatial: &[char]) -> Result<Shape> {
     let wrong = || {
         let axes: String = spatial.iter().collect();
-        Error::user(op, format!("layout \"{layout}\" must name {first}, {second} and the spatial axes {axes} once each"))
-            .help("the default layouts are \"NHWC\", \"HWIO\" and \"NHWC\"")
+        Error::user(
+            op,
+            format!("layout \"{layout}\" must name {first}, {second} and the spatial axes {axes} once each"),
+        )
+        .help("the default layouts are \"NHWC\", \"HWIO\" and \"NHWC\"")
     };
     let chars: Vec<char> = layout.chars().collect();
     if chars.len() != spatial.len() + 2 {
@@ -210,8 +214,11 @@ impl Pool {
         x.check()?;
         let n = window.len();
         if x.ndim() != n + 2 {
-            return Err(Error::user(op, format!("a window of {n} axes over {}, which has {} axes", x.ty_ref(), x.ndim()))
-                .help("the array is laid out as batch, spatial axes, features; the window names the spatial axes"));
+            return Err(Error::user(
+                op,
+                format!("a window of {n} axes over {}, which has {} axes", x.ty_ref(), x.ndim()),
+            )
+            .help("the array is laid out as batch, spatial axes, features; the window names the spatial axes"));
         }
         let w = per_axis(op, "window", window, n)?;
         let s = per_axis(op, "strides", strides, n)?;
@@ -283,7 +290,10 @@ impl Tensor {
             let op = "conv2d_transpose";
             kernel.check()?;
             if kernel.ndim() != 4 {
-                return Err(Error::user(op, format!("the kernel {} has {} axes, not 4", kernel.ty_ref(), kernel.ndim())));
+                return Err(Error::user(
+                    op,
+                    format!("the kernel {} has {} axes, not 4", kernel.ty_ref(), kernel.ndim()),
+                ));
             }
             let strides = per_axis(op, "strides", &strides, 2)?;
             let width = |i: usize| {

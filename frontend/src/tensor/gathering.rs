@@ -4,7 +4,7 @@ use super::arithmetic::{binary_at, broadcast_at, broadcast_shapes};
 use super::axes::{resolve_axis, settle};
 use super::convert::{full_at, plain_shape, scalar_at};
 use super::indexing::{Index, Plan, from_front, plan};
-use super::shaping::{concatenate_at, reshape_at, slice_axis_at};
+use super::shaping::{concatenate_at, reshape_at};
 use super::{IntoShape, Operand, Tensor, apply};
 use gradloom_ir::{Binary, DType, Error, Loc, Op, Result, ScatterKind, Shape, Type};
 
@@ -138,7 +138,9 @@ fn update_at(kind: ScatterKind, x: &Tensor, index: &[Index], u: &Tensor, loc: &L
     if broadcast_shapes(u.shape(), &p.shape).as_deref() != Some(&p.shape[..]) {
         let place = x.ty_ref().with_shape(&p.shape);
         let why = "the update must broadcast to the place it goes to";
-        return Err(Error::shape_mismatch("at", &place, u.ty_ref(), why).help("`x.at(i)` takes what `x.i(i)` has the shape of"));
+        return Err(
+            Error::shape_mismatch("at", &place, u.ty_ref(), why).help("`x.at(i)` takes what `x.i(i)` has the shape of")
+        );
     }
     let core = p.core_shape();
     if core.contains(&0) || p.arrays.iter().any(|(a, _)| x.shape()[*a] == 0) {
@@ -259,7 +261,9 @@ tuple_starts! {
 fn checked_starts(op: &str, x: &Tensor, starts: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
     x.check()?;
     if starts.len() != x.ndim() {
-        return Err(Error::user(op, format!("{} starts for {}", starts.len(), x.ty_ref())).help("give one start an axis"));
+        return Err(
+            Error::user(op, format!("{} starts for {}", starts.len(), x.ty_ref())).help("give one start an axis")
+        );
     }
     let mut out = Vec::with_capacity(starts.len());
     for (s, &n) in starts.iter().zip(x.shape()) {
@@ -325,8 +329,11 @@ impl Tensor {
             if !indices.dtype().is_int() {
                 return Err(Error::bad_dtype(op, indices.dtype(), "an integer"));
             }
-            let without = |t: &Tensor| t.shape().iter().enumerate().map(|(i, &n)| if i == axis { 1 } else { n }).collect::<Shape>();
-            let common = (indices.ndim() == self.ndim()).then(|| broadcast_shapes(&without(self), &without(indices))).flatten();
+            let without = |t: &Tensor| {
+                t.shape().iter().enumerate().map(|(i, &n)| if i == axis { 1 } else { n }).collect::<Shape>()
+            };
+            let common =
+                (indices.ndim() == self.ndim()).then(|| broadcast_shapes(&without(self), &without(indices))).flatten();
             let Some(common) = common else {
                 let why = format!("all axes but {axis} must broadcast");
                 return Err(Error::shape_mismatch(op, self.ty_ref(), indices.ty_ref(), &why));
@@ -337,7 +344,10 @@ impl Tensor {
             }
             let n = x.shape()[axis];
             if n == 0 {
-                return Err(Error::user(op, format!("axis {axis} of {} is empty, there is nothing to take", x.ty_ref())));
+                return Err(Error::user(
+                    op,
+                    format!("axis {axis} of {} is empty, there is nothing to take", x.ty_ref()),
+                ));
             }
             let indices = if indices.dtype() == DType::I64 {
                 indices

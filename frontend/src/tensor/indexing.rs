@@ -224,9 +224,8 @@ fn normalise(x: &Type, arrays: Vec<(usize, Tensor)>, loc: &Loc) -> Result<(Vec<(
             Error::shape_mismatch("index", arrays[0].1.ty_ref(), t.ty_ref(), "index arrays must broadcast to one shape")
         })?;
     }
-    let wide = arrays.iter().any(|(a, t)| {
-        matches!(t.dtype(), DType::I64 | DType::U64) || x.shape[*a] > i32::MAX as usize / 2
-    });
+    let wide =
+        arrays.iter().any(|(a, t)| matches!(t.dtype(), DType::I64 | DType::U64) || x.shape[*a] > i32::MAX as usize / 2);
     let dtype = if wide { DType::I64 } else { DType::I32 };
     let mut out = Vec::with_capacity(arrays.len());
     for (axis, t) in arrays {
@@ -293,7 +292,9 @@ pub(crate) fn plan(x: &Tensor, entries: &[Index], loc: &Loc) -> Result<Plan> {
                     break;
                 }
                 if ellipsis {
-                    return Err(Error::user("index", "`..` stands twice in one index").help("write whole axes as `0..`"));
+                    return Err(
+                        Error::user("index", "`..` stands twice in one index").help("write whole axes as `0..`")
+                    );
                 }
                 ellipsis = true;
                 for &n in &ty.shape[axis..axis + ty.rank() - consumed] {

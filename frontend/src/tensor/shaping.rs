@@ -70,8 +70,11 @@ fn insert_axes(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
     let mut new = Shape::new();
     for &a in axes {
         let at = axis_below(a, rank).ok_or_else(|| {
-            Error::user(op, format!("axis {a} is out of range for a result of rank {rank}"))
-                .help(format!("valid axes are {}..={}", -(rank as i64), rank as i64 - 1))
+            Error::user(op, format!("axis {a} is out of range for a result of rank {rank}")).help(format!(
+                "valid axes are {}..={}",
+                -(rank as i64),
+                rank as i64 - 1
+            ))
         })?;
         if new.contains(&at) {
             return Err(Error::user(op, format!("axis {at} is listed twice in {axes:?}")));
@@ -113,7 +116,10 @@ fn inferred_shape(x: &Type, dims: &[i64]) -> Result<Shape> {
         Some(k) if holes == 1 && k > 0 && x.numel() % k == 0 => x.numel() / k,
         _ if holes == 0 => 0,
         _ => {
-            return Err(Error::user(op, format!("no length for -1 in {dims:?} makes the {} elements of {x}", x.numel())));
+            return Err(Error::user(
+                op,
+                format!("no length for -1 in {dims:?} makes the {} elements of {x}", x.numel()),
+            ));
         }
     };
     Ok(dims.iter().map(|&d| usize::try_from(d).unwrap_or(left)).collect())
@@ -247,10 +253,11 @@ impl Tensor {
             };
             if let Some(&a) = axes.iter().find(|&&a| self.shape()[a] != 1) {
                 let what = format!("axis {a} of {} has length {}, not 1", self.ty_ref(), self.shape()[a]);
-                return Err(Error::user("squeeze", what).help("only axes of length 1 can be removed; reduce or index it"));
+                return Err(
+                    Error::user("squeeze", what).help("only axes of length 1 can be removed; reduce or index it")
+                );
             }
-            let shape: Shape =
-                (0..self.ndim()).filter(|a| !axes.contains(a)).map(|a| self.shape()[a]).collect();
+            let shape: Shape = (0..self.ndim()).filter(|a| !axes.contains(a)).map(|a| self.shape()[a]).collect();
             Ok(reshape_at(self, &shape, &loc))
         };
         settle(&loc, run())

@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::{floats, zeros};
+use super::floats;
 use gradloom_frontend::{Tensor, Tree};
 
 /// Adam (Kingma and Ba 2015, algorithm 1):
@@ -40,7 +40,7 @@ impl Adam {
     /// The state before the first step.
     #[track_caller]
     pub fn init<P: Tree>(&self, params: &P) -> AdamState<P> {
-        AdamState { m: zeros(params), v: zeros(params), t: Tensor::zeros(()) }
+        AdamState { m: params.zeros_like(), v: params.zeros_like(), t: Tensor::zeros(()) }
     }
 
     /// One step.
@@ -55,18 +55,17 @@ impl Adam {
         let t = &state.t + 1.0;
         let m = floats(&state.m, grads, |m, g| m * self.b1 + g * (1.0 - self.b1));
         let v = floats(&state.v, grads, |v, g| v * self.b2 + g.square() * (1.0 - self.b2));
-        let (m_scale, v_scale) = (correction(self.b1, &t), correction(self.b2, &t));
         let direction = floats(&m, &v, |m, v| {
-            let [m_scale, v_scale] = [&m_scale, &v_scale].map(|s| s.to(m.dtype()));
-            (m / m_scale) / ((v / v_scale).sqrt() + self.eps)
+            let t = t.to(m.dtype());
+            (m / correction(self.b1, &t)) / ((v / correction(self.b2, &t)).sqrt() + self.eps)
         });
         (direction, AdamState { m, v, t })
     }
 }
 
-/// 1 - bᵗ, what is missing of the weights of a mean that started at zero.
+/// 1 - bᵗ, what is missing of the weights of a mean that started at zero, without the cancellation where bᵗ is near 1.
 fn correction(b: f64, t: &Tensor) -> Tensor {
-    1.0 - t.full_like(b).pow(t)
+    -(t * b.ln()).expm1()
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019): θ ← θ - lr · (Adam's direction + λ θ).

@@ -1,7 +1,6 @@
 //! Optimizers: a struct of constants with two pure functions,
 //! `init(&params) -> state` and `update(&params, &grads, &state) -> (params, state)`.
 //!
-//! States are f32 where parameters are f16 or bf16, whose few digits would lose small steps of a mean.
 //! States are trees, so a training step that carries them compiles, batches and is saved like any other function. Leaves
 //! that are no floats (tables of indices, keys) stay as they are.
 //!
@@ -34,16 +33,8 @@ pub use sgd::{Sgd, SgdState};
 
 use gradloom_frontend::{Tensor, Tree};
 
-/// Zeros for statistics of these parameters.
-#[track_caller]
-fn zeros<T: Tree>(params: &T) -> T {
-    params.zeros_like()
-}
-
-/// `f` of two trees leaf by leaf where leaves are floats, leaves of `a` that are no floats stay.
+/// `f` of two trees leaf by leaf where leaves are floats; leaves of `a` that are no floats stay.
 #[track_caller]
 fn floats<T: Tree>(a: &T, b: &T, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> T {
-    a.zip_map(b, |a, b| {
-        if a.dtype().is_float() { f(a, b) } else { a.clone() }
-    })
+    a.zip_map(b, |a, b| if a.dtype().is_float() { f(a, b) } else { a.clone() })
 }

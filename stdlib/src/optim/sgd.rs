@@ -1,6 +1,6 @@
 //! Gradient descent with momentum.
 
-use super::{floats, zeros};
+use super::floats;
 use gradloom_frontend::Tree;
 
 /// Stochastic gradient descent: u ← μ u + g, θ ← θ - lr · u; with Nesterov's form θ ← θ - lr · (μ u + g)
@@ -31,7 +31,7 @@ impl Sgd {
     /// The state before the first step.
     #[track_caller]
     pub fn init<P: Tree>(&self, params: &P) -> SgdState<P> {
-        SgdState { velocity: (self.momentum != 0.0).then(|| zeros(params)) }
+        SgdState { velocity: (self.momentum != 0.0).then(|| params.zeros_like()) }
     }
 
     /// One step.

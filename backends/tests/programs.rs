@@ -50,7 +50,8 @@ fn check(text: &str) {
 
 #[test]
 fn elementwise_chains_with_broadcasts_transposes_and_slices() {
-    check("graph(%0: f32[5,7], %1: f32[7]) {
+    check(
+        "graph(%0: f32[5,7], %1: f32[7]) {
         %2 = broadcast_in_dim(%1) {shape = [5, 7], dims = [1]} : f32[5,7]
         %3 = add(%0, %2) : f32[5,7]
         %4 = tanh(%3) : f32[5,7]
@@ -60,12 +61,14 @@ fn elementwise_chains_with_broadcasts_transposes_and_slices() {
         %8 = reshape(%7) {shape = [15]} : f32[15]
         %9 = multiply(%8, %8) : f32[15]
         return %4, %9, %8, %0
-    }");
+    }",
+    );
 }
 
 #[test]
 fn softmax_with_shared_exponentials() {
-    check("graph(%0: f32[9,33]) {
+    check(
+        "graph(%0: f32[9,33]) {
         %1 = reduce(%0) {kind = \"max\", axes = [1]} : f32[9]
         %2 = broadcast_in_dim(%1) {shape = [9, 33], dims = [0]} : f32[9,33]
         %3 = subtract(%0, %2) : f32[9,33]
@@ -74,12 +77,14 @@ fn softmax_with_shared_exponentials() {
         %6 = broadcast_in_dim(%5) {shape = [9, 33], dims = [0]} : f32[9,33]
         %7 = divide(%4, %6) : f32[9,33]
         return %7
-    }");
+    }",
+    );
 }
 
 #[test]
 fn reductions_share_a_pass_and_have_epilogues() {
-    check("graph(%0: f32[8,16,4]) {
+    check(
+        "graph(%0: f32[8,16,4]) {
         %1 = multiply(%0, %0) : f32[8,16,4]
         %2 = reduce(%0) {kind = \"sum\", axes = [1]} : f32[8,4]
         %3 = reduce(%1) {kind = \"sum\", axes = [1]} : f32[8,4]
@@ -92,12 +97,14 @@ fn reductions_share_a_pass_and_have_epilogues() {
         %10 = reduce(%0) {kind = \"max\", axes = [0, 1, 2]} : f32[]
         %11 = reduce(%0) {kind = \"sum\", axes = [0, 2]} : f32[16]
         return %6, %9, %10, %11
-    }");
+    }",
+    );
 }
 
 #[test]
 fn matrix_products_with_bias_and_mask() {
-    check("graph(%0: f32[6,5], %1: f32[5,4], %2: f32[4]) {
+    check(
+        "graph(%0: f32[6,5], %1: f32[5,4], %2: f32[4]) {
         %3 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[6,4]
         %4 = broadcast_in_dim(%2) {shape = [6, 4], dims = [1]} : f32[6,4]
         %5 = add(%3, %4) : f32[6,4]
@@ -107,14 +114,16 @@ fn matrix_products_with_bias_and_mask() {
         %9 = greater(%5, %7) : bool[6,4]
         %10 = select(%9, %8, %7) : f32[6,4]
         return %8, %10, %9
-    }");
+    }",
+    );
 }
 
 #[test]
 fn scans_carry_stack_and_reverse() {
     for reverse in ["true", "false"] {
         for length in [0, 1, 2, 5] {
-            check(&format!("graph(%0: f32[3], %1: f32[3], %2: f32[{length},3]) {{
+            check(&format!(
+                "graph(%0: f32[3], %1: f32[3], %2: f32[{length},3]) {{
                 %3, %4, %5 = scan(%0, %1, %1, %2) {{body = graph(%0: f32[3], %1: f32[3], %2: f32[3], %3: f32[3]) {{
                     %4 = multiply(%1, %0) : f32[3]
                     %5 = add(%4, %3) : f32[3]
@@ -122,14 +131,16 @@ fn scans_carry_stack_and_reverse() {
                     return %2, %5, %6
                 }}, length = {length}, reverse = {reverse}, consts = 1, carry = 2}} : f32[3], f32[3], f32[{length},3]
                 return %3, %4, %5
-            }}"));
+            }}"
+            ));
         }
     }
 }
 
 #[test]
 fn loops_run_until_their_condition_fails() {
-    check("graph(%0: f32[], %1: f32[4]) {
+    check(
+        "graph(%0: f32[], %1: f32[4]) {
         %2, %3 = while(%0, %1) {cond = graph(%0: f32[], %1: f32[4]) {
             %2 = constant() {value = dense<10.0 : f32[]>} : f32[]
             %3 = less(%0, %2) : bool[]
@@ -141,12 +152,14 @@ fn loops_run_until_their_condition_fails() {
             return %3, %4
         }, cond_consts = 0, body_consts = 0} : f32[], f32[4]
         return %2, %3
-    }");
+    }",
+    );
 }
 
 #[test]
 fn branches_are_chosen_and_updates_happen_in_place() {
-    check("graph(%0: i32[], %1: f32[4], %2: f32[2]) {
+    check(
+        "graph(%0: i32[], %1: f32[4], %2: f32[2]) {
         %3 = switch(%0, %1) {branches = [graph(%0: f32[4]) {
             %1 = sine(%0) : f32[4]
             return %1
@@ -156,19 +169,22 @@ fn branches_are_chosen_and_updates_happen_in_place() {
         %4 = dynamic_update_slice(%3, %2, %0) : f32[4]
         %5 = dynamic_update_slice(%4, %2, %0) : f32[4]
         return %5
-    }");
+    }",
+    );
 }
 
 #[test]
 fn empty_arrays_and_scalars() {
-    check("graph(%0: f32[0,3], %1: f32[]) {
+    check(
+        "graph(%0: f32[0,3], %1: f32[]) {
         %2 = reduce(%0) {kind = \"sum\", axes = [0]} : f32[3]
         %3 = broadcast_in_dim(%1) {shape = [0, 3], dims = []} : f32[0,3]
         %4 = add(%0, %3) : f32[0,3]
         %5 = exponential(%1) : f32[]
         %6 = reshape(%5) {shape = [1, 1]} : f32[1,1]
         return %2, %4, %5, %6
-    }");
+    }",
+    );
 }
 
 #[test]

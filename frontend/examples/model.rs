@@ -19,8 +19,7 @@ fn forward(m: &Mlp, x: &Tensor) -> Tensor {
 }
 
 fn main() -> gradloom::Result<()> {
-    let linear =
-        |seed, i, o| Linear { w: random::normal(&Key::new(seed), [i, o]) * 0.5, b: Tensor::zeros([o]) };
+    let linear = |seed, i, o| Linear { w: random::normal(&Key::new(seed), [i, o]) * 0.5, b: Tensor::zeros([o]) };
     let mut m = Mlp { hidden: linear(1, 2, 16), out: linear(2, 16, 1) };
     let x = random::normal(&Key::new(3), [64, 2]);
     let y = x.i((.., 0..1)) * x.i((.., 1..2));

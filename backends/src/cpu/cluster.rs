@@ -240,7 +240,9 @@ fn decide_stored(
             // a constant array is memory of the program; a reduction reads its operand in its own cluster
             for a in &node.args {
                 match node.op {
-                    Op::Reduce { .. } => users[a.index()] = users[a.index()].join(Users::One(node.results[0].index() as u32)),
+                    Op::Reduce { .. } => {
+                        users[a.index()] = users[a.index()].join(Users::One(node.results[0].index() as u32))
+                    }
                     _ => needed[a.index()] = true,
                 }
             }

@@ -118,8 +118,7 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
     for work in &c.steps {
         steps.push(match work {
             Work::Cluster(cl) => {
-                let written: Vec<Value> =
-                    cl.roots.iter().copied().filter(|r| read_elsewhere[r.index()]).collect();
+                let written: Vec<Value> = cl.roots.iter().copied().filter(|r| read_elsewhere[r.index()]).collect();
                 let k = kernel(g, &definitions, &c, cl, &written)?;
                 let n = k.params.len() - k.written;
                 StepValues {
@@ -385,11 +384,10 @@ fn refuse(op: &Op) -> Result<()> {
             Err(Error::user(op.name(), format!("no mapped axis is named \"{axis_name}\" here"))
                 .help("wrap the function in `vmap_with(Vmap::new().axis_name(..), f)`"))
         }
-        Op::CustomLinear { .. } => Err(Error::user(
-            "custom_vjp",
-            "a function with a custom_vjp rule cannot be differentiated in forward mode",
-        )
-        .help("use grad/vjp/jacrev around it, or give the function a custom_jvp rule, which serves both modes")),
+        Op::CustomLinear { .. } => {
+            Err(Error::user("custom_vjp", "a function with a custom_vjp rule cannot be differentiated in forward mode")
+                .help("use grad/vjp/jacrev around it, or give the function a custom_jvp rule, which serves both modes"))
+        }
         Op::Remat { .. } | Op::CustomJvp { .. } | Op::CustomVjp { .. } => {
             Err(Error::internal(op.name(), "reached the backend; the pass `inline_bodies` removes it"))
         }
@@ -406,11 +404,12 @@ fn control(g: &Graph, node: &Node, args: &[Slot], outs: &[Slot], arena: &mut Are
     };
     let bytes = |v: Value| g.ty(v).bytes();
     // carry `k` of a loop whose body is `body` with `consts` inputs before the carries
-    let carry = |take: &mut dyn FnMut(usize) -> usize, body: &Program, consts: usize, k: usize, init: Slot, out: Slot| {
-        let n = bytes(node.results[k]);
-        let in_place = body.donors[k] == Some(consts + k);
-        Carry { init, out, bytes: n, buffers: (!in_place).then(|| [take(n), take(n)]) }
-    };
+    let carry =
+        |take: &mut dyn FnMut(usize) -> usize, body: &Program, consts: usize, k: usize, init: Slot, out: Slot| {
+            let n = bytes(node.results[k]);
+            let in_place = body.donors[k] == Some(consts + k);
+            Carry { init, out, bytes: n, buffers: (!in_place).then(|| [take(n), take(n)]) }
+        };
     let control = match &node.op {
         Op::Scan { body, length, reverse, consts, carry: carries } => {
             let (n, m) = (*consts, *carries);

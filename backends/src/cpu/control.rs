@@ -25,7 +25,16 @@ pub(super) struct Rows {
 /// An op with bodies.
 pub(super) enum Control {
     /// See [`gradloom_ir::Op::Scan`].
-    Scan { body: Program, frame: usize, length: usize, reverse: bool, consts: Vec<Slot>, carries: Vec<Carry>, xs: Vec<Rows>, ys: Vec<Rows> },
+    Scan {
+        body: Program,
+        frame: usize,
+        length: usize,
+        reverse: bool,
+        consts: Vec<Slot>,
+        carries: Vec<Carry>,
+        xs: Vec<Rows>,
+        ys: Vec<Rows>,
+    },
     /// See [`gradloom_ir::Op::While`]; `flag` is the place of the condition's result.
     While {
         cond: Program,

@@ -79,10 +79,12 @@ pub(super) fn kernel(
     } else {
         for &r in &cluster.roots {
             let node = &g.nodes()[definitions[r.index()].expect("a root is computed")];
-            if let Op::Reduce { kind, .. } = node.op {
+            if let Op::Reduce { kind, axes } = &node.op
+                && !axes.is_empty()
+            {
                 let value = b.value(node.args[0], &full)?;
                 b.accumulators.insert(r, b.reductions.len() as u32);
-                b.reductions.push(Reduction { kind, value });
+                b.reductions.push(Reduction { kind: *kind, value });
             }
         }
         b.in_epilogue = true;
@@ -164,8 +166,7 @@ impl Builder<'_> {
     }
 
     fn push(&mut self, i: Inst) -> Val {
-        let (list, base) =
-            if self.in_epilogue { (&mut self.epilogue, EPILOGUE) } else { (&mut self.body, 0) };
+        let (list, base) = if self.in_epilogue { (&mut self.epilogue, EPILOGUE) } else { (&mut self.body, 0) };
         list.push(i);
         base + (list.len() - 1) as Val
     }
@@ -314,7 +315,11 @@ impl Builder<'_> {
             // over no axes
             Op::Reduce { axes, .. } if axes.is_empty() => return self.value(node.args[0], index),
             Op::Reduce { .. } if self.accumulators.contains_key(&v) => Inst::Acc(self.accumulators[&v]),
-            op => return Err(Error::internal("fuse", format!("{} cannot be part of a loop nest", op.name())).at(&node.loc)),
+            op => {
+                return Err(
+                    Error::internal("fuse", format!("{} cannot be part of a loop nest", op.name())).at(&node.loc)
+                );
+            }
         };
         Ok(self.push(inst))
     }
@@ -335,10 +340,7 @@ impl Builder<'_> {
         let size = |v: Value| -> (usize, DType) { (self.g.ty(v).numel(), self.g.ty(v).dtype) };
         for (p, &v) in self.params.iter().enumerate() {
             for (s, (r, _)) in stores.iter().zip(roots) {
-                if size(v).0 == size(*r).0
-                    && size(v).1.size() == size(*r).1.size()
-                    && loads(p).all(|at| *at == s.at)
-                {
+                if size(v).0 == size(*r).0 && size(v).1.size() == size(*r).1.size() && loads(p).all(|at| *at == s.at) {
                     pairs.push((p, s.param as usize));
                 }
             }

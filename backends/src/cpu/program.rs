@@ -175,9 +175,17 @@ impl Step {
     pub fn describe(&self) -> String {
         match self {
             Step::Kernel { name, kernel, params, .. } => {
-                format!("kernel {name}: {} params, split {} by {}, cost {}", params.len(), kernel.split, kernel.grain, kernel.cost)
+                format!(
+                    "kernel {name}: {} params, split {} by {}, cost {}",
+                    params.len(),
+                    kernel.split,
+                    kernel.grain,
+                    kernel.cost
+                )
             }
-            Step::Library { call, .. } => format!("library {}: {} flops, {} bytes of scratch", call.name, call.flops, call.scratch_bytes),
+            Step::Library { call, .. } => {
+                format!("library {}: {} flops, {} bytes of scratch", call.name, call.flops, call.scratch_bytes)
+            }
             Step::Control(c) => c.describe(),
         }
     }
@@ -207,7 +215,8 @@ unsafe fn run_kernel(kernel: &Kernel, params: *const *mut u8) {
         // SAFETY: the whole range, once.
         return unsafe { (kernel.func)(params, 0, kernel.split as i64) };
     }
-    let parts = (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(rayon::current_num_threads() as u64) as usize;
+    let parts =
+        (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(rayon::current_num_threads() as u64) as usize;
     run_parts(kernel, Params(params), 0, blocks, parts);
 }
 

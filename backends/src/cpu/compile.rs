@@ -12,6 +12,7 @@ use super::nest::{self, kernel};
 use super::program::{Program, Slot, Step};
 use super::run::CpuProgram;
 use crate::Buffer;
+use crate::kernel::LoopNest;
 use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
 use std::sync::Arc;
 
@@ -89,7 +90,15 @@ struct StepValues {
     nest: Option<nest::Kernel>,
 }
 
-fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
+/// A clustered graph with the loop nest of each cluster.
+struct Lowered {
+    c: Clustered,
+    /// The step that computes each value.
+    computed_by: Vec<Option<usize>>,
+    steps: Vec<StepValues>,
+}
+
+fn lower(g: &Graph) -> Result<Lowered> {
     for node in g.nodes() {
         refuse(&node.op).map_err(|e| e.at(&node.loc))?;
     }
@@ -145,7 +154,19 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
             }
         });
     }
+    Ok(Lowered { c, computed_by, steps })
+}
 
+/// The loop nests a program is compiled to, those of nested programs left out.
+///
+/// # Errors
+/// As [`compile`].
+pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
+    Ok(lower(g)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
+}
+
+fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
+    let Lowered { c, computed_by, steps } = lower(g)?;
     let mut last_use = vec![0; g.num_values()];
     for (s, step) in steps.iter().enumerate() {
         step.reads.iter().chain(&step.writes).for_each(|v| last_use[v.index()] = s);

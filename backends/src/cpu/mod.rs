@@ -13,5 +13,5 @@ mod nest;
 mod program;
 mod run;
 
-pub use compile::compile;
+pub use compile::{compile, loop_nests};
 pub use run::CpuProgram;

@@ -22,7 +22,8 @@ fn check(name: &str, g: &Graph, inputs: &[Literal], tolerance: f64) {
     let expected = eval(g, inputs).unwrap_or_else(|e| panic!("{name}: {e}\n{g}"));
     for optimised in [true, false] {
         let mut h = g.clone();
-        let pipeline = if optimised { Pipeline::standard() } else { Pipeline::standard().disable("simplify").disable("cse") };
+        let pipeline =
+            if optimised { Pipeline::standard() } else { Pipeline::standard().disable("simplify").disable("cse") };
         pipeline.run_with(&mut h, &mut PassContext::new()).unwrap_or_else(|e| panic!("{name}: {e}"));
         let args: Vec<Arc<Buffer>> = inputs.iter().map(|l| Arc::new(Buffer::from_bytes(l.bytes()))).collect();
         let exe = compile_for(&h, Device::Cpu).unwrap_or_else(|e| panic!("{name}: {e}\n{h}"));

@@ -1,8 +1,8 @@
 //! Timing one workload.
 
+use gradloom::Result;
 use gradloom::optim::{Adam, AdamState};
 use gradloom::prelude::*;
-use gradloom::Result;
 use std::time::{Duration, Instant};
 
 /// Something that can be timed.

@@ -80,15 +80,12 @@ fn b_splines(x: &Tensor, knots: &Tensor) -> Tensor {
 pub fn kan_train(size: Size) -> Box<dyn Workload> {
     let batch = size.pick(2048, 131_072);
     let widths = [4, 64, 64, 1];
-    let layer = |(w, i): (&[usize], u64)| Kan {
-        c: init(&[w[0], GRID + DEGREE, w[1]], 10 + i) * 0.3,
-        w: init(w, 20 + i),
-    };
+    let layer =
+        |(w, i): (&[usize], u64)| Kan { c: init(&[w[0], GRID + DEGREE, w[1]], 10 + i) * 0.3, w: init(w, 20 + i) };
     let params: Vec<Kan> = widths.windows(2).zip(0..).map(layer).collect();
     let loss = |layers: &Vec<Kan>, (x, y): &(Tensor, Tensor)| {
-        let knots: Vec<f32> = (0..GRID + 2 * DEGREE + 1)
-            .map(|i| (i as f32 - DEGREE as f32) * (2.0 / GRID as f32) - 1.0)
-            .collect();
+        let knots: Vec<f32> =
+            (0..GRID + 2 * DEGREE + 1).map(|i| (i as f32 - DEGREE as f32) * (2.0 / GRID as f32) - 1.0).collect();
         let knots = Tensor::from_vec(knots);
         let out = layers.iter().fold(x.clone(), |x, l| {
             (einsum("nig,igo->no", &[&b_splines(&x, &knots), &l.c]) + silu(&x).matmul(&l.w)).tanh()

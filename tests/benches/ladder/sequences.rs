@@ -50,8 +50,7 @@ impl Transformer {
 }
 
 pub fn transformer_train(size: Size) -> Box<dyn Workload> {
-    let (d, layers, vocabulary, time, batch, heads) =
-        size.pick((256, 4, 512, 256, 4, 8), (1024, 8, 8192, 1024, 8, 16));
+    let (d, layers, vocabulary, time, batch, heads) = size.pick((256, 4, 512, 256, 4, 8), (1024, 8, 8192, 1024, 8, 16));
     let block = |i: u64| Block {
         n1: Tensor::ones([d]),
         qkv: init(&[d, 3 * d], 10 + i),

@@ -105,7 +105,7 @@ fn fit(train: &Labelled, test: &Labelled, epochs: usize) -> Result<(Net, Vec<Poi
             let (loss, next) = step.run((state, x, y))?;
             state = next;
             bar.inc(1);
-            if bar.position() % 20 == 0 {
+            if bar.position().is_multiple_of(20) {
                 let (_, accuracy) = evaluate.call(&(state.0.clone(), held_x.clone(), held_y.clone()))?;
                 let (loss, accuracy) = (f64::from(loss.item::<f32>()?), f64::from(accuracy.item::<f32>()?));
                 bar.set_message(format!("loss {loss:.4}, accuracy {:.1} %", 100.0 * accuracy));

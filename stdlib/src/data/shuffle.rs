@@ -27,7 +27,7 @@ fn next(state: &mut u64) -> u64 {
 
 /// A number below `n`: the high word of a 64-bit product, whose bias is below n / 2^64.
 fn below(state: &mut u64, n: u64) -> u64 {
-    (u128::from(next(state)) * u128::from(n) >> 64) as u64
+    ((u128::from(next(state)) * u128::from(n)) >> 64) as u64
 }
 
 #[cfg(test)]

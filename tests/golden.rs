@@ -51,7 +51,7 @@ fn vmap_of_a_branch() {
 }
 
 #[test]
-fn softmax_becomes_three_loop_nests() {
+fn softmax_becomes_four_loop_nests() {
     check(|x: &Tensor| x.softmax(-1), &Tensor::ones([8, 32]), true, expect_file!["golden/softmax.txt"]);
 }
 

@@ -23,6 +23,15 @@ impl Device {
         Device::Cpu
     }
 
+    /// An NVIDIA GPU.
+    ///
+    /// # Errors
+    /// Always, so far: there is no CUDA backend yet, and nothing runs somewhere else in its place.
+    pub fn cuda(index: usize) -> Result<Device> {
+        Err(Error::limit("device", format!("cuda:{index} is not supported: this version has no CUDA backend"))
+            .help("use Device::cpu()"))
+    }
+
     /// The reference interpreter.
     pub fn interp() -> Device {
         Device::Interp

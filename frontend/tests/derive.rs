@@ -216,7 +216,7 @@ fn recursive_types() {
 
 /// `Debug` only: told apart by its text.
 #[derive(Clone, Debug)]
-struct Rate(f64);
+struct Rate(#[allow(dead_code)] f64); // told apart by Debug
 
 /// Neither `Hash` nor `Debug`, but it has contents: never equal to another.
 #[derive(Clone)]

@@ -44,10 +44,8 @@ fn values(t: &Tensor) -> Vec<f32> {
 #[test]
 fn training_step() -> gradloom::Result<()> {
     let key = Key::new(0);
-    let linear = |i: u32, n: usize, o: usize| Linear {
-        w: random::normal(&key.fold_in(i), [n, o]),
-        b: Tensor::zeros([o]),
-    };
+    let linear =
+        |i: u32, n: usize, o: usize| Linear { w: random::normal(&key.fold_in(i), [n, o]), b: Tensor::zeros([o]) };
     let m = Mlp { layers: vec![linear(0, 2, 8), linear(1, 8, 1)], act: Act };
     let (x, y) = (random::normal(&key.fold_in(9), [16, 2]), Tensor::ones([16, 1]));
     let step = jit(|(m, x, y): &(Mlp, Tensor, Tensor)| {

@@ -11,7 +11,7 @@ const MAX_STEP: usize = 1 << 20;
 const MAX_LENGTH: usize = 1 << 40;
 
 /// What stands around the spatial axes before a window slides over them.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Hash)]
 pub enum Padding {
     /// Nothing: the window stays within the input.
     #[default]
@@ -63,7 +63,7 @@ fn dilated(n: usize, dilation: usize) -> usize {
 /// let y = images.conv2d(&kernel, &Conv::new().strides([2, 2]).padding(Padding::Same));
 /// assert_eq!(y.shape(), [2, 4, 4, 16]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub struct Conv {
     strides: Vec<usize>,
     padding: Padding,

@@ -285,3 +285,25 @@ fn run_reuses_buffers_only_when_nobody_else_holds_them() {
     close(&p, &[10.0]);
     close(&m, &[0.0]);
 }
+
+#[test]
+fn tensors_and_compiled_functions_cross_threads() {
+    fn crosses<T: Send + Sync>(_: &T) {}
+    let x = v(&[1.0, 2.0]);
+    crosses(&x);
+    let f = jit(|x: &Tensor| (x * 2.0).sum(..)).lower(&x).unwrap().compile().unwrap();
+    crosses(&f);
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..100).for_each(|_| close(&f.call(&x).unwrap(), &[6.0])));
+        }
+    });
+}
+
+#[test]
+fn arrays_and_vectors_become_tensors() {
+    let m = Tensor::from([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    assert_eq!(m.shape(), [2, 3]);
+    close(&m.sum([0]), &[5.0, 7.0, 9.0]);
+    close(&Tensor::from(vec![1.0, 2.0]), &Vec::try_from(&Tensor::from([1.0, 2.0])).unwrap());
+}

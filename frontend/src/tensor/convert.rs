@@ -45,6 +45,47 @@ impl From<bool> for Tensor {
     }
 }
 
+impl<T: Element> From<Vec<T>> for Tensor {
+    /// A vector.
+    fn from(data: Vec<T>) -> Tensor {
+        Tensor::from_vec(data)
+    }
+}
+
+impl<T: Element> From<&[T]> for Tensor {
+    /// A vector.
+    fn from(data: &[T]) -> Tensor {
+        Tensor::from_slice([data.len()], data)
+    }
+}
+
+// one impl an element type: a blanket impl for `[T; N]` would overlap with that for nested arrays
+macro_rules! from_arrays {
+    ($($t:ty),*) => {$(
+        impl<const N: usize> From<[$t; N]> for Tensor {
+            /// A vector.
+            fn from(data: [$t; N]) -> Tensor {
+                Tensor::from_slice([N], &data)
+            }
+        }
+        impl<const N: usize, const M: usize> From<[[$t; M]; N]> for Tensor {
+            /// A matrix of `N` rows.
+            fn from(rows: [[$t; M]; N]) -> Tensor {
+                Tensor::from_slice([N, M], rows.as_flattened())
+            }
+        }
+    )*};
+}
+from_arrays!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+impl<T: Element> TryFrom<&Tensor> for Vec<T> {
+    type Error = Error;
+    /// The elements in row-major order; see [`Tensor::to_vec`].
+    fn try_from(t: &Tensor) -> Result<Vec<T>> {
+        t.to_vec()
+    }
+}
+
 /// A shape argument: `[2, 3]`, `&shape`, a `Vec`; where a shape is asked of existing elements, -1 stands for what is left.
 pub trait IntoShape {
     /// The axis lengths.

@@ -1,6 +1,6 @@
 //! Host memory: aligned, pooled, uninitialised until written.
 
-use gradloom_ir::Element;
+use gradloom_ir::{Element, Error, Result};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::Mutex;
@@ -50,22 +50,49 @@ fn round_up(len: usize) -> usize {
     len.next_multiple_of(step)
 }
 
+/// Above this many bytes the system is asked whether it has them: it grants more than it has, and ends the process later.
+const ASK_FROM: usize = 1 << 30;
+
+/// Bytes the system can hand out, where it says so.
+fn available() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
+fn too_large(len: usize) -> Error {
+    Error::limit("allocate", format!("an array of {:.1} GB does not fit in memory", len as f64 / 1e9))
+        .help("use smaller arrays, a smaller batch, or `checkpoint` to keep fewer intermediates")
+}
+
 impl Buffer {
     /// Memory of `len` bytes with arbitrary contents.
-    pub fn uninit(len: usize) -> Buffer {
+    ///
+    /// # Errors
+    /// If the system does not have that much.
+    pub fn try_uninit(len: usize) -> Result<Buffer> {
+        if len >= ASK_FROM && available().is_some_and(|a| len > a) {
+            return Err(too_large(len));
+        }
         let capacity = round_up(len);
         if capacity >= POOL_MIN {
             let mut pool = POOL.lock().unwrap_or_else(|e| e.into_inner());
             if let Some(ptr) = pool.free.get_mut(&capacity).and_then(Vec::pop) {
                 pool.bytes -= capacity;
-                return Buffer { ptr, len, capacity };
+                return Ok(Buffer { ptr, len, capacity });
             }
         }
-        let layout = Layout::from_size_align(capacity, ALIGN).expect("array sizes are bounded by the shape rules");
+        let layout = Layout::from_size_align(capacity, ALIGN).map_err(|_| too_large(len))?;
         // SAFETY: `capacity` is at least ALIGN, so the layout is not empty.
         let ptr = unsafe { alloc(layout) };
-        let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(layout) };
-        Buffer { ptr, len, capacity }
+        let ptr = NonNull::new(ptr).ok_or_else(|| too_large(len))?;
+        Ok(Buffer { ptr, len, capacity })
+    }
+
+    /// Memory for a copy of something that is in memory already; ends the process, as `Vec` does, if there is none.
+    fn uninit(len: usize) -> Buffer {
+        Buffer::try_uninit(len)
+            .unwrap_or_else(|_| handle_alloc_error(Layout::from_size_align(len, 1).unwrap_or(Layout::new::<u8>())))
     }
 
     /// Memory of `len` zero bytes.

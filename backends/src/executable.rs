@@ -122,7 +122,7 @@ impl Executable {
         self.check(args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, args),
-            Code::Cpu(p) => Ok(p.run(args)),
+            Code::Cpu(p) => p.run(args),
         }
     }
 
@@ -134,7 +134,7 @@ impl Executable {
         self.check(&args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, &args),
-            Code::Cpu(p) => Ok(p.run_donating(args, keep)),
+            Code::Cpu(p) => p.run_donating(args, keep),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::program::{Program, Slot, Step};
 use crate::executable::{Cost, Outputs};
 use crate::{ALIGN, Buffer};
+use gradloom_ir::Result;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
 
@@ -20,31 +21,38 @@ impl CpuProgram {
     }
 
     /// Runs on buffers of the inputs' types.
-    pub(crate) fn run(&self, args: &[Arc<Buffer>]) -> Outputs {
-        let outputs: Outputs = self.output_bytes.iter().map(|&n| Arc::new(Buffer::uninit(n))).collect();
-        self.run_into(args, &outputs);
-        outputs
+    pub(crate) fn run(&self, args: &[Arc<Buffer>]) -> Result<Outputs> {
+        let mut outputs = Outputs::new();
+        for &n in &self.output_bytes {
+            outputs.push(Arc::new(Buffer::try_uninit(n)?));
+        }
+        self.run_into(args, &outputs)?;
+        Ok(outputs)
     }
 
     /// Runs and computes results in the buffers of the arguments from `keep` on that nobody else holds.
-    pub(crate) fn run_donating(&self, mut args: SmallVec<[Arc<Buffer>; 8]>, keep: usize) -> Outputs {
+    pub(crate) fn run_donating(&self, mut args: SmallVec<[Arc<Buffer>; 8]>, keep: usize) -> Result<Outputs> {
         let mut outputs = Outputs::new();
         for (o, &n) in self.output_bytes.iter().enumerate() {
             let donor = self.program.donors[o].filter(|&i| i >= keep && Arc::get_mut(&mut args[i]).is_some());
             outputs.push(match donor {
                 // held twice from here on, which is fine: the run knows
                 Some(i) => args[i].clone(),
-                None => Arc::new(Buffer::uninit(n)),
+                None => Arc::new(Buffer::try_uninit(n)?),
             });
         }
-        self.run_into(&args, &outputs);
-        outputs
+        self.run_into(&args, &outputs)?;
+        Ok(outputs)
     }
 
-    fn run_into(&self, args: &[Arc<Buffer>], outputs: &[Arc<Buffer>]) {
+    fn run_into(&self, args: &[Arc<Buffer>], outputs: &[Arc<Buffer>]) -> Result<()> {
         let p = &self.program;
         let take = || self.frames.lock().unwrap_or_else(|e| e.into_inner());
-        let frame_buffer = take().pop().unwrap_or_else(|| Buffer::uninit(p.frame_bytes().max(ALIGN)));
+        let kept = take().pop();
+        let frame_buffer = match kept {
+            Some(b) => b,
+            None => Buffer::try_uninit(p.frame_bytes().max(ALIGN))?,
+        };
         // SAFETY: the frame has `frame_bytes` bytes and is ours until it is put back. The caller checked the number
         // and sizes of arguments; outputs are fresh, or the donated buffer the plan allows, which nobody else holds.
         unsafe {
@@ -63,6 +71,7 @@ impl CpuProgram {
             }
         }
         take().push(frame_buffer);
+        Ok(())
     }
 
     /// Flops, bytes, memory and kernels.

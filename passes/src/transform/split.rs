@@ -325,19 +325,22 @@ impl Splitter<'_> {
             unreachable!("caller matched a while")
         };
         let (cc, bc) = (*cond_consts, *body_consts);
+        let (cond_mask, body_mask) = ([&args[..cc], results].concat(), [&args[cc..cc + bc], results].concat());
+        let k_body = known_part(body, &body_mask, results)?;
+        let k_cond = known_part(cond, &cond_mask, &[true])?;
         let carry_in: Vec<usize> = (0..results.len()).filter(|&i| results[i]).collect();
-        let consts_in: Vec<usize> = (0..bc).filter(|&i| args[cc + i]).collect();
-        let body_inputs: Vec<usize> = consts_in.iter().copied().chain(carry_in.iter().map(|i| bc + i)).collect();
-        let k_body = restrict(body, &carry_in, &body_inputs)?;
-        let cond_inputs: Vec<usize> = (0..cc).chain(carry_in.iter().map(|i| cc + i)).collect();
-        let k_cond = restrict(cond, &[0], &cond_inputs)?;
-        let operands: Vec<Value> = (0..cc)
-            .chain(consts_in.iter().map(|i| cc + i))
+        let operands: Vec<Value> = (0..cc + bc)
+            .filter(|&i| args[i])
             .chain(carry_in.iter().map(|i| cc + bc + i))
             .map(|i| self.in_known[node.args[i].index()].expect("inputs of known results are known"))
             .collect();
-        let op =
-            Op::While { cond: Arc::new(k_cond), body: Arc::new(k_body), cond_consts: cc, body_consts: consts_in.len() };
+        let count = |mask: &[bool]| mask.iter().filter(|&&k| k).count();
+        let op = Op::While {
+            cond: Arc::new(k_cond),
+            body: Arc::new(k_body),
+            cond_consts: count(&args[..cc]),
+            body_consts: count(&args[cc..cc + bc]),
+        };
         let outs = self.known.emit(op, &operands)?;
         let old: Vec<Value> = carry_in.iter().map(|&i| node.results[i]).collect();
         self.set_known(&old, &outs);
@@ -397,8 +400,7 @@ impl Splitter<'_> {
     fn remat(&mut self, node: &Node, body: &Graph, args: &[bool], results: &[bool]) -> Result<()> {
         let outs_of = |known: bool| -> Vec<usize> { (0..results.len()).filter(|&i| results[i] == known).collect() };
         let values = |idx: &[usize]| -> Values { idx.iter().map(|&i| node.results[i]).collect() };
-        let known_inputs: Vec<usize> = (0..args.len()).filter(|&i| args[i]).collect();
-        let k_body = restrict(body, &outs_of(true), &known_inputs)?;
+        let k_body = known_part(body, args, results)?;
         let operands = self.known_args(&node.args);
         let outs: Values = self.known.emit(Op::Remat { body: Arc::new(k_body) }, &operands)?;
         self.set_known(&values(&outs_of(true)), &outs);
@@ -438,18 +440,21 @@ fn classify_residuals(known: &Graph, residuals: usize, mask: &[bool], consts: us
         .collect()
 }
 
-/// The outputs of `g` at `outputs`, as a program of its first `inputs` inputs, which determine them.
-fn extract(g: &Graph, outputs: &[usize], inputs: usize) -> Result<Graph> {
-    restrict(g, outputs, &(0..inputs).collect::<Vec<_>>())
+/// The outputs of `g` named by `wanted`, which the known inputs determine, as a program of the known inputs.
+fn known_part(g: &Graph, known_inputs: &[bool], wanted: &[bool]) -> Result<Graph> {
+    let s = split(g, known_inputs)?;
+    let known = (0..g.num_outputs()).filter(|&i| s.known_outputs[i]);
+    let positions: Vec<usize> = known.enumerate().filter(|&(_, i)| wanted[i]).map(|(at, _)| at).collect();
+    pick_outputs(&s.known, &positions)
 }
 
-/// The outputs of `g` at `outputs`, as a program of the inputs at `inputs`, which determine them.
-fn restrict(g: &Graph, outputs: &[usize], inputs: &[usize]) -> Result<Graph> {
+/// The outputs of `g` at `outputs`, as a program of its first `inputs` inputs, which determine every node they need.
+fn extract(g: &Graph, outputs: &[usize], inputs: usize) -> Result<Graph> {
     let g = pick_outputs(g, outputs)?;
     let mut b = Builder::new();
     let mut map: Vec<Option<Value>> = vec![None; g.num_values()];
-    for &i in inputs {
-        map[i] = Some(b.input(g.types()[i].clone(), ""));
+    for (i, slot) in map.iter_mut().enumerate().take(inputs) {
+        *slot = Some(b.input(g.types()[i].clone(), ""));
     }
     let missing = || gradloom_ir::Error::internal("split", "an output depends on an input it should not");
     for node in g.nodes() {

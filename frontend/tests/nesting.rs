@@ -1,0 +1,175 @@
+//! Less usual combinations of transforms, control flow and donation.
+
+use gradloom_frontend::prelude::*;
+use gradloom_frontend::{Tensor, Tree};
+
+fn v(data: &[f64]) -> Tensor {
+    Tensor::from_slice([data.len()], data)
+}
+
+fn s(x: f64) -> Tensor {
+    Tensor::from_slice((), &[x])
+}
+
+#[track_caller]
+fn close(got: &Tensor, expected: &[f64]) {
+    let got = got.to_vec::<f64>().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(got.len(), expected.len(), "{got:?} against {expected:?}");
+    for (g, e) in got.iter().zip(expected) {
+        assert!((g - e).abs() <= 1e-8 * e.abs().max(1.0), "{got:?} against {expected:?}");
+    }
+}
+
+/// Central difference.
+fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
+    let h = 1e-3;
+    (8.0 * (f(x + h) - f(x - h)) - (f(x + 2.0 * h) - f(x - 2.0 * h))) / (12.0 * h)
+}
+
+fn eval(f: &impl Fn(&Tensor) -> Tensor, x: f64) -> f64 {
+    f(&s(x)).item::<f64>().unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn compiled_functions_inside_transforms() {
+    let f = jit(|x: &Tensor| (x * x.sin()).sum(..));
+    close(&grad(|x: &Tensor| f.call(x).unwrap())(&v(&[0.5])), &[0.5f64.sin() + 0.5 * 0.5f64.cos()]);
+    close(&vmap(|x: &Tensor| f.call(x).unwrap())(&Tensor::from([[1.0], [2.0]])), &[1f64.sin(), 2.0 * 2f64.sin()]);
+    let outer = jit(|x: &Tensor| f.call(x).unwrap() * 2.0);
+    close(&outer.call(&v(&[1.0])).unwrap(), &[2.0 * 1f64.sin()]);
+}
+
+#[test]
+fn loops_inside_loops() {
+    // collatz-like: each row runs its own while loop inside a scan, mapped over a batch
+    let f = |x: &Tensor| {
+        scan(
+            |c: &Tensor, r: &Tensor| {
+                let w = while_loop(|w: &Tensor| w.lt(5.0), |w: &Tensor| w * 2.0 + 0.5, r);
+                (c + &w, w)
+            },
+            &s(0.0),
+            x,
+        )
+    };
+    let x = Tensor::from([[1.0, 4.0], [6.0, 0.25]]);
+    let (sums, rows) = vmap(|x: &Tensor| f(x))(&x);
+    close(&rows, &[5.5, 8.5, 6.0, 5.5]);
+    close(&sums, &[14.0, 11.5]);
+    // forward mode goes through both
+    let (_, (dc, _)) = jvp(|x: &Tensor| f(x), &v(&[1.0, 4.0]), &v(&[1.0, 0.0]));
+    close(&dc, &[4.0]);
+}
+
+#[test]
+fn branches_inside_differentiated_scans_with_checkpoints() {
+    let f = |x: &Tensor| {
+        let body = checkpoint(|(c, i): &(Tensor, Tensor)| {
+            switch(i, [&|c: &Tensor| c.sin(), &|c: &Tensor| c * c, &|c: &Tensor| c * 0.5 + x], c)
+        });
+        scan(|c: &Tensor, i: &Tensor| (body(&(c.clone(), i.clone())), ()), x, &Tensor::from([0, 2, 1, 2, 0, 1])).0
+    };
+    let d1 = grad(f);
+    let d2 = grad(grad(f));
+    let d3 = |x: &Tensor| jvp(grad(grad(f)), x, &s(1.0)).1;
+    for x in [0.3, 1.2] {
+        assert!((eval(&d1, x) - slope(|x| eval(&f, x), x)).abs() < 1e-8);
+        assert!((eval(&d2, x) - slope(|x| eval(&d1, x), x)).abs() < 1e-8);
+        assert!((eval(&d3, x) - slope(|x| eval(&d2, x), x)).abs() < 1e-7);
+        let compiled = jit(grad(grad(f)));
+        assert!((compiled.call(&s(x)).unwrap().item::<f64>().unwrap() - eval(&d2, x)).abs() < 1e-9);
+    }
+    let batched = vmap(grad(f))(&v(&[0.3, 1.2]));
+    close(&batched, &[eval(&d1, 0.3), eval(&d1, 1.2)]);
+}
+
+#[test]
+fn custom_rules_with_mapped_captures() {
+    let f = |(w, x): &(Tensor, Tensor)| {
+        let w = stop_gradient(w);
+        custom_vjp(|x: &Tensor| x * &w, |x: &Tensor| (x * &w, ()), |(): &(), ct: &Tensor| ct * &w * 10.0)(x)
+    };
+    let g = vmap(grad(f))(&(v(&[1.0, 2.0]), v(&[3.0, 4.0])));
+    close(&g.1, &[10.0, 20.0]);
+    close(&g.0, &[0.0, 0.0]);
+}
+
+#[test]
+fn integer_leaves_have_zero_gradients() {
+    let f = |(x, i): &(Tensor, Tensor)| (x * i.to(DType::F64)).sum(..);
+    let (g, gi) = grad(f)(&(v(&[1.0, 2.0]), Tensor::from([3, 4])));
+    close(&g, &[3.0, 4.0]);
+    assert_eq!(gi.to_vec::<i32>().unwrap(), [0, 0]);
+}
+
+#[test]
+fn donation_changes_no_result() {
+    type State = (Vec<Tensor>, Vec<Tensor>, Tensor);
+    let step = jit(|(p, m, t): &State| {
+        let loss = |p: &Vec<Tensor>| (p[0].matmul(&p[1]).tanh() + &p[2]).square().sum(..);
+        let (value, g) = value_and_grad(loss)(p);
+        let m = m.zip_map(&g, |m, g| m * 0.9 + g * 0.1);
+        let p = p.zip_map(&m, |p, m| p - m * 0.05);
+        // the state also rotates, so that outputs trade places with inputs
+        (
+            value,
+            (vec![p[0].clone(), p[1].clone(), p[2].clone()], vec![m[0].clone(), m[1].clone(), m[2].clone()], t + 1.0),
+        )
+    });
+    let zero = Tensor::from_slice([3, 3], &[0.0f64; 9]);
+    let p = |k: f64| Tensor::iota([3, 3], 0, DType::F64) * 0.1 + Tensor::iota([3, 3], 1, DType::F64) * k;
+    let start: State = (vec![p(0.2), p(-0.3), p(0.1)], vec![zero.clone(), zero.clone(), zero], s(0.0));
+    let (mut called, mut ran) = (start.clone(), start.clone());
+    for _ in 0..25 {
+        let a = step.call(&called).unwrap();
+        let b = step.run(ran).unwrap();
+        assert_eq!(a.0.item::<f64>().unwrap(), b.0.item::<f64>().unwrap());
+        (called, ran) = (a.1, b.1);
+    }
+    for (a, b) in called.leaves().iter().zip(ran.leaves()) {
+        assert_eq!(a.to_vec::<f64>().unwrap(), b.to_vec::<f64>().unwrap());
+    }
+    // what the caller kept is as it was
+    close(&start.1[0], &[0.0; 9]);
+    close(&start.2, &[0.0]);
+    let swap = jit(|(a, b): &(Tensor, Tensor)| (b.clone(), a.clone()));
+    let (b, a) = swap.run((v(&[1.0]), v(&[2.0]))).unwrap();
+    close(&b, &[2.0]);
+    close(&a, &[1.0]);
+    let mixed = jit(|(a, b): &(Tensor, Tensor)| (b + 1.0, a.clone(), a * b));
+    let (x, y, z) = mixed.run((v(&[2.0]), v(&[3.0]))).unwrap();
+    close(&x, &[4.0]);
+    close(&y, &[2.0]);
+    close(&z, &[6.0]);
+}
+
+#[test]
+fn updates_in_loops_happen_in_place_and_right() {
+    let f = |x: &Tensor| fori_loop(0..5, |i, c: &Tensor| c.at(i).add(c.i(0) + 1.0), x);
+    let expected = {
+        let mut c = [0.5, 1.0, 2.0, 3.0, 4.0];
+        for i in 0..5 {
+            c[i] += c[0] + 1.0;
+        }
+        c
+    };
+    let x = v(&[0.5, 1.0, 2.0, 3.0, 4.0]);
+    close(&f(&x), &expected);
+    close(&jit(f).run(x.clone()).unwrap(), &expected);
+    close(&x, &[0.5, 1.0, 2.0, 3.0, 4.0]);
+    let g = grad(|x: &Tensor| f(x).square().sum(..))(&x);
+    let value = |h: f64, k: usize| {
+        let d: Vec<f64> =
+            [0.5, 1.0, 2.0, 3.0, 4.0].iter().enumerate().map(|(j, x)| x + if j == k { h } else { 0.0 }).collect();
+        f(&v(&d)).square().sum(..).item::<f64>().unwrap()
+    };
+    let numeric: Vec<f64> = (0..5).map(|k| slope(|h| value(h, k), 0.0)).collect();
+    close(&g, &numeric);
+}
+
+#[test]
+fn a_closure_that_panics_leaves_no_trace_behind() {
+    let panicked = std::panic::catch_unwind(|| jit(|_: &Tensor| -> Tensor { panic!("the user's own") }).call(&s(1.0)));
+    assert!(panicked.is_err());
+    close(&(s(1.0) + 1.0), &[2.0]);
+}

@@ -173,3 +173,93 @@ fn a_closure_that_panics_leaves_no_trace_behind() {
     assert!(panicked.is_err());
     close(&(s(1.0) + 1.0), &[2.0]);
 }
+
+#[test]
+fn linearize_goes_through_while_loops() {
+    let f = |(x, y): &(Tensor, Tensor)| {
+        let (n, z) = while_loop(
+            |(n, _): &(Tensor, Tensor)| n.lt(6.0),
+            |(n, z): &(Tensor, Tensor)| (n + 1.0, z * y + n),
+            &(s(0.0), x.clone()),
+        );
+        z * n
+    };
+    let at = (s(0.7), s(0.9));
+    let (value, push) = linearize(f, &at);
+    let scalar = |x: f64, y: f64| f(&(s(x), s(y))).item::<f64>().unwrap();
+    close(&value, &[scalar(0.7, 0.9)]);
+    close(&push(&(s(1.0), s(0.0))), &[slope(|x| scalar(x, 0.9), 0.7)]);
+    close(&push(&(s(0.0), s(1.0))), &[slope(|y| scalar(0.7, y), 0.9)]);
+    let h = jacfwd(|x: &Tensor| f(&(x.clone(), s(0.9))));
+    close(&h(&s(0.7)), &[slope(|x| scalar(x, 0.9), 0.7)]);
+    // a loop that does not depend on what is differentiated may stand in a differentiated function
+    let g = grad(|x: &Tensor| x * while_loop(|c: &Tensor| c.lt(9.0), |c: &Tensor| c * 2.0, &s(1.0)));
+    close(&g(&s(3.0)), &[16.0]);
+}
+
+#[test]
+fn mapped_and_differentiated_switches() {
+    let f = |(i, x): &(Tensor, Tensor)| switch(i, [&|x: &Tensor| x.sin(), &|x: &Tensor| x * x * x], x);
+    let x = v(&[0.5, 2.0]);
+    let i = Tensor::from([0, 1]);
+    let expected = [0.5f64.cos(), 12.0];
+    close(&vmap(grad(f))(&(i.clone(), x.clone())).1, &expected);
+    close(&grad(|a: &(Tensor, Tensor)| vmap(f)(a).sum(..))(&(i, x.clone())).1, &expected);
+    let shared = Vmap::new().in_axes([None, Some(0)]);
+    close(&vmap_with(shared.clone(), f)(&(Tensor::from(1), x.clone())), &[0.125, 8.0]);
+    close(
+        &grad(|a: &(Tensor, Tensor)| vmap_with(shared.clone(), f)(a).sum(..))(&(Tensor::from(1), x)).1,
+        &[0.75, 12.0],
+    );
+}
+
+#[test]
+fn prefix_sums_under_every_transform() {
+    let f = |x: &Tensor| associative_scan(|a: &Tensor, b: &Tensor| a * b, x);
+    let x = Tensor::from([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]]);
+    close(&vmap(f)(&x), &[1.0, 2.0, 6.0, 0.5, -0.5, -1.0]);
+    close(&jit(|x: &Tensor| vmap(f)(x)).call(&x).unwrap(), &[1.0, 2.0, 6.0, 0.5, -0.5, -1.0]);
+    let rows = vmap(grad(|x: &Tensor| f(x).sum(..)))(&x);
+    close(&rows, &[1.0 + 2.0 + 6.0, 1.0 + 3.0, 2.0, 1.0 - 1.0 - 2.0, 0.5 + 1.0, -0.5]);
+}
+
+#[test]
+fn reversed_scans_differentiate() {
+    let f = |x: &Tensor| {
+        let (c, ys) = scan_reverse(|c: &Tensor, x: &Tensor| (c * x + 1.0, c.clone()), &s(2.0), x);
+        c + (ys * v(&[1.0, 10.0, 100.0])).sum(..)
+    };
+    let at = [0.5, -1.5, 2.0];
+    let g = grad(f)(&v(&at));
+    let numeric: Vec<f64> = (0..3)
+        .map(|k| {
+            let value = |h: f64| {
+                let d: Vec<f64> = (0..3).map(|j| at[j] + if j == k { h } else { 0.0 }).collect();
+                f(&v(&d)).item::<f64>().unwrap()
+            };
+            slope(value, 0.0)
+        })
+        .collect();
+    close(&g, &numeric);
+    close(&jit(grad(f)).call(&v(&at)).unwrap(), &numeric);
+}
+
+#[test]
+fn collectives_differentiate_and_nest() {
+    // each instance normalises by the sum over the mapped axis
+    let soft = |x: &Tensor| {
+        let e = x.exp();
+        &e / psum(&e, "i")
+    };
+    let named = || Vmap::new().axis_name("i");
+    let x = v(&[0.1, 0.7, -0.4]);
+    let y = vmap_with(named(), soft)(&x);
+    close(&y, &x.softmax(-1).to_vec::<f64>().unwrap());
+    let w = v(&[1.0, 2.0, 3.0]);
+    let a = grad(|x: &Tensor| (vmap_with(named(), soft)(x) * &w).sum(..))(&x);
+    let b = grad(|x: &Tensor| (x.softmax(-1) * &w).sum(..))(&x);
+    close(&a, &b.to_vec::<f64>().unwrap());
+    // an outer map of another name does not catch the inner collective
+    let two = vmap_with(Vmap::new().axis_name("j"), |r: &Tensor| vmap_with(named(), |x: &Tensor| psum(x, "j") + x)(r));
+    close(&two(&Tensor::from([[1.0, 2.0], [10.0, 20.0]])), &[12.0, 24.0, 21.0, 42.0]);
+}

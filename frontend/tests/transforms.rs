@@ -1,34 +1,10 @@
 //! Transforms against closed forms, numeric derivatives and each other, nested in every order.
 
+mod numeric;
+
 use gradloom_frontend::prelude::*;
 use gradloom_frontend::{Tensor, Tree, grad_aux, hessian, value_and_grad_aux};
-
-fn v(data: &[f64]) -> Tensor {
-    Tensor::from_slice([data.len()], data)
-}
-
-fn s(x: f64) -> Tensor {
-    Tensor::from_slice((), &[x])
-}
-
-#[track_caller]
-fn close(got: &Tensor, expected: &[f64]) {
-    let got = got.to_vec::<f64>().unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(got.len(), expected.len(), "{got:?} against {expected:?}");
-    for (g, e) in got.iter().zip(expected) {
-        assert!((g - e).abs() <= 1e-9 * e.abs().max(1.0), "{got:?} against {expected:?}");
-    }
-}
-
-/// Central difference of a scalar function of one number.
-fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
-    let h = 1e-4;
-    (8.0 * (f(x + h) - f(x - h)) - (f(x + 2.0 * h) - f(x - 2.0 * h))) / (12.0 * h)
-}
-
-fn eval(f: &impl Fn(&Tensor) -> Tensor, x: f64) -> f64 {
-    f(&s(x)).item::<f64>().unwrap_or_else(|e| panic!("{e}"))
-}
+use numeric::{close, eval, s, slope, v};
 
 #[test]
 fn first_to_third_derivatives_of_one_number() {

@@ -1,12 +1,12 @@
-//! The three rule tables: how each op pushes tangents ([`jvp`]), pulls cotangents ([`transpose`]) and maps over a
-//! batch axis ([`batch`]). Rules build graph; they never touch data.
+//! The three rule tables: how each op pushes tangents (`jvp`), pulls cotangents (`transpose`) and maps over a
+//! batch axis (`batch`). Rules build graph; they never touch data.
 //!
-//! The tables are exhaustive matches: an op without a rule says so ([`zero_tangent`], [`not_linear`]), and a new op
+//! The tables are exhaustive matches: an op without a rule says so (`zero_tangent`, `not_linear`), and a new op
 //! does not compile until it has said something. Ops with bodies have no rules here: each transform treats them in
 //! its own file, because what they need is the transform itself.
 //!
 //! A legal rule:
-//! - **jvp** is linear in the tangents and emits only ops that [`transpose`] knows on tangent operands;
+//! - **jvp** is linear in the tangents and emits only ops that `transpose` knows on tangent operands;
 //! - **transpose** is asked only when some operand is linear and some cotangent is not zero;
 //! - **batch** keeps the batch axis in front (axis 0) of every batched operand and result.
 

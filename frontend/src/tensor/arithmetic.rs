@@ -312,6 +312,19 @@ impl Tensor {
         binary_at(Binary::Mul, self, self, &Loc::caller())
     }
 
+    /// Elements below `low` become `low`, those above `high` become `high`; NaN stays.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::from([-2.0f32, 0.5, 9.0]).clip(-1.0, 1.0);
+    /// assert_eq!(x.to_vec::<f32>().unwrap(), [-1.0, 0.5, 1.0]);
+    /// ```
+    #[track_caller]
+    pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
+        self.maximum(low).minimum(high)
+    }
+
     /// To another dtype: float to integer truncates and saturates, NaN becomes 0; to bool is `x != 0`.
     #[track_caller]
     pub fn to(&self, dtype: DType) -> Tensor {

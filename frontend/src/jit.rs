@@ -8,7 +8,6 @@ use gradloom_ir::{Error, Graph, Loc, Result, Type};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -110,8 +109,8 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             traced: t.graph,
             graph,
             captures,
-            args: args.map(placeholder),
-            out: t.out.map(placeholder),
+            args: args.map(without_data),
+            out: t.out.map(without_data),
             device: self.device,
             lower_time: start.elapsed(),
         })
@@ -119,7 +118,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
 }
 
 /// A leaf that keeps a type and no data.
-fn placeholder(t: &Tensor) -> Tensor {
+fn without_data(t: &Tensor) -> Tensor {
     Tensor::from_traced(crate::tensor::Traced { trace: 0, value: 0, ty: t.ty() })
 }
 
@@ -174,7 +173,6 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
             out: self.out,
             out_types,
             compile_time: self.lower_time + start.elapsed(),
-            marker: PhantomData,
         })
     }
 }
@@ -187,7 +185,6 @@ pub struct Compiled<A, B> {
     out: B,
     out_types: Vec<Type>,
     compile_time: Duration,
-    marker: PhantomData<(A, B)>,
 }
 
 type Buffers = SmallVec<[Arc<Buffer>; 8]>;

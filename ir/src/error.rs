@@ -86,6 +86,18 @@ impl Error {
         })
     }
 
+    /// A collective over an axis that no enclosing `vmap` names.
+    pub fn unmapped_axis(op: &str, axis_name: &str) -> Error {
+        Error::user(op, format!("no mapped axis is named \"{axis_name}\" here"))
+            .help("wrap the function in vmap with this axis name")
+    }
+
+    /// A forward-mode derivative of a function that has a reverse-mode rule only.
+    pub fn reverse_mode_only() -> Error {
+        Error::user("custom_vjp", "a function with custom_vjp cannot be differentiated in forward mode")
+            .help("use reverse mode (`grad`, `vjp`), or give the function a custom_jvp rule instead")
+    }
+
     /// Adds what the user can do about it.
     pub fn help(mut self, help: impl Into<String>) -> Error {
         self.0.help = help.into();

@@ -71,7 +71,8 @@ enum Place {
 struct Planner<'a> {
     g: &'a Graph,
     c: &'a Clustered,
-    /// The step after which each stored value is no longer read; `usize::MAX` for inputs copied to outputs at the end.
+    /// The step after which each stored value is no longer read; `usize::MAX` for values copied to outputs at the end
+    /// and for values whose place has passed on to a result.
     last_use: Vec<usize>,
     place: Vec<Option<Place>>,
     arena: Arena,
@@ -116,7 +117,6 @@ fn lower(g: &Graph) -> Result<Lowered> {
     let mut read_elsewhere = vec![false; g.num_values()];
     g.outputs().iter().for_each(|&v| read_elsewhere[memory_of(v).index()] = true);
     let mut steps: Vec<StepValues> = Vec::with_capacity(c.steps.len());
-    // a first look with every root written tells which values are read by other steps
     for (s, work) in c.steps.iter().enumerate() {
         for v in reads_of(g, &definitions, &c, work) {
             if computed_by[v.index()] != Some(s) {
@@ -402,13 +402,9 @@ fn prepare(g: &Graph, node: &Node) -> Result<library::LibraryCall> {
 fn refuse(op: &Op) -> Result<()> {
     match op {
         Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
-            Err(Error::user(op.name(), format!("no mapped axis is named \"{axis_name}\" here"))
-                .help("wrap the function in `vmap_with(Vmap::new().axis_name(..), f)`"))
+            Err(Error::unmapped_axis(op.name(), axis_name))
         }
-        Op::CustomLinear { .. } => {
-            Err(Error::user("custom_vjp", "a function with a custom_vjp rule cannot be differentiated in forward mode")
-                .help("use grad/vjp/jacrev around it, or give the function a custom_jvp rule, which serves both modes"))
-        }
+        Op::CustomLinear { .. } => Err(Error::reverse_mode_only()),
         Op::Remat { .. } | Op::CustomJvp { .. } | Op::CustomVjp { .. } => {
             Err(Error::internal(op.name(), "reached the backend; the pass `inline_bodies` removes it"))
         }

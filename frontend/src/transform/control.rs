@@ -141,7 +141,7 @@ pub fn fori_loop<C: Tree>(range: std::ops::Range<i32>, f: impl Fn(&Tensor, &C) -
     }
 }
 
-/// A body traced over a carry: consts, then carry leaves.
+/// Checks that a traced condition returns one bool scalar.
 fn predicate(op: &str, g: &Graph) -> Result<()> {
     match g.output_types().as_slice() {
         [t] if t.rank() == 0 && t.dtype == DType::Bool => Ok(()),

@@ -134,8 +134,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         Op::SelectAndScatter { kind, .. } => one(reduction::select_and_scatter(op, *kind, &args[0], &args[1])?),
         Op::Sort { axis, num_keys } => Ok(reduction::sort(args, *axis, *num_keys)),
         Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
-            Err(Error::user(op.name(), format!("no mapped axis is named \"{axis_name}\" here"))
-                .help("wrap the function in vmap with this axis name"))
+            Err(Error::unmapped_axis(op.name(), axis_name))
         }
         Op::Barrier {} => Ok(args.to_vec()),
         Op::Scan { body, length, reverse, consts, carry } => {
@@ -146,10 +145,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         }
         Op::Switch { branches } => control::switch(args, branches),
         Op::CustomJvp { primal, .. } | Op::CustomVjp { primal, .. } => run(primal, args.to_vec()),
-        Op::CustomLinear { .. } => {
-            Err(Error::user("custom_vjp", "a function with custom_vjp cannot be differentiated in forward mode")
-                .help("use reverse mode (`grad`, `vjp`), or give the function a custom_jvp rule instead"))
-        }
+        Op::CustomLinear { .. } => Err(Error::reverse_mode_only()),
         Op::Remat { body } => run(body, args.to_vec()),
     }
 }

@@ -79,10 +79,7 @@ fn jvp_node(b: &mut Builder, node: &Node, x: &[Value], t: &[Option<Value>]) -> R
             let t_y = t_y.iter().map(|&v| b.ty(v).dtype.is_float().then_some(v)).collect();
             Ok((y.into(), t_y))
         }
-        Op::CustomLinear { .. } => {
-            Err(Error::user("custom_vjp", "a function with a custom_vjp rule cannot be differentiated in forward mode")
-                .help("use grad/vjp/jacrev around it, or give the function a custom_jvp rule, which serves both modes"))
-        }
+        Op::CustomLinear { .. } => Err(Error::reverse_mode_only()),
         Op::Remat { body } => {
             let active: Vec<bool> = t.iter().map(Option::is_some).collect();
             let j = jvp(body, &active, None)?;

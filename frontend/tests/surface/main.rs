@@ -7,6 +7,7 @@ mod files;
 mod indexing;
 mod randomness;
 mod reduction;
+mod reference;
 mod shaping;
 mod transformed;
 

@@ -210,7 +210,8 @@ fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
 /// Where [`einsum`] would give one.
 #[track_caller]
 pub fn einsum_path(spec: &str, operands: &[&Tensor]) -> Result<EinsumPath> {
-    let Spec { mut groups, out, lengths } = parse(spec, operands).map_err(|e| e.at(&Loc::caller()))?;
+    let loc = Loc::caller();
+    let Spec { mut groups, out, lengths } = parse(spec, operands).map_err(|e| e.at(&loc))?;
     for (x, group) in operands.iter().zip(&mut groups) {
         let mut seen = Vec::new();
         for (&l, &n) in group.iter().zip(x.shape()) {

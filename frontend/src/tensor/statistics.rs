@@ -3,7 +3,7 @@
 use super::axes::{Axes, IntoAxes, resolve_axes};
 use super::checks::{self, settled};
 use super::{Operand, Tensor};
-use gradloom_ir::{Error, Loc, Result};
+use gradloom_ir::{DType, Error, Loc, Result};
 
 /// What a quantile that falls between two elements is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -185,6 +185,21 @@ fn logsumexp_weighted(x: &Tensor, weights: impl Operand, axes: &Axes) -> Result<
     Ok(y.reshape(shape))
 }
 
+#[track_caller]
+fn count_nonzero(x: &Tensor, axes: &Axes) -> Result<Tensor> {
+    x.check()?;
+    resolve_axes("count_nonzero", axes, x.ty_ref())?;
+    let mask = if x.dtype() == DType::Bool { x.clone() } else { x.ne(0) };
+    Ok(mask.to(DType::I32).sum(axes.clone()))
+}
+
+#[track_caller]
+fn ptp(x: &Tensor, axes: &Axes) -> Result<Tensor> {
+    checks::number("ptp", x)?;
+    resolve_axes("ptp", axes, x.ty_ref())?;
+    Ok(x.max(axes.clone()) - x.min(axes.clone()))
+}
+
 impl Tensor {
     /// The elements below which the parts `q` (0 to 1; a number or an array) of the elements along axes lie. The axes of
     /// `q` come first in the result. NaN if a NaN is among the elements, or `q` is not in 0..=1.
@@ -335,14 +350,12 @@ impl Tensor {
     /// How many elements (i32) along axes are not zero.
     #[track_caller]
     pub fn count_nonzero(&self, axes: impl IntoAxes) -> Tensor {
-        let mask = if self.dtype() == gradloom_ir::DType::Bool { self.clone() } else { self.ne(0) };
-        mask.to(gradloom_ir::DType::I32).sum(axes)
+        settled(count_nonzero(self, &axes.axes()))
     }
 
     /// The greatest element less the least along axes.
     #[track_caller]
     pub fn ptp(&self, axes: impl IntoAxes) -> Tensor {
-        let axes = axes.axes();
-        self.max(axes.clone()) - self.min(axes)
+        settled(ptp(self, &axes.axes()))
     }
 }

@@ -1,9 +1,11 @@
 //! The array surface: what a user finds on `Tensor`, against NumPy's and JAX's values, closed forms and naive loops.
 
+mod composed;
 mod contraction;
 mod convolution;
 mod errors;
 mod files;
+mod hostile;
 mod indexing;
 mod randomness;
 mod reduction;

@@ -37,6 +37,6 @@ pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
         Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
-        step,
+        step, where_,
     };
 }

@@ -1,7 +1,7 @@
 //! Checks that operations of several files share, and how a failed one ends.
 //!
-//! Functions written with whole tensors are `#[track_caller]` down to the operators they use and hold no closures, so
-//! that every node they record, and every error, carries the user's line.
+//! Functions written with whole tensors are `#[track_caller]` down to the operators they use, with closures only where a
+//! transform asks for one, so that the nodes they record, and their errors, carry the user's line.
 
 use super::Tensor;
 use gradloom_ir::{DType, Error, Loc, Result};

@@ -14,7 +14,7 @@ use gradloom_ir::{DType, Error, Loc, Result};
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
-/// use gradloom::{prelude::*, where_};
+/// use gradloom::prelude::*;
 /// let x = Tensor::from([-1.0f32, 2.0]);
 /// assert_eq!(where_(&x.gt(0.0), &x, 0.0).to_vec::<f32>().unwrap(), [0.0, 2.0]);
 /// ```
@@ -208,8 +208,15 @@ fn is_close(x: &Tensor, y: impl Operand, relative: f64, absolute: f64) -> Result
 #[track_caller]
 fn round_to(x: &Tensor, decimals: i32) -> Result<Tensor> {
     checks::float("round_to", x)?;
-    let scale = 10f64.powi(decimals.clamp(-300, 300));
-    Ok((x * scale).round() / scale)
+    let scale = 10f64.powi(decimals.saturating_abs().min(300));
+    if decimals < 0 {
+        // of a scale beyond the dtype nothing but 0 is a multiple
+        let y = (x / scale).round() * scale;
+        return Ok(y.is_nan().select(x.is_finite().select(0.0, x), y));
+    }
+    // what is too great to be scaled has no decimals
+    let scaled = x * scale;
+    Ok(scaled.is_finite().select(scaled.round() / scale, x))
 }
 
 macro_rules! float_functions {

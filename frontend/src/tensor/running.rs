@@ -5,7 +5,7 @@ use super::checks::{self, settled};
 use super::elementwise::logaddexp;
 use super::{Tensor, apply};
 use crate::transform::associative_scan;
-use gradloom_ir::{DType, Loc, Op, ReduceKind, Result};
+use gradloom_ir::{DType, Error, Loc, Op, ReduceKind, Result};
 
 pub(crate) fn cumulative_at(
     name: &str,
@@ -31,17 +31,26 @@ fn logcumsumexp(x: &Tensor, axis: i64) -> Result<Tensor> {
     Ok(associative_scan(|a: &Tensor, b: &Tensor| logaddexp(a, b), &rows).move_axis(0, axis))
 }
 
+/// Highest order of differences, each of which is a step of the program.
+const MAX_ORDER: usize = 256;
+
 #[track_caller]
 fn diff(x: &Tensor, order: usize, axis: i64) -> Result<Tensor> {
     let op = "diff";
     x.check()?;
     let axis = resolve_axis(op, axis, x.ty_ref())?;
-    let mut n = x.shape()[axis];
+    let n = x.shape()[axis];
+    if order >= n {
+        return Ok(x.slice_axis(axis, 0, if order == 0 { n } else { 0 }));
+    }
+    if order > MAX_ORDER {
+        return Err(Error::limit(op, format!("differences of order {order}"))
+            .help(format!("the order may be at most {MAX_ORDER}: higher ones hold rounding errors only")));
+    }
     let mut y = x.clone();
-    for _ in 0..order.min(n) {
-        let (after, before) = (y.slice_axis(axis, 1.min(n), n), y.slice_axis(axis, 0, n.saturating_sub(1)));
+    for left in (n - order..n).rev() {
+        let (after, before) = (y.slice_axis(axis, 1, left + 1), y.slice_axis(axis, 0, left));
         y = if x.dtype() == DType::Bool { after.ne(before) } else { after - before };
-        n = n.saturating_sub(1);
     }
     Ok(y)
 }

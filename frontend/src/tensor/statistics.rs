@@ -32,6 +32,12 @@ fn columns(op: &str, x: &Tensor, axes: &Axes) -> Result<(Vec<usize>, usize, Tens
     Ok((stay, n, x.transpose(perm).reshape([n, rest])))
 }
 
+/// The elements of the `n` rows at positions `at` (floats), one row a quantile, each column by itself.
+#[track_caller]
+fn pick(rows: &Tensor, at: &Tensor, n: usize, shape: [usize; 2]) -> Tensor {
+    rows.take_along_axis(&at.to(checks::position_dtype(n)).clip(0, n - 1).broadcast_to(shape), 0)
+}
+
 #[track_caller]
 fn quantile(op: &str, x: &Tensor, q: impl Operand, axes: &Axes, between: Between, skip_nan: bool) -> Result<Tensor> {
     checks::float(op, x)?;
@@ -51,8 +57,7 @@ fn quantile(op: &str, x: &Tensor, q: impl Operand, axes: &Axes, between: Between
     let weight = &at - &low;
     let positions = rows.shape().get(1).copied().unwrap_or(1);
     let wide = [q.size(), positions];
-    let pick = |at: &Tensor| at.to(checks::position_dtype(n)).clip(0, n - 1).broadcast_to(wide);
-    let (low, high) = (sorted.take_along_axis(&pick(&low), 0), sorted.take_along_axis(&pick(&high), 0));
+    let (low, high) = (pick(&sorted, &low, n, wide), pick(&sorted, &high, n, wide));
     let y = match between {
         // not low + (high - low) weight, which is NaN between infinities of one sign
         Between::Linear => &low * (-&weight + 1.0) + weight.eq(0.0).select(0.0, &high) * &weight,
@@ -115,7 +120,9 @@ fn cov(op: &str, x: &Tensor, ddof: f64) -> Result<Tensor> {
 fn corrcoef(x: &Tensor) -> Result<Tensor> {
     let c = cov("corrcoef", x, 0.0)?;
     if x.ndim() == 1 {
-        return Ok(&c / &c);
+        // 1, or NaN of observations that do not vary
+        let itself = c.clone();
+        return Ok(c / itself);
     }
     let deviation = c.diag().sqrt();
     let r = c / deviation.expand_dims(1) / deviation.expand_dims(0);

@@ -4,7 +4,7 @@
 use super::{is, near, numbers, read};
 use gradloom_frontend::prelude::*;
 use gradloom_frontend::{
-    Overlap, Resize, Tensor, einsum_path, segment_logsumexp, segment_max, segment_min, segment_softmax, where_,
+    Overlap, Resize, Tensor, einsum_path, segment_logsumexp, segment_max, segment_min, segment_softmax,
 };
 
 fn f64s(data: &[f64]) -> Tensor {
@@ -186,6 +186,25 @@ fn contraction_paths_as_opt_einsum() {
     assert_eq!((path.order.len(), path.flops, path.largest), (11, 11.0 * 16.0, 4.0));
     let product = chain.iter().skip(1).fold(chain[0].clone(), |p, x| p.matmul(x));
     near(&einsum(&spec, &chain.iter().collect::<Vec<_>>()), &[2, 2], &read(&product).1, 1e-12);
+}
+
+#[test]
+fn rounding_to_decimals_at_its_limits() {
+    let x = Tensor::from_slice([4], &[1234.567f32, -3e38, 1e-30, f32::INFINITY]);
+    let all = [1234.567f32, -3e38, 1e-30, f32::INFINITY].map(f64::from);
+    near(&x.round_to(i32::MAX), &[4], &all, 0.0);
+    near(&x.round_to(i32::MIN), &[4], &[0.0, 0.0, 0.0, f64::INFINITY], 0.0);
+    near(&x.round_to(-2), &[4], &[1200.0, all[1], 0.0, f64::INFINITY], 1e-6);
+}
+
+#[test]
+fn differences_of_any_order() {
+    let x = Tensor::arange(300);
+    assert_eq!(x.diff(0, 0).shape(), [300]);
+    assert_eq!(x.diff(usize::MAX, 0).shape(), [0]);
+    is(&x.diff(256, 0).i(..2), &[2], &[0.0, 0.0]);
+    let e = x.diff(257, 0).check().unwrap_err().to_string();
+    assert!(e.contains("diff") && e.contains("at most 256"), "{e}");
 }
 
 #[test]

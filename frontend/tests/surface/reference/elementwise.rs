@@ -2,7 +2,7 @@
 
 use super::Table;
 use gradloom_frontend::prelude::*;
-use gradloom_frontend::{Grid, Tensor, broadcast_arrays, meshgrid, polyval, where_};
+use gradloom_frontend::{Grid, Tensor, broadcast_arrays, meshgrid, polyval};
 
 pub fn cases(t: &mut Table) {
     t.plain("isnan", |a| a[0].is_nan());

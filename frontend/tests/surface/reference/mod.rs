@@ -105,7 +105,7 @@ fn run(cases: fn(&mut Table)) {
             near(c, g.shape(), &read(g).1, tolerance(g));
         }
         let Some((x, rest)) = line.inputs.split_first() else { continue };
-        let with = |x: &Tensor| f(&[&[x.clone()], rest].concat());
+        let with = |x: &Tensor| f(&[std::slice::from_ref(x), rest].concat());
         if *kind == Kind::Smooth {
             holds(|x| with(x).remove(0), x);
             continue;

@@ -300,6 +300,13 @@ fn pixel_unshuffle(x: &Tensor, r: usize) -> Result<Tensor> {
 impl Tensor {
     /// The array stretched or shrunk to `shape`, axis by axis, in the sense of [`Resize`]; element `i` of an axis stands
     /// at `i + 1/2`.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{Resize, prelude::*};
+    /// let x = Tensor::ones([1, 8, 8, 3]);
+    /// assert_eq!(x.resize([1, 5, 12, 3], Resize::bicubic()).shape(), [1, 5, 12, 3]);
+    /// ```
     #[track_caller]
     pub fn resize(&self, shape: impl IntoShape, how: Resize) -> Tensor {
         settled(resize(self, shape, how))
@@ -350,6 +357,13 @@ impl Tensor {
     }
 
     /// The inverse of [`Tensor::pixel_shuffle`].
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::arange(16).reshape([1, 2, 2, 4]);
+    /// assert_eq!(x.pixel_shuffle(2).pixel_unshuffle(2).to_vec::<i32>().unwrap(), x.to_vec::<i32>().unwrap());
+    /// ```
     #[track_caller]
     pub fn pixel_unshuffle(&self, factor: usize) -> Tensor {
         settled(pixel_unshuffle(self, factor))

@@ -119,24 +119,52 @@ pub fn segment_sum(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
 }
 
 /// The product of each segment's rows; 1 of none.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, segment_prod};
+/// let (x, ids) = (Tensor::from([2.0f32, 3.0, 5.0]), Tensor::from([0, 1, 0]));
+/// assert_eq!(segment_prod(&x, &ids, 3).to_vec::<f32>().unwrap(), [10.0, 3.0, 1.0]);
+/// ```
 #[track_caller]
 pub fn segment_prod(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
     settled(reduce("segment_prod", ScatterKind::Mul, 1.0, rows, ids, segments))
 }
 
 /// The greatest of each segment's rows; -inf, or the least integer, of none.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, segment_max};
+/// let (x, ids) = (Tensor::from([2.0f32, 3.0, 5.0]), Tensor::from([0, 1, 0]));
+/// assert_eq!(segment_max(&x, &ids, 3).to_vec::<f32>().unwrap(), [5.0, 3.0, f32::NEG_INFINITY]);
+/// ```
 #[track_caller]
 pub fn segment_max(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
     settled(reduce("segment_max", ScatterKind::Max, f64::NEG_INFINITY, rows, ids, segments))
 }
 
 /// The least of each segment's rows; inf, or the greatest integer, of none.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, segment_min};
+/// let (x, ids) = (Tensor::from([2.0f32, 3.0, 5.0]), Tensor::from([0, 1, 0]));
+/// assert_eq!(segment_min(&x, &ids, 3).to_vec::<f32>().unwrap(), [2.0, 3.0, f32::INFINITY]);
+/// ```
 #[track_caller]
 pub fn segment_min(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
     settled(reduce("segment_min", ScatterKind::Min, f64::INFINITY, rows, ids, segments))
 }
 
 /// The mean of each segment's rows; 0 of none.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, segment_mean};
+/// let (x, ids) = (Tensor::from([2.0f32, 3.0, 5.0]), Tensor::from([0, 1, 0]));
+/// assert_eq!(segment_mean(&x, &ids, 3).to_vec::<f32>().unwrap(), [3.5, 3.0, 0.0]);
+/// ```
 #[track_caller]
 pub fn segment_mean(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
     settled(mean(rows, ids, segments))
@@ -156,6 +184,13 @@ pub fn segment_softmax(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
 }
 
 /// ln of the sum of e^x over each segment's rows, without overflow; -inf of none.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, segment_logsumexp};
+/// let (x, ids) = (Tensor::from([-900.0f32, 3.0, 900.0]), Tensor::from([0, 1, 0]));
+/// assert_eq!(segment_logsumexp(&x, &ids, 3).to_vec::<f32>().unwrap(), [900.0, 3.0, f32::NEG_INFINITY]);
+/// ```
 #[track_caller]
 pub fn segment_logsumexp(rows: &Tensor, ids: &Tensor, segments: usize) -> Tensor {
     settled(logsumexp(rows, ids, segments))

@@ -86,12 +86,24 @@ impl Tensor {
     }
 
     /// [`Tensor::linspace`] of any float dtype.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::linspace_as(0.0, 1.0, 3, DType::F64).to_vec::<f64>().unwrap(), [0.0, 0.5, 1.0]);
+    /// ```
     #[track_caller]
     pub fn linspace_as(start: f64, stop: f64, n: usize, dtype: DType) -> Tensor {
         settled(even_as("linspace_as", start, stop, n, true, dtype))
     }
 
     /// `n` f32 numbers evenly from `start`, included, to `stop`, left out.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::linspace_open(0.0, 1.0, 2).to_vec::<f32>().unwrap(), [0.0, 0.5]);
+    /// ```
     #[track_caller]
     pub fn linspace_open(start: f64, stop: f64, n: usize) -> Tensor {
         settled(even_as("linspace_open", start, stop, n, false, DType::F32))
@@ -122,6 +134,12 @@ impl Tensor {
     }
 
     /// Ones at and below the `k`-th diagonal of an f32 matrix.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::tri(2, 2, 0).to_vec::<f32>().unwrap(), [1.0, 0.0, 1.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn tri(rows: usize, columns: usize, k: i64) -> Tensor {
         Tensor::ones([rows, columns]).tril(k)

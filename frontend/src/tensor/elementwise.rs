@@ -236,31 +236,103 @@ macro_rules! float_functions {
 }
 float_functions! {
     /// Whether each element is NaN.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([f32::NAN, 1.0]).is_nan().to_vec::<bool>().unwrap(), [true, false]);
+    /// ```
     is_nan |x| x.ne(x);
     /// Whether each element is infinite.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([f32::NEG_INFINITY, 1.0]).is_inf().to_vec::<bool>().unwrap(), [true, false]);
+    /// ```
     is_inf |x| x.abs().eq(f64::INFINITY);
     /// Whether each element is positive infinity.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([f32::NEG_INFINITY, f32::INFINITY]).is_pos_inf().to_vec::<bool>().unwrap(), [false, true]);
+    /// ```
     is_pos_inf |x| x.eq(f64::INFINITY);
     /// Whether each element is negative infinity.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([f32::NEG_INFINITY, f32::INFINITY]).is_neg_inf().to_vec::<bool>().unwrap(), [true, false]);
+    /// ```
     is_neg_inf |x| x.eq(f64::NEG_INFINITY);
     /// The integer part, rounding towards zero.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([-1.5f32, 2.5]).trunc().to_vec::<f32>().unwrap(), [-1.0, 2.0]);
+    /// ```
     trunc |x| x.lt(0.0).select(x.ceil(), x.floor());
     /// 2^x
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([3.0f32, -1.0]).exp2().to_vec::<f32>().unwrap(), [8.0, 0.5]);
+    /// ```
     exp2 |x| Tensor::full_like(x, 2.0).pow(x);
     /// Logarithm to base 2.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([8.0f32, 0.5]).log2().to_vec::<f32>().unwrap(), [3.0, -1.0]);
+    /// ```
     log2 |x| x.log() / std::f64::consts::LN_2;
     /// Logarithm to base 10.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([100.0f32, 1.0]).log10().to_vec::<f32>().unwrap(), [2.0, 0.0]);
+    /// ```
     log10 |x| x.log() / std::f64::consts::LN_10;
     /// Degrees to radians.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([180.0f32]).deg2rad().to_vec::<f32>().unwrap(), [std::f32::consts::PI]);
+    /// ```
     deg2rad |x| x * (std::f64::consts::PI / 180.0);
     /// Radians to degrees.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([std::f32::consts::PI]).rad2deg().to_vec::<f32>().unwrap(), [180.0]);
+    /// ```
     rad2deg |x| x * (180.0 / std::f64::consts::PI);
     /// 1 / x
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([4.0f32]).reciprocal().to_vec::<f32>().unwrap(), [0.25]);
+    /// ```
     reciprocal |x| Tensor::full_like(x, 1.0) / x;
 }
 
 impl Tensor {
     /// Nearest integer, ties to even: another name of [`Tensor::round`].
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([0.5f32, 1.5]).rint().to_vec::<f32>().unwrap(), [0.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn rint(&self) -> Tensor {
         self.round()
@@ -279,12 +351,24 @@ impl Tensor {
     }
 
     /// sin(πx) / (πx), 1 at 0, with all its derivatives.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([0.0f32]).sinc().to_vec::<f32>().unwrap(), [1.0]);
+    /// ```
     #[track_caller]
     pub fn sinc(&self) -> Tensor {
         settled(sinc(self))
     }
 
     /// Whether the sign bit is set: true for -0 and for NaNs that have it.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([-0.0f32, 0.0]).sign_bit().to_vec::<bool>().unwrap(), [true, false]);
+    /// ```
     #[track_caller]
     pub fn sign_bit(&self) -> Tensor {
         settled(sign_bit(self))
@@ -304,12 +388,25 @@ impl Tensor {
     }
 
     /// NaN, infinity and negative infinity replaced by these three numbers.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::from([f32::NAN, f32::INFINITY]).nan_to_num_with(1.0, 2.0, 3.0);
+    /// assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn nan_to_num_with(&self, nan: f64, highest: f64, lowest: f64) -> Tensor {
         settled(checked_nan_to_num(self, Some((nan, highest, lowest))))
     }
 
     /// Remainder with the sign of the dividend, as C's and the `%` operator's.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([-7, 7]).fmod(3).to_vec::<i32>().unwrap(), [-1, 1]);
+    /// ```
     #[track_caller]
     pub fn fmod(&self, rhs: impl Operand) -> Tensor {
         self % rhs
@@ -331,6 +428,12 @@ impl Tensor {
     }
 
     /// Quotient rounded down.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([-7, 7]).floor_divide(2).to_vec::<i32>().unwrap(), [-4, 3]);
+    /// ```
     #[track_caller]
     pub fn floor_divide(&self, rhs: impl Operand) -> Tensor {
         let [q, _] = settled_all(divided("floor_divide", self, rhs));
@@ -338,6 +441,13 @@ impl Tensor {
     }
 
     /// [`Tensor::floor_divide`] and [`Tensor::remainder`].
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let (q, r) = Tensor::from(-7).divmod(2);
+    /// assert_eq!((q.item::<i32>().unwrap(), r.item::<i32>().unwrap()), (-4, 1));
+    /// ```
     #[track_caller]
     pub fn divmod(&self, rhs: impl Operand) -> (Tensor, Tensor) {
         let [q, r] = settled_all(divided("divmod", self, rhs));
@@ -345,6 +455,12 @@ impl Tensor {
     }
 
     /// sqrt(self² + rhs²) without overflow; its derivative at (0, 0) is 0.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([3.0f32, 0.0]).hypot(4.0).to_vec::<f32>().unwrap(), [5.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn hypot(&self, rhs: impl Operand) -> Tensor {
         settled(hypot(self, rhs))
@@ -365,24 +481,48 @@ impl Tensor {
     }
 
     /// log2(2^self + 2^rhs), without overflow.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([3.0f32]).logaddexp2(3.0).to_vec::<f32>().unwrap(), [4.0]);
+    /// ```
     #[track_caller]
     pub fn logaddexp2(&self, rhs: impl Operand) -> Tensor {
         settled(checked_logaddexp("logaddexp2", self, rhs, std::f64::consts::LN_2))
     }
 
     /// 0 below zero, `at_zero` at zero, 1 above; keeps NaN.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([-1.0f32, 0.0, 2.0]).heaviside(0.5).to_vec::<f32>().unwrap(), [0.0, 0.5, 1.0]);
+    /// ```
     #[track_caller]
     pub fn heaviside(&self, at_zero: impl Operand) -> Tensor {
         settled(heaviside(self, at_zero))
     }
 
     /// The magnitude of `self` with the sign of `rhs`, whose zeros and NaNs have signs too.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, -2.0]).copysign(-0.0).to_vec::<f32>().unwrap(), [-1.0, -2.0]);
+    /// ```
     #[track_caller]
     pub fn copysign(&self, rhs: impl Operand) -> Tensor {
         settled(copysign(self, rhs))
     }
 
     /// self · 2^exponent for integer exponents.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([0.75f32]).ldexp(3).to_vec::<f32>().unwrap(), [6.0]);
+    /// ```
     #[track_caller]
     pub fn ldexp(&self, exponent: impl Operand) -> Tensor {
         settled(ldexp(self, exponent))
@@ -402,18 +542,36 @@ impl Tensor {
     }
 
     /// Least common multiple of integers; 0 if one of them is.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([4, 0]).lcm(6).to_vec::<i32>().unwrap(), [12, 0]);
+    /// ```
     #[track_caller]
     pub fn lcm(&self, rhs: impl Operand) -> Tensor {
         settled(lcm(self, rhs))
     }
 
     /// Whether |self - rhs| <= absolute + relative |rhs|; infinities are close to themselves, NaN to nothing.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, 2.0]).is_close(1.01, 0.1, 0.0).to_vec::<bool>().unwrap(), [true, false]);
+    /// ```
     #[track_caller]
     pub fn is_close(&self, rhs: impl Operand, relative: f64, absolute: f64) -> Tensor {
         settled(is_close(self, rhs, relative, absolute))
     }
 
     /// Whether all elements are close, in the sense of [`Tensor::is_close`] (a bool scalar).
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert!(Tensor::from([1.0f32, 1.02]).all_close(1.01, 0.1, 0.0).item::<bool>().unwrap());
+    /// ```
     #[track_caller]
     pub fn all_close(&self, rhs: impl Operand, relative: f64, absolute: f64) -> Tensor {
         self.is_close(rhs, relative, absolute).all(..)

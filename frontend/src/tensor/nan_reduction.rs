@@ -103,27 +103,75 @@ nan_reductions! {
     /// ```
     nansum nansum_keepdims |op, x, axes| nansum(op, x, axes);
     /// The product along axes of the elements that are not NaN.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanprod(..).item::<f32>().unwrap(), 2.0);
+    /// ```
     nanprod nanprod_keepdims |op, x, axes| nanprod(op, x, axes);
     /// The mean along axes of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanmean(..).item::<f32>().unwrap(), 1.5);
+    /// ```
     nanmean nanmean_keepdims |op, x, axes| nanmean(op, x, axes);
     /// The variance along axes of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanvar(..).item::<f32>().unwrap(), 0.25);
+    /// ```
     nanvar nanvar_keepdims |op, x, axes| nanvar(op, x, axes);
     /// The standard deviation along axes of the elements that are not NaN, with derivative 0 where it is 0.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanstd(..).item::<f32>().unwrap(), 0.5);
+    /// ```
     nanstd nanstd_keepdims |op, x, axes| nanstd(op, x, axes);
     /// The greatest along axes of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanmax(..).item::<f32>().unwrap(), 2.0);
+    /// ```
     nanmax nanmax_keepdims |op, x, axes| nanextremum(op, x, axes, true);
     /// The least along axes of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanmin(..).item::<f32>().unwrap(), 1.0);
+    /// ```
     nanmin nanmin_keepdims |op, x, axes| nanextremum(op, x, axes, false);
 }
 
 impl Tensor {
     /// The position (i32) of the first greatest element along an axis that is not NaN; -1 if there is none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanargmax(0).item::<i32>().unwrap(), 2);
+    /// ```
     #[track_caller]
     pub fn nanargmax(&self, axis: i64) -> Tensor {
         settled(nanarg("nanargmax", self, axis, true))
     }
 
     /// The position (i32) of the first least element along an axis that is not NaN; -1 if there is none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, f32::NAN, 2.0]).nanargmin(0).item::<i32>().unwrap(), 0);
+    /// ```
     #[track_caller]
     pub fn nanargmin(&self, axis: i64) -> Tensor {
         settled(nanarg("nanargmin", self, axis, false))

@@ -111,7 +111,7 @@ fn sq_distances(op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 impl Tensor {
-    /// The convolution of two vectors, Σ a[j] b[i - j].
+    /// The convolution of two vectors, `Σ a[j] b[i - j]`.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
@@ -124,7 +124,7 @@ impl Tensor {
         settled(filtered("convolve", self, rhs, overlap, true))
     }
 
-    /// The correlation of two vectors, Σ a[i + j] b[j].
+    /// The correlation of two vectors, `Σ a[i + j] b[j]`.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
@@ -138,6 +138,13 @@ impl Tensor {
     }
 
     /// The product summed over the last axis of both, all other axes side by side.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::from([[1, 2], [3, 4]]);
+    /// assert_eq!(x.inner(&x).to_vec::<i32>().unwrap(), [5, 11, 11, 25]);
+    /// ```
     #[track_caller]
     pub fn inner(&self, rhs: &Tensor) -> Tensor {
         settled(inner(self, rhs))
@@ -184,6 +191,13 @@ impl Tensor {
     }
 
     /// The distance of every point of `self` to every point of `rhs`, with derivative 0 where it is 0.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let (a, b) = (Tensor::from([[0.0f32, 0.0]]), Tensor::from([[3.0f32, 4.0]]));
+    /// assert_eq!(a.distances(&b).to_vec::<f32>().unwrap(), [5.0]);
+    /// ```
     #[track_caller]
     pub fn distances(&self, rhs: &Tensor) -> Tensor {
         if let Err(e) = checks::float("distances", self) {

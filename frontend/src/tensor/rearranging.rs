@@ -252,6 +252,13 @@ impl Tensor {
     }
 
     /// The main diagonal of the last two axes; of a vector, the matrix that has it on its diagonal.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1, 2]).diag().to_vec::<i32>().unwrap(), [1, 0, 0, 2]);
+    /// assert_eq!(Tensor::from([[1, 2], [3, 4]]).diag().to_vec::<i32>().unwrap(), [1, 4]);
+    /// ```
     #[track_caller]
     pub fn diag(&self) -> Tensor {
         self.diag_offset(0)
@@ -278,6 +285,12 @@ impl Tensor {
     }
 
     /// Matrices that have the last axis on their `k`-th diagonal.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::ones([5, 3]).diag_embed(1).shape(), [5, 4, 4]);
+    /// ```
     #[track_caller]
     pub fn diag_embed(&self, k: i64) -> Tensor {
         let loc = Loc::caller();
@@ -351,12 +364,24 @@ impl Tensor {
     }
 
     /// At least one axis: a scalar becomes a vector.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from(1).atleast_1d().shape(), [1]);
+    /// ```
     #[track_caller]
     pub fn atleast_1d(&self) -> Tensor {
         if self.ndim() == 0 { self.reshape([1]) } else { self.clone() }
     }
 
     /// At least two axes: what lacks comes in front.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::arange(3).atleast_2d().shape(), [1, 3]);
+    /// ```
     #[track_caller]
     pub fn atleast_2d(&self) -> Tensor {
         match *self.shape() {
@@ -367,6 +392,12 @@ impl Tensor {
     }
 
     /// At least three axes: a vector becomes `[1, n, 1]`, a matrix `[m, n, 1]`.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::arange(3).atleast_3d().shape(), [1, 3, 1]);
+    /// ```
     #[track_caller]
     pub fn atleast_3d(&self) -> Tensor {
         match *self.shape() {

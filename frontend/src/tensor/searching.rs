@@ -338,6 +338,12 @@ impl Tensor {
     }
 
     /// [`Tensor::nonzero`] as one array, a row an element.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([0, 5, 7]).argwhere(2, -1).to_vec::<i32>().unwrap(), [1, 2]);
+    /// ```
     #[track_caller]
     pub fn argwhere(&self, size: usize, fill: i64) -> Tensor {
         let columns = self.nonzero(size, fill);

@@ -69,6 +69,12 @@ impl Tensor {
     }
 
     /// Sorted descending along an axis; NaN first.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1, 3, 2]).sort_descending(0).to_vec::<i32>().unwrap(), [3, 2, 1]);
+    /// ```
     #[track_caller]
     pub fn sort_descending(&self, axis: i64) -> Tensor {
         self.sort(axis).flip(axis)

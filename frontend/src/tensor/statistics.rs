@@ -224,6 +224,13 @@ impl Tensor {
     }
 
     /// [`Tensor::quantile`] of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{Between, prelude::*};
+    /// let x = Tensor::from([4.0f32, f32::NAN, 1.0]);
+    /// assert_eq!(x.nanquantile(1.0, .., Between::Linear).item::<f32>().unwrap(), 4.0);
+    /// ```
     #[track_caller]
     pub fn nanquantile(&self, q: impl Operand, axes: impl IntoAxes, between: Between) -> Tensor {
         settled(quantile("nanquantile", self, q, &axes.axes(), between, true))
@@ -242,6 +249,12 @@ impl Tensor {
     }
 
     /// [`Tensor::median`] of the elements that are not NaN; NaN if there are none.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([4.0f32, f32::NAN, 1.0]).nanmedian(..).item::<f32>().unwrap(), 2.5);
+    /// ```
     #[track_caller]
     pub fn nanmedian(&self, axes: impl IntoAxes) -> Tensor {
         settled(quantile("nanmedian", self, 0.5, &axes.axes(), Between::Midpoint, true))
@@ -274,6 +287,12 @@ impl Tensor {
     }
 
     /// The root of [`Tensor::var_ddof`], with derivative 0 where it is 0.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1.0f32, 1.0, 4.0]).std_ddof(.., 1.0).item::<f32>().unwrap(), 3f32.sqrt());
+    /// ```
     #[track_caller]
     pub fn std_ddof(&self, axes: impl IntoAxes, ddof: f64) -> Tensor {
         sqrt_zero_safe(&settled(var_ddof("std_ddof", self, &axes.axes(), ddof)))
@@ -294,6 +313,13 @@ impl Tensor {
     }
 
     /// The correlations of variables (rows) from their observations (columns).
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let r = Tensor::from([[1.0f32, 2.0], [4.0, 2.0]]).corrcoef();
+    /// assert!((r.i((0, 1)).item::<f32>().unwrap() + 1.0).abs() < 1e-6);
+    /// ```
     #[track_caller]
     pub fn corrcoef(&self) -> Tensor {
         settled(corrcoef(self))
@@ -355,12 +381,24 @@ impl Tensor {
     }
 
     /// How many elements (i32) along axes are not zero.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([0, 5, 7]).count_nonzero(..).item::<i32>().unwrap(), 2);
+    /// ```
     #[track_caller]
     pub fn count_nonzero(&self, axes: impl IntoAxes) -> Tensor {
         settled(count_nonzero(self, &axes.axes()))
     }
 
     /// The greatest element less the least along axes.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([3, -1, 7]).ptp(..).item::<i32>().unwrap(), 8);
+    /// ```
     #[track_caller]
     pub fn ptp(&self, axes: impl IntoAxes) -> Tensor {
         settled(ptp(self, &axes.axes()))

@@ -7,6 +7,7 @@ mod contraction;
 pub(crate) mod convert;
 pub(crate) mod convolution;
 mod creation;
+mod division;
 mod elementwise;
 pub(crate) mod gathering;
 mod indexing;

@@ -3,6 +3,7 @@
 mod composed;
 mod contraction;
 mod convolution;
+mod dtypes;
 mod errors;
 mod files;
 mod hostile;

@@ -36,6 +36,9 @@ fn settled_ids(ids: &Tensor, segments: usize) -> Tensor {
 #[track_caller]
 fn reduce(op: &str, kind: ScatterKind, identity: f64, rows: &Tensor, ids: &Tensor, segments: usize) -> Result<Tensor> {
     check(op, rows, ids, segments)?;
+    if matches!(kind, ScatterKind::Max | ScatterKind::Min) {
+        checks::real(op, rows)?;
+    }
     let mut shape = rows.shape().to_vec();
     shape[0] = segments;
     let start = Tensor::full(shape, identity, rows.dtype());

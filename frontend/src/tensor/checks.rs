@@ -56,6 +56,15 @@ pub(crate) fn number(op: &str, x: &Tensor) -> Result<()> {
     Err(Error::bad_dtype(op, x.dtype(), "a number").help("convert with `.to(DType::I32)` first"))
 }
 
+/// `op` needs real numbers.
+pub(crate) fn real(op: &str, x: &Tensor) -> Result<()> {
+    number(op, x)?;
+    if !x.dtype().is_complex() {
+        return Ok(());
+    }
+    Err(Error::bad_dtype(op, x.dtype(), "a real number").help("take `.real()`, `.imag()` or `.abs()` of it first"))
+}
+
 /// `op` needs operands of one dtype.
 pub(crate) fn same_dtype(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
     a.check()?;

@@ -1,7 +1,7 @@
 //! Division that rounds down, remainders, common divisors and multiples.
 
 use super::checks::{self, settled, settled_all};
-use super::elementwise::{number_pair, pair};
+use super::elementwise::{pair, real_pair};
 use super::{Operand, Tensor};
 use crate::transform::while_loop;
 use gradloom_ir::Result;
@@ -9,7 +9,7 @@ use gradloom_ir::Result;
 /// Quotient rounded down, and the remainder that has the divisor's sign.
 #[track_caller]
 fn divided(op: &str, x: &Tensor, y: impl Operand) -> Result<[Tensor; 2]> {
-    let (x, y) = number_pair(op, x, y)?;
+    let (x, y) = real_pair(op, x, y)?;
     let r = &x % &y;
     if x.dtype().is_unsigned_int() {
         return Ok([x / y, r]);

@@ -37,8 +37,8 @@ fn float_pair(op: &str, x: &Tensor, y: impl Operand) -> Result<(Tensor, Tensor)>
 }
 
 #[track_caller]
-pub(super) fn number_pair(op: &str, x: &Tensor, y: impl Operand) -> Result<(Tensor, Tensor)> {
-    checks::number(op, x)?;
+pub(super) fn real_pair(op: &str, x: &Tensor, y: impl Operand) -> Result<(Tensor, Tensor)> {
+    checks::real(op, x)?;
     pair(op, x, y)
 }
 
@@ -73,7 +73,7 @@ fn checked_nan_to_num(x: &Tensor, fill: Option<(f64, f64, f64)>) -> Result<Tenso
 
 #[track_caller]
 fn sign_bit(x: &Tensor) -> Result<Tensor> {
-    checks::number("sign_bit", x)?;
+    checks::real("sign_bit", x)?;
     Ok(if x.dtype().is_float() { x.bitcast(bits_dtype(x.dtype())).lt(0) } else { x.lt(0) })
 }
 
@@ -152,7 +152,7 @@ fn sinc(x: &Tensor) -> Result<Tensor> {
 
 #[track_caller]
 fn is_close(x: &Tensor, y: impl Operand, relative: f64, absolute: f64) -> Result<Tensor> {
-    let (x, y) = number_pair("is_close", x, y)?;
+    let (x, y) = real_pair("is_close", x, y)?;
     if !x.dtype().is_float() {
         let (x, y) = (x.to(DType::F64), y.to(DType::F64));
         return Ok((&x - &y).abs().le(y.abs() * relative + absolute));

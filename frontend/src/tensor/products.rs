@@ -42,6 +42,7 @@ fn filtered(op: &str, a: &Tensor, b: &Tensor, overlap: Overlap, flips: bool) -> 
         let (long, short, n, m) = if n < m { (b, a, m, n) } else { (a, b, n, m) };
         return Ok(slide(long, &short.flip(0), n, m, overlap));
     }
+    let b = &b.conj();
     // correlation is not symmetric: with the sides exchanged the result runs backwards
     Ok(if n < m { slide(b, a, m, n, overlap).flip(0) } else { slide(a, b, n, m, overlap) })
 }
@@ -69,7 +70,7 @@ fn vdot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let why = format!("{} and {} elements", a.size(), b.size());
         return Err(Error::shape_mismatch(op, a.ty_ref(), b.ty_ref(), &why));
     }
-    Ok(a.flatten().tensordot(&b.flatten(), 0, 0))
+    Ok(a.conj().flatten().tensordot(&b.flatten(), 0, 0))
 }
 
 #[track_caller]
@@ -101,7 +102,7 @@ fn cross(a: &Tensor, b: &Tensor, axis: i64) -> Result<Tensor> {
 #[track_caller]
 fn sq_distances(op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     checks::same_dtype(op, a, b)?;
-    checks::number(op, a)?;
+    checks::real(op, a)?;
     if a.ndim() < 2 || b.ndim() < 2 || a.dim(-1) != b.dim(-1) {
         let why = "both are lists of points [.., n, d] with the same d";
         return Err(Error::shape_mismatch(op, a.ty_ref(), b.ty_ref(), why));
@@ -124,7 +125,7 @@ impl Tensor {
         settled(filtered("convolve", self, rhs, overlap, true))
     }
 
-    /// The correlation of two vectors, `Σ a[i + j] b[j]`.
+    /// The correlation of two vectors, `Σ a[i + j] b[j]`, with the conjugate of complex `b`.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
@@ -150,7 +151,7 @@ impl Tensor {
         settled(inner(self, rhs))
     }
 
-    /// The sum of products of all elements, whatever the shapes.
+    /// The sum of products of all elements, whatever the shapes; complex elements of `self` are conjugated.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;

@@ -45,6 +45,9 @@ fn searchsorted(sorted: &Tensor, values: &Tensor, side: Side) -> Result<Tensor> 
     let op = "searchsorted";
     checks::vector(op, sorted)?;
     checks::same_dtype(op, sorted, values)?;
+    if sorted.dtype().is_complex() {
+        checks::real(op, sorted)?;
+    }
     count_below(sorted, values, side == Side::Right)
 }
 
@@ -141,6 +144,12 @@ fn tally(op: &str, at: &Tensor, weights: Option<&Tensor>, dtype: DType, n: usize
 fn histogram(x: &Tensor, bins: usize, range: Option<(f64, f64)>, weights: Option<&Tensor>) -> Result<[Tensor; 2]> {
     let op = "histogram";
     checks::float(op, x)?;
+    if x.dtype().is_half() {
+        // 16 bits do not number many bins
+        let [counts, edges] = histogram(&x.to(DType::F32), bins, range, weights)?;
+        let counts = if weights.is_none() { counts.to(x.dtype()) } else { counts };
+        return Ok([counts, edges.to(x.dtype())]);
+    }
     if bins == 0 || bins > 1 << 40 {
         return Err(Error::user(op, format!("{bins} bins")).help("ask for at least one bin"));
     }

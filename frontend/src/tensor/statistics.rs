@@ -43,6 +43,9 @@ fn quantile(op: &str, x: &Tensor, q: impl Operand, axes: &Axes, between: Between
     checks::float(op, x)?;
     let q = q.with_dtype(x.dtype(), &Loc::caller());
     checks::same_dtype(op, x, &q)?;
+    // 16 bits do not number many positions
+    let wide = if x.dtype().is_half() { DType::F32 } else { x.dtype() };
+    let q = q.to(wide);
     let (stay, n, rows) = columns(op, x, axes)?;
     let shape: Vec<usize> = q.shape().iter().copied().chain(stay.iter().map(|&a| x.shape()[a])).collect();
     if n == 0 {
@@ -51,13 +54,13 @@ fn quantile(op: &str, x: &Tensor, q: impl Operand, axes: &Axes, between: Between
     let is_nan = rows.is_nan();
     let sorted = rows.sort(0);
     // the number of elements that count: all, or, NaNs being sorted last, those before the NaNs
-    let count = if skip_nan { (!&is_nan).to(x.dtype()).sum_keepdims(0) } else { Tensor::full([1, 1], n, x.dtype()) };
+    let count = if skip_nan { (!&is_nan).to(wide).sum_keepdims(0) } else { Tensor::full([1, 1], n, wide) };
     let at = q.reshape([-1, 1]) * (&count - 1).maximum(0.0);
     let (low, high) = (at.floor(), at.ceil());
-    let weight = &at - &low;
+    let weight = (&at - &low).to(x.dtype());
     let positions = rows.shape().get(1).copied().unwrap_or(1);
-    let wide = [q.size(), positions];
-    let (low, high) = (pick(&sorted, &low, n, wide), pick(&sorted, &high, n, wide));
+    let shape_2d = [q.size(), positions];
+    let (low, high) = (pick(&sorted, &low, n, shape_2d), pick(&sorted, &high, n, shape_2d));
     let y = match between {
         // not low + (high - low) weight, which is NaN between infinities of one sign
         Between::Linear => &low * (-&weight + 1.0) + weight.eq(0.0).select(0.0, &high) * &weight,
@@ -202,7 +205,7 @@ fn count_nonzero(x: &Tensor, axes: &Axes) -> Result<Tensor> {
 
 #[track_caller]
 fn ptp(x: &Tensor, axes: &Axes) -> Result<Tensor> {
-    checks::number("ptp", x)?;
+    checks::real("ptp", x)?;
     resolve_axes("ptp", axes, x.ty_ref())?;
     Ok(x.max(axes.clone()) - x.min(axes.clone()))
 }

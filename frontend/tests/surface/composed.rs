@@ -208,6 +208,35 @@ fn differences_of_any_order() {
 }
 
 #[test]
+fn sixteen_bits_do_not_number_positions() {
+    // 5000 elements, more than f16 and bf16 can count one by one
+    for dtype in [DType::F16, DType::BF16] {
+        let x = (Tensor::arange(5000).to(DType::F32) / 5000.0).to(dtype);
+        near(&x.quantile(0.75, .., Default::default()), &[], &[0.75], 2e-3);
+        near(&x.nanmedian(..), &[], &[0.5], 2e-3);
+        let (counts, _) = x.histogram(2, Some((0.0, 1.0)), None);
+        near(&counts, &[2], &[2500.0, 2500.0], 4e-3);
+        near(&x.sinc().i(0), &[], &[1.0], 0.0);
+        let top = Tensor::full((), f64::INFINITY, dtype).nan_to_num();
+        assert!(read(&top.is_finite()).1 == [1.0] && read(&(&top * 1.01).is_inf()).1 == [1.0]);
+        assert_eq!(read(&Tensor::full((), -0.0, dtype).sign_bit()).1, [1.0]);
+    }
+}
+
+#[test]
+fn products_of_complex_vectors() {
+    let z = |re: &[f64], im: &[f64]| Tensor::complex(&f64s(re), &f64s(im));
+    let (a, b) = (z(&[1.0, 2.0], &[3.0, -1.0]), z(&[0.5, -1.0], &[2.0, 4.0]));
+    // (1 - 3i)(0.5 + 2i) + (2 + i)(-1 + 4i) = 6.5 + 0.5i - 6 + 7i
+    let v = a.vdot(&b);
+    near(&v.real(), &[], &[0.5], 1e-15);
+    near(&v.imag(), &[], &[7.5], 1e-15);
+    let c = a.correlate(&b, Overlap::Valid);
+    near(&c.imag(), &[1], &[-7.5], 1e-15);
+    near(&a.convolve(&b, Overlap::Full).real(), &[3], &[-5.5, -10.0, 2.0], 1e-14);
+}
+
+#[test]
 fn eight_axes() {
     let shape = [1, 2, 1, 3, 2, 1, 2, 2];
     let x = numbers(&shape, 1);

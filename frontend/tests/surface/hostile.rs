@@ -161,7 +161,7 @@ fn nothing_panics() {
     let mut right = 0;
     for f in functions() {
         for shape in shapes {
-            for dtype in [DType::F32, DType::I32, DType::Bool, DType::U8] {
+            for dtype in [DType::F32, DType::I32, DType::Bool, DType::U8, DType::F16, DType::BF16, DType::C64] {
                 for y in f(&Tensor::full(shape, 1, dtype)) {
                     match y.to_f64_vec() {
                         Ok(data) => {

@@ -34,7 +34,7 @@ pub fn split_complex(g: &mut Graph) -> Result<Changed> {
 fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
-        Op::Scatter { kind: ScatterKind::Mul, .. } | Op::Fft { .. } => true,
+        Op::Scatter { kind: ScatterKind::Mul, .. } | Op::Fft { .. } | Op::HostCall { .. } => true,
         op => op.has_body(),
     }
 }

@@ -215,7 +215,7 @@ pub fn call(
 /// ```
 /// # use gradloom_frontend as gradloom;
 /// use gradloom::{debug, prelude::*};
-/// let log = jit(|x: &Tensor| debug::check(x, &x.gt(0.0), "no logarithm of {}").ln());
+/// let log = jit(|x: &Tensor| debug::check(x, &x.gt(0.0), "no logarithm of {}").log());
 /// let e = log.call(&Tensor::from([2.0f32, -1.0, -3.0])).unwrap_err();
 /// assert_eq!(e.message(), "no logarithm of -1.0 (at index [1])");
 /// ```

@@ -28,7 +28,7 @@ pub use segment::{
 pub use tensor::{
     At, Axes, Between, Conv, EinsumPath, Grid, Index, IntoAxes, IntoIndex, IntoIndices, IntoShape, IntoStarts, NewAxis,
     Operand, Outside, Overlap, PadMode, Padding, Scalar, Side, TakeMode, Tensor, Unique, broadcast_arrays,
-    conv_general, einsum, einsum_path, interp, meshgrid, polyval, step, where_,
+    conv_general, einsum, einsum_as, einsum_path, interp, meshgrid, polyval, step, where_,
 };
 pub use transform::*;
 pub use tree::Tree;

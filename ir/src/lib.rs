@@ -26,7 +26,8 @@ pub use graph::{Graph, Node, Value, Values};
 pub use literal::Literal;
 pub use loc::Loc;
 pub use ops::{
-    Binary, Comparison, ConvGeometry, Op, ReduceKind, ScatterKind, Types, Unary, WindowGeometry, conv_geometry, infer,
+    Binary, Comparison, ConvGeometry, Op, ReduceKind, ScatterKind, Transposition, Types, Unary, WindowGeometry,
+    conv_geometry, infer,
 };
 pub use parse::parse;
 pub use ty::{Shape, Type, row_major_strides};

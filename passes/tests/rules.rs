@@ -306,6 +306,13 @@ fn table_is_complete() {
         "select_and_gather",
         "select_and_scatter",
         "sort",
+        "cholesky",
+        "triangular_solve",
+        "lu",
+        "qr",
+        "svd",
+        "eigh",
+        "pinv",
     ] {
         has(name);
     }

@@ -13,6 +13,7 @@
 mod contraction;
 mod elementwise;
 mod indexing;
+mod linalg;
 mod products;
 mod reduction;
 mod shaping;
@@ -115,6 +116,15 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::jvp(b, op, x, y, t),
     }
 }
 
@@ -164,6 +174,15 @@ pub(crate) fn transpose(
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::transpose(b, op, args, outs, ct),
     }
 }
 
@@ -237,5 +256,14 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::batch(b, op, a),
     }
 }

@@ -5,6 +5,7 @@ extern crate self as gradloom_frontend;
 mod eager;
 pub mod io;
 mod jit;
+pub mod linalg;
 pub mod random;
 mod tensor;
 mod trace;

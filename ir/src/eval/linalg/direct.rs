@@ -123,19 +123,20 @@ pub(super) fn qr(mut a: Matrix, full: bool) -> (Matrix, Matrix) {
     let mut reflections = Vec::new();
     for j in 0..k {
         let column: Vec<Cx> = (j..m).map(|i| a[(i, j)]).collect();
-        let head = column[0];
-        let scale = column.iter().fold(0.0f64, |s, x| s.max(x.abs()));
-        if (length(&column[1..]) == 0.0 && column[1..].iter().all(|x| *x == Cx::ZERO) && head.im == 0.0) || scale == 0.0
-        {
+        if column[0].im == 0.0 && column[1..].iter().all(|x| *x == Cx::ZERO) {
             continue;
         }
-        let norm = scale * length(&column.iter().map(|x| x.scale(1.0 / scale)).collect::<Vec<_>>());
+        // in units of the greatest: what rounding left of dependent columns may be next to 0
+        let greatest = column.iter().fold(0.0f64, |s, x| s.max(x.abs()));
+        let column: Vec<Cx> = column.iter().map(|x| *x / Cx::real(greatest)).collect();
+        let head = column[0];
+        let norm = length(&column);
         let beta = if head.re.is_sign_negative() { norm } else { -norm };
         let tau = (Cx::real(beta) - head) / Cx::real(beta);
         let mut v: Vec<Cx> = column.iter().map(|x| *x / (head - Cx::real(beta))).collect();
         v[0] = Cx::ONE;
         reflect(&mut a, j, &v, tau.conj());
-        a[(j, j)] = Cx::real(beta);
+        a[(j, j)] = Cx::real(beta * greatest);
         (j + 1..m).for_each(|i| a[(i, j)] = Cx::ZERO);
         reflections.push((j, v, tau));
     }

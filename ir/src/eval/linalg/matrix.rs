@@ -204,7 +204,7 @@ pub(super) fn complete(columns: &mut Vec<Vec<Cx>>, m: usize, count: usize) {
             }
             x
         };
-        let best = (0..m).map(residual).max_by(|x, y| length(x).total_cmp(&length(y)));
+        let best = (0..m).map(residual).reduce(|best, x| if length(&x) > length(&best) { x } else { best });
         let Some(best) = best else { return };
         let scale = phase(&best).scale(1.0 / length(&best));
         columns.push(best.into_iter().map(|x| x * scale).collect());

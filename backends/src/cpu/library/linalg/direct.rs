@@ -324,12 +324,15 @@ fn reflect_all<T: Number>(a: &mut [T], m: usize, n: usize, q: &mut [T], wide: us
         if a[tail.clone()].iter().all(|x| *x == T::ZERO) && head.conjugate() == head {
             continue;
         }
-        let square = |x: &T| (x.magnitude() / greatest).powi(2);
-        let norm = greatest * a[j * m + j..(j + 1) * m].iter().map(square).sum::<f64>().sqrt();
-        let beta = T::from_f64(if head.real_part().is_sign_negative() { norm } else { -norm });
+        // in units of the greatest: what rounding left of dependent columns may be next to 0
+        let unit = T::from_f64(greatest);
+        a[tail.clone()].iter_mut().for_each(|x| *x = *x / unit);
+        let head = head / unit;
+        let squares = a[tail.clone()].iter().fold(head.magnitude().powi(2), |s, x| s + x.magnitude().powi(2));
+        let beta = T::from_f64(if head.real_part().is_sign_negative() { squares.sqrt() } else { -squares.sqrt() });
         taus[j] = (beta - head) / beta;
         a[tail].iter_mut().for_each(|x| *x = *x / (head - beta));
-        a[j * m + j] = beta;
+        a[j * m + j] = beta * unit;
         let (left, right) = a.split_at_mut((j + 1) * m);
         for column in right.chunks_exact_mut(m) {
             reflect(&left[j * m + j + 1..], taus[j].conjugate(), &mut column[j..]);

@@ -6,8 +6,8 @@ use faer::diag::DiagMut;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::matmul;
-use faer::linalg::svd::{ComputeSvdVectors, svd as faer_svd, svd_scratch};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::linalg::svd::{ComputeSvdVectors, SvdParams, svd as faer_svd, svd_scratch};
+use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 use gradloom_ir::Type;
 
 /// An upper bound of the operations of an eigenvalue or singular value iteration on m x n.
@@ -26,7 +26,10 @@ pub(super) fn eigh<T: Number>(name: String, args: &[Type], results: &[Type]) -> 
     let (n, _) = size(&args[0]);
     let vectors = results.len() == 2;
     let compute = if vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
-    let stack = self_adjoint_evd_scratch::<T>(n, compute, Par::Seq, Default::default());
+    let stack = match n {
+        0 => StackReq::EMPTY,
+        _ => self_adjoint_evd_scratch::<T>(n, compute, Par::Seq, Default::default()),
+    };
     each(name, args, results, Needs::new::<T>(2 * n * n + n, stack, iteration(n, n)), move |one: &One| {
         // SAFETY: operand, results and room have these sizes.
         let (a, values, low, v, w, stack) = unsafe {
@@ -66,6 +69,11 @@ pub(super) fn eigh<T: Number>(name: String, args: &[Type], results: &[Type]) -> 
     })
 }
 
+/// Without a QR factorisation first, which skips dependent columns: their reflections would then hold anything.
+fn parameters<T: Number>() -> Spec<SvdParams, T> {
+    Spec::new(SvdParams { qr_ratio_threshold: f64::INFINITY, ..<SvdParams as Auto<T>>::auto() })
+}
+
 /// Room for a decomposition: the operand, u, v, values.
 struct SvdRoom<'a, T> {
     a: &'a mut [T],
@@ -96,7 +104,7 @@ impl SvdShape {
     }
 
     fn stack<T: Number>(self) -> StackReq {
-        svd_scratch::<T>(self.m, self.n, self.compute, self.compute, Par::Seq, Default::default())
+        svd_scratch::<T>(self.m, self.n, self.compute, self.compute, Par::Seq, parameters::<T>())
     }
 
     fn elements(self) -> usize {
@@ -133,7 +141,7 @@ impl SvdShape {
         let u = vectors.then(|| MatMut::from_column_major_slice_mut(&mut *room.u, m, self.of.0));
         let v = vectors.then(|| MatMut::from_column_major_slice_mut(&mut *room.v, n, self.of.1));
         let s = DiagMut::from_slice_mut(&mut *room.s);
-        faer_svd(a, s, u, v, Par::Seq, stack, Default::default()).ok().map(|()| scale)
+        faer_svd(a, s, u, v, Par::Seq, stack, parameters::<T>()).ok().map(|()| scale)
     }
 }
 

@@ -100,11 +100,7 @@ fn pseudo_inverses() {
         differentiable("lstsq", |a: &Tensor| lstsq(a, &numbers(&[a.dim(0), 2], 3)), &a);
     }
     let (x, y) = (numbers(&[4, 2], 1), numbers(&[2, 3], 2));
-    differentiable(
-        "pinv of rank two",
-        |x: &Tensor| pinv(&x.matmul(&(&y + x.slice_axis(0, 0, 2)))).slice_axis(0, 0, 2),
-        &numbers(&[4, 2], 1).slice_axis(1, 0, 2),
-    );
+    differentiable("pinv of rank two", |x: &Tensor| pinv(&x.matmul(&y)), &x);
     let p = pinv(&x.matmul(&y));
     same(&x.matmul(&y).matmul(&p).matmul(&x.matmul(&y)), &x.matmul(&y), 1e-12);
 }

@@ -66,7 +66,7 @@ fn numbers_of_a_matrix() {
     for n in [1, 2, 3, 4, 5] {
         let a = numbers(&[n, n], 3) + one(n);
         differentiable("det", det, &a);
-        differentiable("logdet", |a: &Tensor| slogdet(a).1, &a);
+        differentiable("logdet", |a: &Tensor| slogdet(a).1, &(&a + one(n) * 3.0));
     }
     differentiable("logdet_spd", logdet_spd, &definite(&[3, 3], 3));
     let t = numbers(&[4, 3], 5);
@@ -124,19 +124,23 @@ fn batches() {
     differentiable("sylvester", |s: &Tensor| solve_sylvester(s, &one(2), &numbers(&[2, 3, 2], 3)), &s);
 }
 
+fn double(x: f64) -> Tensor {
+    Tensor::from_slice((), &[x])
+}
+
 /// The exponent of a power may be a parameter, in forward mode.
 #[test]
 fn captured_parameters() {
     let s = definite(&[3, 3], 2);
     let power = |p: &Tensor| (spd_function(&s, |w| w.pow(p)) * numbers(&[3, 3], 4)).sum(..);
-    let p = Tensor::from(0.6f64);
-    let (_, slope) = jvp(power, &p, &Tensor::from(1.0f64));
-    let at = |p: f64| read(&power(&Tensor::from(p)))[0];
+    let p = double(0.6);
+    let (_, slope) = jvp(power, &p, &double(1.0));
+    let at = |p: f64| read(&power(&double(p)))[0];
     let want = (at(0.6 + 1e-5) - at(0.6 - 1e-5)) / 2e-5;
     near(&slope, &[want], 1e-9);
     // mixed: in the exponent, then in the matrix
     let both = |p: &Tensor, s: &Tensor| (spd_function(s, |w| w.pow(p)) * numbers(&[3, 3], 4)).sum(..);
-    let in_p = |s: &Tensor| jvp(|p: &Tensor| both(p, s), &p, &Tensor::from(1.0f64)).1;
+    let in_p = |s: &Tensor| jvp(|p: &Tensor| both(p, s), &p, &double(1.0)).1;
     differentiable_within("in the exponent", in_p, &s, 1e-6);
     let e = grad(power)(&p);
     super::says(&e, &["captures", "forward mode"]);

@@ -12,15 +12,22 @@ use gradloom_ir::{
 };
 use smallvec::smallvec;
 
+/// Axes of a matrix. What follows a recorded error may have fewer; it is never looked at, but must not be indexed.
+fn rank(b: &Builder, x: Value) -> usize {
+    b.ty(x).rank().max(2)
+}
+
 /// Rows and columns.
 fn size(b: &Builder, x: Value) -> (usize, usize) {
-    let shape = &b.ty(x).shape;
-    (shape[shape.len() - 2], shape[shape.len() - 1])
+    match b.ty(x).shape[..] {
+        [.., m, n] => (m, n),
+        _ => (0, 0),
+    }
 }
 
 /// The batched matrix product.
 fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
-    let rank = b.ty(x).rank();
+    let rank = rank(b, x);
     let batch: Shape = (0..rank - 2).collect();
     let op = Op::DotGeneral {
         lhs_batch: batch.clone(),
@@ -33,7 +40,7 @@ fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
 
 /// The transpose of the last two axes.
 fn flip(b: &mut Builder, x: Value) -> Value {
-    let rank = b.ty(x).rank();
+    let rank = rank(b, x);
     let mut perm: Shape = (0..rank).collect();
     perm.swap(rank - 2, rank - 1);
     b.transpose(x, &perm)
@@ -41,7 +48,7 @@ fn flip(b: &mut Builder, x: Value) -> Value {
 
 /// Where `row op column` holds, over the last two axes.
 fn where_index(b: &mut Builder, shape: &[usize], op: Comparison) -> Value {
-    let rank = shape.len();
+    let rank = shape.len().max(2);
     let (row, column) = (b.iota(DType::I32, shape, rank - 2), b.iota(DType::I32, shape, rank - 1));
     b.compare(op, row, column)
 }
@@ -70,7 +77,7 @@ fn identity_like(b: &mut Builder, x: Value) -> Value {
 
 /// The diagonal of square matrices.
 fn diagonal(b: &mut Builder, x: Value) -> Value {
-    let rank = b.ty(x).rank();
+    let rank = rank(b, x);
     let only = masked(b, x, Comparison::Eq);
     b.sum(only, &[rank - 1])
 }
@@ -182,7 +189,7 @@ fn jvp_lu_solve(
 
 /// Rows of each matrix in the order of a permutation.
 fn permute_rows(b: &mut Builder, x: Value, permutation: Value) -> Value {
-    let rank = b.ty(x).rank();
+    let rank = rank(b, x);
     let (_, n) = size(b, x);
     let batch: Shape = (0..rank - 2).collect();
     let mut slice_sizes = Shape::from_elem(1, rank);
@@ -202,7 +209,7 @@ fn permute_rows(b: &mut Builder, x: Value, permutation: Value) -> Value {
 /// `x` grown by zeros to `m` rows and `n` columns.
 fn grow(b: &mut Builder, x: Value, m: usize, n: usize) -> Value {
     let (rows, columns) = size(b, x);
-    if (rows, columns) == (m, n) {
+    if (rows, columns) == (m, n) || b.ty(x).rank() < 2 {
         return x;
     }
     let ty = b.ty(x).clone();
@@ -215,7 +222,7 @@ fn grow(b: &mut Builder, x: Value, m: usize, n: usize) -> Value {
 
 /// The first `k` rows or columns.
 fn first(b: &mut Builder, x: Value, rows: usize, columns: usize) -> Value {
-    let rank = b.ty(x).rank();
+    let rank = rank(b, x);
     let (m, n) = size(b, x);
     let x = if rows < m { b.slice_axis(x, rank - 2, 0, rows) } else { x };
     if columns < n { b.slice_axis(x, rank - 1, 0, columns) } else { x }
@@ -223,6 +230,9 @@ fn first(b: &mut Builder, x: Value, rows: usize, columns: usize) -> Value {
 
 /// With M = L^-1 (P A_dot) U^-1, L and U completed to square by the identity: L_dot = L tril(M, -1), U_dot = triu(M) U.
 fn jvp_lu(b: &mut Builder, lu: Value, permutation: Value, t: Value) -> Value {
+    if b.ty(lu).numel() == 0 {
+        return t;
+    }
     let (m, n) = size(b, lu);
     let k = m.min(n);
     let left = first(b, lu, m, k);
@@ -236,7 +246,7 @@ fn jvp_lu(b: &mut Builder, lu: Value, permutation: Value, t: Value) -> Value {
     // ones where the diagonal is beyond k
     let eye = identity_like(b, u);
     let shape = b.ty(u).shape.clone();
-    let row = b.iota(DType::I32, &shape, shape.len() - 2);
+    let row = b.iota(DType::I32, &shape, shape.len().max(2) - 2);
     let last = b.scalar(DType::I32, k as f64);
     let last = b.broadcast(last, &shape, &[]);
     let beyond = b.compare(Comparison::Ge, row, last);

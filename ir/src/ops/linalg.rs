@@ -37,16 +37,21 @@ fn square<'a>(op: &str, ty: &'a Type) -> Result<(&'a [usize], usize)> {
 
 /// The numbers linear algebra is defined on.
 fn number(op: &str, ty: &Type) -> Result<()> {
-    if matches!(ty.dtype, DType::F32 | DType::F64) {
+    if matches!(ty.dtype, DType::F32 | DType::F64) || ty.dtype.is_complex() {
         return Ok(());
     }
-    Err(Error::bad_dtype(op, ty.dtype, "f32 or f64"))
+    Err(Error::bad_dtype(op, ty.dtype, "f32, f64 or complex"))
 }
 
 /// `batch` followed by `rest`, of the dtype of `like`.
 fn with(like: &Type, batch: &[usize], rest: &[usize]) -> Type {
     let shape: Shape = batch.iter().chain(rest).copied().collect();
     Type { dtype: like.dtype, shape }
+}
+
+/// `batch` followed by `rest`, real.
+fn real(like: &Type, batch: &[usize], rest: &[usize]) -> Type {
+    with(like, batch, rest).with_dtype(like.dtype.real())
 }
 
 /// An operand must have exactly this type.
@@ -112,7 +117,7 @@ pub(super) fn svd(a: &Type, full: bool, vectors: bool) -> Result<Types> {
     number("svd", a)?;
     let (batch, m, n) = matrix("svd", a)?;
     let k = m.min(n);
-    let s = with(a, batch, &[k]);
+    let s = real(a, batch, &[k]);
     if !vectors {
         return Ok(one(s));
     }
@@ -123,14 +128,14 @@ pub(super) fn svd(a: &Type, full: bool, vectors: bool) -> Result<Types> {
 pub(super) fn eigh(a: &Type, vectors: bool) -> Result<Types> {
     number("eigh", a)?;
     let (batch, n) = square("eigh", a)?;
-    let values = with(a, batch, &[n]);
+    let values = real(a, batch, &[n]);
     Ok(if vectors { smallvec![values, a.clone()] } else { one(values) })
 }
 
 pub(super) fn pinv(a: &Type, tolerance: &Type) -> Result<Types> {
     number("pinv", a)?;
     let (batch, m, n) = matrix("pinv", a)?;
-    expect("pinv", "the tolerance", tolerance, &with(a, batch, &[]))?;
+    expect("pinv", "the tolerance", tolerance, &real(a, batch, &[]))?;
     Ok(one(with(a, batch, &[n, m])))
 }
 
@@ -145,7 +150,7 @@ pub(super) fn spectral_form(args: &[Type], order: usize) -> Result<Types> {
     expect(op, "the eigenvectors", &args[1], a)?;
     let (tables, directions) = args[2..].split_at(args.len() - 2 - order);
     for (k, table) in tables.iter().enumerate() {
-        expect(op, "a table of divided differences", table, &with(a, batch, &vec![n; order + k + 1]))?;
+        expect(op, "a table of divided differences", table, &real(a, batch, &vec![n; order + k + 1]))?;
     }
     for e in directions {
         expect(op, "a direction", e, a)?;

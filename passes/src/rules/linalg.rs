@@ -46,6 +46,41 @@ fn flip(b: &mut Builder, x: Value) -> Value {
     b.transpose(x, &perm)
 }
 
+/// The complex conjugate.
+fn conjugate(b: &mut Builder, x: Value) -> Value {
+    if !b.ty(x).dtype.is_complex() {
+        return x;
+    }
+    let (re, im) = (b.unary(Unary::Real, x), b.unary(Unary::Imag, x));
+    let im = b.neg(im);
+    b.complex(re, Some(im))
+}
+
+/// The conjugate transpose.
+fn adjoint(b: &mut Builder, x: Value) -> Value {
+    let x = flip(b, x);
+    conjugate(b, x)
+}
+
+/// The real part.
+fn real(b: &mut Builder, x: Value) -> Value {
+    if b.ty(x).dtype.is_complex() { b.unary(Unary::Real, x) } else { x }
+}
+
+/// A real `x` in the dtype of `like`.
+fn as_like(b: &mut Builder, x: Value, like: Value) -> Value {
+    if b.ty(like).dtype.is_complex() { b.complex(x, None) } else { x }
+}
+
+/// `x`, its transpose or its conjugate transpose.
+fn applied(b: &mut Builder, x: Value, op: Transposition) -> Value {
+    match op {
+        Transposition::None => x,
+        Transposition::Transpose => flip(b, x),
+        Transposition::Adjoint => adjoint(b, x),
+    }
+}
+
 /// Where `row op column` holds, over the last two axes.
 fn where_index(b: &mut Builder, shape: &[usize], op: Comparison) -> Value {
     let rank = shape.len().max(2);
@@ -61,12 +96,19 @@ fn masked(b: &mut Builder, x: Value, op: Comparison) -> Value {
     b.select(mask, x, zero)
 }
 
-/// The symmetric matrix that agrees with `x` on and below (or, not `lower`, above) the diagonal.
-fn symmetric(b: &mut Builder, x: Value, lower: bool) -> Value {
+/// The Hermitian matrix that agrees with `x` below (or, not `lower`, above) the diagonal, and with its real part there.
+fn hermitian(b: &mut Builder, x: Value, lower: bool) -> Value {
     let shape = b.ty(x).shape.clone();
     let mask = where_index(b, &shape, if lower { Comparison::Ge } else { Comparison::Le });
-    let other = flip(b, x);
-    b.select(mask, x, other)
+    let other = adjoint(b, x);
+    let whole = b.select(mask, x, other);
+    if !b.ty(x).dtype.is_complex() {
+        return whole;
+    }
+    let diagonal = where_index(b, &shape, Comparison::Eq);
+    let middle = real(b, x);
+    let middle = b.complex(middle, None);
+    b.select(diagonal, middle, whole)
 }
 
 /// The identity matrices of a batch of square ones.
@@ -128,13 +170,13 @@ pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
     }
 }
 
-/// L_dot = L phi(L^-1 A_dot L^-T), phi being the lower triangle with half the diagonal; U_dot = phi(..)^T U likewise.
+/// L_dot = L phi(L^-1 A_dot L^-H), phi being the lower triangle with half the diagonal; U_dot = phi(..)^H U likewise.
 fn jvp_cholesky(b: &mut Builder, y: Value, t: Value, lower: bool) -> Value {
-    let t = symmetric(b, t, lower);
+    let t = hermitian(b, t, lower);
     let (first, second) = if lower {
-        (Transposition::None, Transposition::Transpose)
+        (Transposition::None, Transposition::Adjoint)
     } else {
-        (Transposition::Transpose, Transposition::None)
+        (Transposition::Adjoint, Transposition::None)
     };
     let s = solve_triangular(b, y, t, true, lower, first);
     let s = solve_triangular(b, y, s, false, lower, second);
@@ -161,7 +203,7 @@ fn jvp_triangular_solve(
             (false, true) => Comparison::Lt,
         };
         let t = masked(b, t, mask);
-        let t = if transpose_a == Transposition::None { t } else { flip(b, t) };
+        let t = applied(b, t, transpose_a);
         let product = if left_side { matmul(b, t, y) } else { matmul(b, y, t) };
         b.neg(product)
     });
@@ -179,7 +221,7 @@ fn jvp_lu_solve(
     transpose_a: Transposition,
 ) -> Option<Value> {
     let through_a = t[0].map(|t| {
-        let t = if transpose_a == Transposition::None { t } else { flip(b, t) };
+        let t = applied(b, t, transpose_a);
         let product = matmul(b, t, y);
         b.neg(product)
     });
@@ -264,8 +306,9 @@ fn jvp_lu(b: &mut Builder, lu: Value, permutation: Value, t: Value) -> Value {
     b.add(l_dot, u_dot)
 }
 
-/// With the leading square block A1 = Q R1 (all columns if there are no more than rows) and C = Q^T A1_dot R1^-1:
-/// W = Q^T Q_dot is skew with the lower triangle of C; Q_dot = A1_dot R1^-1 - Q (C - W); R_dot = Q^T A_dot - W R.
+/// With the leading square block A1 = Q R1 (all columns if there are no more than rows) and C = Q^H A1_dot R1^-1:
+/// W = Q^H Q_dot is skew with the lower triangle of C and the imaginary part of its diagonal;
+/// Q_dot = A1_dot R1^-1 - Q (C - W); R_dot = Q^H A_dot - W R.
 fn jvp_qr(b: &mut Builder, a: Value, (q, r): (Value, Value), t: Value, full: bool) -> Result<Maybe> {
     let (m, n) = size(b, a);
     if full && m > n {
@@ -275,11 +318,18 @@ fn jvp_qr(b: &mut Builder, a: Value, (q, r): (Value, Value), t: Value, full: boo
     let k = m.min(n);
     let (t1, r1) = (first(b, t, m, k), first(b, r, k, k));
     let d = solve_triangular(b, r1, t1, false, false, Transposition::None);
-    let q_t = flip(b, q);
+    let q_t = adjoint(b, q);
     let c = matmul(b, q_t, d);
     let below = masked(b, c, Comparison::Gt);
-    let above = flip(b, below);
-    let w = b.sub(below, above);
+    let above = adjoint(b, below);
+    let mut w = b.sub(below, above);
+    if b.ty(c).dtype.is_complex() {
+        let middle = masked(b, c, Comparison::Eq);
+        let re = real(b, middle);
+        let re = b.complex(re, None);
+        let turn = b.sub(middle, re);
+        w = b.add(w, turn);
+    }
     let rest = b.sub(c, w);
     let tangential = matmul(b, q, rest);
     let q_dot = b.sub(d, tangential);
@@ -323,26 +373,64 @@ fn gaps(b: &mut Builder, x: Value) -> Value {
     reciprocal_where(b, apart, gap)
 }
 
-/// w_dot = diag(V^T A_dot V), V_dot = V ((V^T A_dot V) / (w_j - w_i)).
+/// i Im(v_dot) / v at the entry of each column that the op makes positive, over whole columns: the phase that keeps it so.
+/// Real vectors have none.
+fn phase_tangent(b: &mut Builder, v: Value, v_dot: Value) -> Option<Value> {
+    if !b.ty(v).dtype.is_complex() {
+        return None;
+    }
+    let shape = b.ty(v).shape.clone();
+    let rank = shape.len();
+    let keep: Shape = (0..rank).filter(|&a| a + 2 != rank).collect();
+    let column = |b: &mut Builder, x: Value| b.broadcast(x, &shape, &keep);
+    let size = b.unary(Unary::Abs, v);
+    let top = b.reduce(ReduceKind::Max, size, &[rank - 2]);
+    let top = column(b, top);
+    let least = b.scale(top, 0.9);
+    let leads = b.compare(Comparison::Ge, size, least);
+    let leads = b.convert(leads, DType::I32);
+    let first = b.op(Op::ArgReduce { kind: ReduceKind::Max, axis: rank - 2 }, &[leads]);
+    let first = column(b, first);
+    let row = b.iota(DType::I32, &shape, rank - 2);
+    let leader = b.compare(Comparison::Eq, row, first);
+    let (zero, one) = (b.full_like(size, 0.0), b.full_like(size, 1.0));
+    let moved = b.unary(Unary::Imag, v_dot);
+    let length = b.unary(Unary::Real, v);
+    let length = b.select(leader, length, one);
+    let angle = b.div(moved, length);
+    let angle = b.select(leader, angle, zero);
+    let angle = b.sum(angle, &[rank - 2]);
+    let angle = column(b, angle);
+    let zero = b.full_like(angle, 0.0);
+    Some(b.complex(zero, Some(angle)))
+}
+
+/// w_dot = diag(V^H A_dot V), V_dot = V ((V^H A_dot V) / (w_j - w_i)).
 fn jvp_eigh(b: &mut Builder, a: Value, y: &[Value], t: Value, vectors: bool) -> Result<Maybe> {
     let v = if vectors { y[1] } else { b.emit(Op::Eigh { vectors: true }, &[a])?[1] };
-    let t = symmetric(b, t, true);
-    let v_t = flip(b, v);
+    let t = hermitian(b, t, true);
+    let v_t = adjoint(b, v);
     let tv = matmul(b, t, v);
     let inside = matmul(b, v_t, tv);
     let w_dot = diagonal(b, inside);
+    let w_dot = real(b, w_dot);
     if !vectors {
         return Ok(smallvec![Some(w_dot)]);
     }
     let gaps = gaps(b, y[0]);
+    let gaps = as_like(b, gaps, inside);
     let turn = b.mul(inside, gaps);
-    let v_dot = matmul(b, v, turn);
+    let mut v_dot = matmul(b, v, turn);
+    if let Some(phase) = phase_tangent(b, v, v_dot) {
+        let turn = b.mul(v, phase);
+        v_dot = b.sub(v_dot, turn);
+    }
     Ok(smallvec![Some(w_dot), Some(v_dot)])
 }
 
-/// With D = U^T A_dot V, P and N its symmetric and skew parts: s_dot = diag D,
-/// U^T U_dot = P / (s_j - s_i) + N / (s_i + s_j), V^T V_dot = P / (s_j - s_i) - N / (s_i + s_j); outside of the span of
-/// U, (1 - U U^T) A_dot V / s, and so for V. Written so, what depends on U V^T only is right at equal values too.
+/// With D = U^H A_dot V, P and N its Hermitian and skew parts: s_dot = Re diag D,
+/// U^H U_dot = P / (s_j - s_i) + N / (s_i + s_j), V^H V_dot = P / (s_j - s_i) - N / (s_i + s_j); outside of the span of
+/// U, (1 - U U^H) A_dot V / s, and so for V. Written so, what depends on U V^H only is right at equal values too.
 fn jvp_svd(b: &mut Builder, a: Value, y: &[Value], t: Value, full: bool, vectors: bool) -> Result<Maybe> {
     let (m, n) = size(b, a);
     if vectors && full && m != n {
@@ -356,24 +444,26 @@ fn jvp_svd(b: &mut Builder, a: Value, y: &[Value], t: Value, full: bool, vectors
             (y[0], all[1], all[2])
         }
     };
-    let (ut, v) = (flip(b, u), flip(b, vt));
+    let (ut, v) = (adjoint(b, u), adjoint(b, vt));
     let tv = matmul(b, t, v);
     let d = matmul(b, ut, tv);
     let s_dot = diagonal(b, d);
+    let s_dot = real(b, s_dot);
     if !vectors {
         return Ok(smallvec![Some(s_dot)]);
     }
     let k = m.min(n);
-    let flipped = flip(b, d);
+    let flipped = adjoint(b, d);
     let (sum, difference) = (b.add(d, flipped), b.sub(d, flipped));
-    let (symmetric, skew) = (b.scale(sum, 0.5), b.scale(difference, 0.5));
+    let (hermitian, skew) = (b.scale(sum, 0.5), b.scale(difference, 0.5));
     let (rows, columns) = (spread(b, s, k, true), spread(b, s, k, false));
     let sums = b.add(rows, columns);
     let zero = b.full_like(sums, 0.0);
     let positive = b.compare(Comparison::Gt, sums, zero);
     let inverse_sums = reciprocal_where(b, positive, sums);
     let gaps = gaps(b, s);
-    let (common, opposite) = (b.mul(symmetric, gaps), b.mul(skew, inverse_sums));
+    let (gaps, inverse_sums) = (as_like(b, gaps, d), as_like(b, inverse_sums, d));
+    let (common, opposite) = (b.mul(hermitian, gaps), b.mul(skew, inverse_sums));
     let (turn_u, turn_v) = (b.add(common, opposite), b.sub(common, opposite));
     let (mut u_dot, mut v_dot) = (matmul(b, u, turn_u), matmul(b, v, turn_v));
     if m > n {
@@ -381,12 +471,22 @@ fn jvp_svd(b: &mut Builder, a: Value, y: &[Value], t: Value, full: bool, vectors
         u_dot = b.add(u_dot, outside);
     }
     if n > m {
-        let t_t = flip(b, t);
+        let t_t = adjoint(b, t);
         let tu = matmul(b, t_t, u);
         let outside = orthogonal_part(b, tu, v, flipped, s);
         v_dot = b.add(v_dot, outside);
     }
-    let vt_dot = flip(b, v_dot);
+    if let Some(phase) = phase_tangent(b, u, u_dot) {
+        let turn = b.mul(u, phase);
+        u_dot = b.sub(u_dot, turn);
+        // of the k columns of either
+        let phase = first(b, phase, 1, k);
+        let shape = b.ty(v).shape.clone();
+        let phase = b.broadcast(phase, &shape, &(0..shape.len()).collect::<Shape>());
+        let turn = b.mul(v, phase);
+        v_dot = b.sub(v_dot, turn);
+    }
+    let vt_dot = adjoint(b, v_dot);
     Ok(smallvec![Some(s_dot), Some(u_dot), Some(vt_dot)])
 }
 
@@ -399,15 +499,16 @@ fn orthogonal_part(b: &mut Builder, x: Value, basis: Value, inside: Value, s: Va
     let zero = b.full_like(s, 0.0);
     let positive = b.compare(Comparison::Gt, s, zero);
     let inverse = reciprocal_where(b, positive, s);
+    let inverse = as_like(b, inverse, rest);
     b.mul(rest, inverse)
 }
 
-/// P_dot = -P A_dot P + P P^T A_dot^T (1 - A P) + (1 - P A) A_dot^T P^T P, where the rank does not change.
+/// P_dot = -P A_dot P + P P^H A_dot^H (1 - A P) + (1 - P A) A_dot^H P^H P, where the rank does not change.
 fn jvp_pinv(b: &mut Builder, a: Value, p: Value, t: Value) -> Value {
     let tp = matmul(b, t, p);
     let ptp = matmul(b, p, tp);
     let mut p_dot = b.neg(ptp);
-    let (p_t, t_t) = (flip(b, p), flip(b, t));
+    let (p_t, t_t) = (adjoint(b, p), adjoint(b, t));
     let (ap, pa) = (matmul(b, a, p), matmul(b, p, a));
     let (one_m, one_n) = (identity_like(b, ap), identity_like(b, pa));
     let (off_range, off_rows) = (b.sub(one_m, ap), b.sub(one_n, pa));
@@ -472,7 +573,8 @@ pub(super) fn transpose(
         // linear in b: op(a)^T b_bar = ct
         Op::TriangularSolve { left_side, lower, transpose_a, unit_diagonal } => {
             let Some(a) = args[0].known() else { return not_linear(op) };
-            let (transpose_a, unit_diagonal) = (flipped(*transpose_a), *unit_diagonal);
+            let (a, transpose_a) = transposed(b, a, *transpose_a);
+            let unit_diagonal = *unit_diagonal;
             let solve = Op::TriangularSolve { left_side: *left_side, lower: *lower, transpose_a, unit_diagonal };
             cts[1] = Some(b.op(solve, &[a, ct]));
         }
@@ -480,7 +582,9 @@ pub(super) fn transpose(
             let (Some(a), Some(lu), Some(permutation)) = (args[0].known(), args[1].known(), args[2].known()) else {
                 return not_linear(op);
             };
-            cts[3] = Some(b.op(Op::LuSolve { transpose_a: flipped(*transpose_a) }, &[a, lu, permutation, ct]));
+            let (a, _) = transposed(b, a, *transpose_a);
+            let (lu, transpose_a) = transposed(b, lu, *transpose_a);
+            cts[3] = Some(b.op(Op::LuSolve { transpose_a }, &[a, lu, permutation, ct]));
         }
         Op::SpectralForm { order } => {
             let linear: Vec<usize> = (0..args.len()).filter(|&i| args[i].is_linear()).collect();
@@ -506,10 +610,12 @@ pub(super) fn transpose(
     Ok(cts)
 }
 
-fn flipped(op: Transposition) -> Transposition {
+/// A matrix and how to use it for op(a)^T, given `op`.
+fn transposed(b: &mut Builder, a: Value, op: Transposition) -> (Value, Transposition) {
     match op {
-        Transposition::None => Transposition::Transpose,
-        Transposition::Transpose | Transposition::Adjoint => Transposition::None,
+        Transposition::None => (a, Transposition::Transpose),
+        Transposition::Transpose => (a, Transposition::None),
+        Transposition::Adjoint => (conjugate(b, a), Transposition::None),
     }
 }
 

@@ -68,9 +68,9 @@ impl Random {
     }
 
     pub fn literal(&mut self, ty: &Type, domain: &Domain, input: usize) -> Literal {
-        let n = ty.numel();
+        let n = ty.numel() * if ty.dtype.is_complex() { 2 } else { 1 };
         let data: Vec<f64> = match domain {
-            Domain::Uniform(a, b) if ty.dtype.is_float() => (0..n).map(|_| a + (b - a) * self.next()).collect(),
+            Domain::Uniform(a, b) if ty.dtype.is_inexact() => (0..n).map(|_| a + (b - a) * self.next()).collect(),
             Domain::Uniform(a, b) => (0..n).map(|_| a + self.below((b - a) as usize + 1) as f64).collect(),
             // inputs get grids of their own, so that elements of different inputs differ too
             Domain::Distinct => {
@@ -80,15 +80,17 @@ impl Random {
                 grid
             }
             Domain::Dominant => {
+                let parts = n / ty.numel().max(1);
                 let columns = ty.shape[ty.rank() - 1];
                 let per_matrix = columns * ty.shape[ty.rank() - 2];
-                let entry = |k: usize| (k % per_matrix / columns, k % columns);
-                let diagonal = |i: usize| 3.0 + 2.0 * i as f64;
-                (0..n)
-                    .map(|k| (self.next() - 0.5, entry(k)))
-                    .map(|(x, (i, j))| if i == j { diagonal(i) + x } else { x })
-                    .collect()
+                let weight = |k: usize| match (k / parts % per_matrix / columns, k / parts % columns) {
+                    (i, j) if i == j && k % parts == 0 => 3.0 + 2.0 * i as f64,
+                    _ => 0.0,
+                };
+                (0..n).map(|k| self.next() - 0.5 + weight(k)).collect()
             }
+            // real parts alone
+            Domain::List(list) if list.len() < n => list.iter().flat_map(|x| [*x, 1.0 - x]).collect(),
             Domain::List(list) => list.clone(),
         };
         literal(ty, &data)
@@ -105,8 +107,9 @@ impl Random {
     }
 }
 
+/// An array of these numbers, two for a complex element.
 pub fn literal(ty: &Type, data: &[f64]) -> Literal {
-    assert_eq!(data.len(), ty.numel(), "{ty}");
-    let bytes = data.iter().flat_map(|&x| Literal::scalar(ty.dtype, x).bytes().to_vec()).collect();
+    assert_eq!(data.len(), ty.numel() * if ty.dtype.is_complex() { 2 } else { 1 }, "{ty}");
+    let bytes = data.iter().flat_map(|&x| Literal::scalar(ty.dtype.real(), x).bytes().to_vec()).collect();
     Literal::from_bytes(ty.clone(), bytes).unwrap()
 }

@@ -26,7 +26,7 @@ pub(super) fn cholesky(a: &Matrix, lower: bool) -> Matrix {
     for j in 0..n {
         let pivot = (0..j).fold(a[(j, j)].re, |d, k| d - l[(j, k)].square());
         if pivot.is_nan() || pivot <= 0.0 {
-            l = triangle(&Matrix::from_fn(n, n, |_, _| Cx::real(f64::NAN)), true, false);
+            l = triangle(&Matrix::from_fn(n, n, |_, _| Cx::NAN), true, false);
             break;
         }
         l[(j, j)] = Cx::real(pivot.sqrt());

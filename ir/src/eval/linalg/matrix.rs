@@ -12,6 +12,7 @@ pub(super) struct Cx {
 impl Cx {
     pub const ZERO: Cx = Cx { re: 0.0, im: 0.0 };
     pub const ONE: Cx = Cx { re: 1.0, im: 0.0 };
+    pub const NAN: Cx = Cx { re: f64::NAN, im: f64::NAN };
 
     pub fn real(re: f64) -> Cx {
         Cx { re, im: 0.0 }

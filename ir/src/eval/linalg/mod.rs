@@ -8,16 +8,24 @@ use super::strided::{elements, undefined};
 use crate::{DType, Literal, Op, Result, Type};
 use matrix::{Cx, Matrix};
 
-/// The elements of a float array.
+/// The elements of a float or complex array.
 fn read(x: &Literal) -> Vec<Cx> {
-    x.to_f64().into_iter().map(Cx::real).collect()
+    match x.ty().dtype.is_complex() {
+        true => x.to_numbers().chunks_exact(2).map(|z| Cx { re: z[0], im: z[1] }).collect(),
+        false => x.to_f64().into_iter().map(Cx::real).collect(),
+    }
 }
 
-/// An array of a float type from its elements.
+/// An array of a float or complex type from its elements.
 fn write(ty: &Type, data: &[Cx]) -> Result<Literal> {
+    fn of<T: crate::Element>(ty: &Type, data: &[Cx], f: impl Fn(&Cx) -> T) -> Literal {
+        Literal::new(&ty.shape, &data.iter().map(f).collect::<Vec<T>>())
+    }
     match ty.dtype {
-        DType::F32 => Ok(Literal::new(&ty.shape, &data.iter().map(|x| x.re as f32).collect::<Vec<_>>())),
-        DType::F64 => Ok(Literal::new(&ty.shape, &data.iter().map(|x| x.re).collect::<Vec<_>>())),
+        DType::F32 => Ok(of(ty, data, |x| x.re as f32)),
+        DType::F64 => Ok(of(ty, data, |x| x.re)),
+        DType::C64 => Ok(of(ty, data, |x| crate::Complex::new(x.re as f32, x.im as f32))),
+        DType::C128 => Ok(of(ty, data, |x| crate::Complex::new(x.re, x.im))),
         _ => Err(undefined("linear algebra", ty)),
     }
 }
@@ -149,13 +157,13 @@ fn not_a_number(op: &Op, results: &[Type], batch: usize) -> Parts {
         let n = ty.numel() / batch;
         match ty.dtype {
             DType::I32 => parts.ints.push((0..n as i32).collect()),
-            _ => parts.floats.push(vec![Cx::real(f64::NAN); n]),
+            _ => parts.floats.push(vec![Cx::NAN; n]),
         }
     }
     if let Op::Cholesky { lower } = op
         && let Some(last) = results[0].shape.last()
     {
-        let full = Matrix { m: *last, n: *last, data: vec![Cx::real(f64::NAN); last * last] };
+        let full = Matrix { m: *last, n: *last, data: vec![Cx::NAN; last * last] };
         parts.floats = vec![direct::triangle(&full, *lower, false).data];
     }
     parts

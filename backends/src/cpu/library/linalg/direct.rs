@@ -33,8 +33,9 @@ pub(super) fn cholesky<T: Number>(name: String, args: &[Type], results: &[Type],
         for j in 0..n {
             l[j * n..j * n + j].fill(T::ZERO);
             for i in j..n {
-                l[j * n + i] = read(i, j);
-                finite &= l[j * n + i].finite();
+                let x = read(i, j);
+                finite &= x.finite();
+                l[j * n + i] = if i == j { T::from_f64(x.real_part()) } else { x };
             }
         }
         let done = finite

@@ -11,7 +11,7 @@ mod spectral;
 use super::parallel::{self, In, Out, chunk};
 use super::{LibraryCall, Scratch};
 use faer::dyn_stack::{MemStack, StackReq};
-use gradloom_ir::{DType, Error, Op, Result, Type};
+use gradloom_ir::{Complex, DType, Error, Op, Result, Type};
 use number::Number;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -132,7 +132,15 @@ macro_rules! with_number {
                 type $T = f64;
                 Ok($body)
             }
-            d => Err(Error::bad_dtype($op.name(), d, "f32 or f64")),
+            DType::C64 => {
+                type $T = Complex<f32>;
+                Ok($body)
+            }
+            DType::C128 => {
+                type $T = Complex<f64>;
+                Ok($body)
+            }
+            d => Err(Error::bad_dtype($op.name(), d, "f32, f64 or complex")),
         }
     };
 }

@@ -1,6 +1,7 @@
 //! Elements linear algebra is computed in.
 
 use faer::traits::ComplexField;
+use gradloom_ir::Complex;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A real or complex element.
@@ -51,6 +52,26 @@ macro_rules! real_number {
     )*};
 }
 real_number!(f32, f64);
+
+macro_rules! complex_number {
+    ($($t:ty),*) => {$(
+        impl Number for Complex<$t> {
+            const ZERO: Self = Complex { re: 0.0, im: 0.0 };
+            const ONE: Self = Complex { re: 1.0, im: 0.0 };
+            const NAN: Self = Complex { re: <$t>::NAN, im: <$t>::NAN };
+            type Magnitude = $t;
+            fn from_f64(x: f64) -> Self { Complex { re: x as $t, im: 0.0 } }
+            fn magnitude(self) -> f64 { f64::from(self.re).hypot(f64::from(self.im)) }
+            fn real_part(self) -> f64 { f64::from(self.re) }
+            fn conjugate(self) -> Self { Complex { re: self.re, im: -self.im } }
+            fn finite(self) -> bool { self.re.is_finite() && self.im.is_finite() }
+            fn size(self) -> f64 { f64::from(self.re.abs()) + f64::from(self.im.abs()) }
+            fn to_magnitude(x: f64) -> $t { x as $t }
+            fn of_magnitude(x: $t) -> f64 { f64::from(x) }
+        }
+    )*};
+}
+complex_number!(f32, f64);
 
 /// The factor that makes positive the first entry within a tenth of the greatest magnitude.
 pub(super) fn phase<T: Number>(x: &[T]) -> T {

@@ -47,6 +47,7 @@ pub(super) fn eigh<T: Number>(name: String, args: &[Type], results: &[Type]) -> 
         let finite = (0..n * n).filter(lower).all(|at| a[at].finite());
         let by = T::from_f64(1.0 / scale);
         (0..n * n).filter(lower).for_each(|at| low[at % n * n + at / n] = a[at] * by);
+        (0..n).for_each(|i| low[i * n + i] = T::from_f64(low[i * n + i].real_part()));
         let low = MatRef::from_column_major_slice(low, n, n);
         let u = vectors.then(|| MatMut::from_column_major_slice_mut(&mut *v, n, n));
         let done =
@@ -240,7 +241,7 @@ pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[T
         let (v, table, out, m, temp) = unsafe {
             (
                 one.arg::<T>(1, square),
-                one.arg::<T>(2, entries),
+                one.arg::<T::Magnitude>(2, entries),
                 one.out::<T>(0, square),
                 one.room::<T>(0, square),
                 one.room::<T>(square, square),
@@ -258,14 +259,14 @@ pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[T
         }
         m.fill(T::ZERO);
         let mut index = smallvec::SmallVec::<[usize; 8]>::from_elem(0, order + 1);
-        for (at, d) in table.iter().enumerate() {
+        for (at, &d) in table.iter().enumerate() {
             let mut rest = at;
             for i in index.iter_mut().rev() {
                 *i = rest % n;
                 rest /= n;
             }
             let to = &mut m[index[0] * n + index[order]];
-            *to = *to + *d * orders(&inside, &index, n, 0, 0);
+            *to = *to + T::from_f64(T::of_magnitude(d)) * orders(&inside, &index, n, 0, 0);
         }
         matmul(rows_mut(temp, n), Accum::Replace, v, rows(m, n), T::ONE, Par::Seq);
         matmul(rows_mut(out, n), Accum::Replace, rows(temp, n), v.adjoint(), T::ONE, Par::Seq);

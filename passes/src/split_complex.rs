@@ -42,6 +42,7 @@ fn is_whole(op: &Op) -> bool {
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => true,
         op => op.has_body(),

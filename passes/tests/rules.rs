@@ -330,6 +330,7 @@ fn table_is_complete() {
         "qr",
         "svd",
         "eigh",
+        "eig",
         "pinv",
     ] {
         has(name);

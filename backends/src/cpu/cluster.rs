@@ -117,6 +117,7 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => false,
     }

@@ -161,6 +161,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => linalg::eval(op, args, results),
     }

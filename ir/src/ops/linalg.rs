@@ -132,6 +132,14 @@ pub(super) fn eigh(a: &Type, vectors: bool) -> Result<Types> {
     Ok(if vectors { smallvec![values, a.clone()] } else { one(values) })
 }
 
+pub(super) fn eig(a: &Type, vectors: bool) -> Result<Types> {
+    number("eig", a)?;
+    let (batch, n) = square("eig", a)?;
+    let whole = |ty: Type| ty.with_dtype(ty.dtype.complex().unwrap_or(ty.dtype));
+    let values = whole(with(a, batch, &[n]));
+    Ok(if vectors { smallvec![values, whole(a.clone())] } else { one(values) })
+}
+
 pub(super) fn pinv(a: &Type, tolerance: &Type) -> Result<Types> {
     number("pinv", a)?;
     let (batch, m, n) = matrix("pinv", a)?;

@@ -279,6 +279,10 @@ define_ops! {
     /// Eigenvalues, ascending, of the symmetric matrix whose lower triangle is given; if `vectors` also orthonormal
     /// eigenvectors as columns, of each of which the first entry within a tenth of the greatest magnitude is positive.
     Eigh = "eigh" { vectors: bool }
+    /// Eigenvalues of a general matrix, complex, by real part and, where that is the same up to rounding, by imaginary
+    /// part; if `vectors` also eigenvectors of length 1 as columns, of each of which the first entry within a tenth of the
+    /// greatest magnitude is positive.
+    Eig = "eig" { vectors: bool }
     /// Operands `(a, tolerance)`: the pseudo-inverse, singular values up to `tolerance` times the greatest counting as 0.
     Pinv = "pinv" {}
     /// A derivative of a function `f` of a symmetric matrix `a` (Daleckii and Krein 1965). Operands
@@ -377,6 +381,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::Qr { full } => linalg::qr(&args[0], *full),
         Op::Svd { full, vectors } => linalg::svd(&args[0], *full, *vectors),
         Op::Eigh { vectors } => linalg::eigh(&args[0], *vectors),
+        Op::Eig { vectors } => linalg::eig(&args[0], *vectors),
         Op::Pinv {} => linalg::pinv(&args[0], &args[1]),
         Op::SpectralForm { order } => linalg::spectral_form(args, *order),
     }
@@ -427,7 +432,7 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => None,
-        Op::Cholesky { .. } | Op::Lu {} | Op::Qr { .. } | Op::Svd { .. } | Op::Eigh { .. } => Some(1),
+        Op::Cholesky { .. } | Op::Lu {} | Op::Qr { .. } | Op::Svd { .. } | Op::Eigh { .. } | Op::Eig { .. } => Some(1),
         Op::TriangularSolve { .. } | Op::Pinv {} => Some(2),
         Op::LuSolve { .. } => Some(4),
         Op::SpectralForm { .. } => None,

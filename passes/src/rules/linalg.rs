@@ -163,6 +163,7 @@ pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
                 Op::Qr { full } => jvp_qr(b, x[0], (y[0], y[1]), t, *full)?,
                 Op::Svd { full, vectors } => jvp_svd(b, x[0], y, t, *full, *vectors)?,
                 Op::Eigh { vectors } => jvp_eigh(b, x[0], y, t, *vectors)?,
+                Op::Eig { vectors } => jvp_eig(b, x[0], y, t, *vectors)?,
                 Op::Pinv {} => smallvec![Some(jvp_pinv(b, x[0], y[0], t))],
                 _ => return misrouted(op),
             })
@@ -421,6 +422,40 @@ fn jvp_eigh(b: &mut Builder, a: Value, y: &[Value], t: Value, vectors: bool) -> 
     let gaps = as_like(b, gaps, inside);
     let turn = b.mul(inside, gaps);
     let mut v_dot = matmul(b, v, turn);
+    if let Some(phase) = phase_tangent(b, v, v_dot) {
+        let turn = b.mul(v, phase);
+        v_dot = b.sub(v_dot, turn);
+    }
+    Ok(smallvec![Some(w_dot), Some(v_dot)])
+}
+
+/// With D = V^-1 A_dot V: w_dot = diag D, V_dot = V (D / (w_j - w_i)), less the part along each column that would change its
+/// length or phase.
+fn jvp_eig(b: &mut Builder, a: Value, y: &[Value], t: Value, vectors: bool) -> Result<Maybe> {
+    let v = if vectors { y[1] } else { b.emit(Op::Eig { vectors: true }, &[a])?[1] };
+    let t = if b.ty(t).dtype.is_complex() { t } else { b.complex(t, None) };
+    let factors = b.emit(Op::Lu {}, &[v])?;
+    let tv = matmul(b, t, v);
+    let solve = Op::LuSolve { transpose_a: Transposition::None };
+    let inside = b.op(solve, &[v, factors[0], factors[2], tv]);
+    let w_dot = diagonal(b, inside);
+    if !vectors {
+        return Ok(smallvec![Some(w_dot)]);
+    }
+    let gaps = gaps(b, y[0]);
+    let turn = b.mul(inside, gaps);
+    let mut v_dot = matmul(b, v, turn);
+    // Re v^H v_dot
+    let rank = rank(b, v);
+    let bar = conjugate(b, v);
+    let along = b.mul(bar, v_dot);
+    let along = b.unary(Unary::Real, along);
+    let along = b.sum(along, &[rank - 2]);
+    let (n, _) = size(b, v);
+    let along = spread(b, along, n, true);
+    let along = b.complex(along, None);
+    let along = b.mul(v, along);
+    v_dot = b.sub(v_dot, along);
     if let Some(phase) = phase_tangent(b, v, v_dot) {
         let turn = b.mul(v, phase);
         v_dot = b.sub(v_dot, turn);

@@ -123,6 +123,7 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => linalg::jvp(b, op, x, y, t),
     }
@@ -181,6 +182,7 @@ pub(crate) fn transpose(
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => linalg::transpose(b, op, args, outs, ct),
     }
@@ -263,6 +265,7 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => linalg::batch(b, op, a),
     }

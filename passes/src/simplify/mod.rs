@@ -142,6 +142,7 @@ fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {} => None,
     }
 }

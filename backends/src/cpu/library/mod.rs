@@ -122,6 +122,7 @@ pub fn is_library_op(op: &Op) -> bool {
             | Op::Qr { .. }
             | Op::Svd { .. }
             | Op::Eigh { .. }
+            | Op::Eig { .. }
             | Op::Pinv {}
             | Op::SpectralForm { .. }
     )
@@ -157,6 +158,7 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         | Op::Qr { .. }
         | Op::Svd { .. }
         | Op::Eigh { .. }
+        | Op::Eig { .. }
         | Op::Pinv {}
         | Op::SpectralForm { .. } => linalg::prepare(op, args, results),
         _ => Err(Error::internal(op.name(), "is not a library op")),

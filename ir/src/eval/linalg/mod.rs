@@ -1,6 +1,7 @@
 //! Dense linear algebra, plainly: every matrix of a batch by itself, in complex f64 whatever the dtype, rounded once at the end.
 
 mod direct;
+mod general;
 mod matrix;
 mod spectral;
 
@@ -99,8 +100,16 @@ pub(super) fn eval(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Li
 
 /// One matrix.
 fn one(op: &Op, s: &Slices, results: &[Type]) -> Result<Parts> {
-    let decomposes =
-        matches!(op, Op::Lu {} | Op::Qr { .. } | Op::Svd { .. } | Op::Eigh { .. } | Op::Pinv {} | Op::Cholesky { .. });
+    let decomposes = matches!(
+        op,
+        Op::Lu {}
+            | Op::Qr { .. }
+            | Op::Svd { .. }
+            | Op::Eigh { .. }
+            | Op::Eig { .. }
+            | Op::Pinv {}
+            | Op::Cholesky { .. }
+    );
     if decomposes && !used(op, &s.matrix(0)).iter().all(|x| x.is_finite()) {
         return Ok(not_a_number(op, results, s.batch));
     }
@@ -131,6 +140,10 @@ fn one(op: &Op, s: &Slices, results: &[Type]) -> Result<Parts> {
             let values = values.into_iter().map(Cx::real).collect();
             Parts::floats(if *vectors { vec![values, v.data] } else { vec![values] })
         }
+        Op::Eig { vectors } => match general::eig(&s.matrix(0)) {
+            Some((values, v)) => Parts::floats(if *vectors { vec![values, v.data] } else { vec![values] }),
+            None => not_a_number(op, results, s.batch),
+        },
         Op::Pinv {} => Parts::floats(vec![spectral::pinv(&s.matrix(0), s.floats(1)[0].re).data]),
         Op::SpectralForm { order } => {
             let count = s.args.len();

@@ -284,7 +284,10 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type]) -> Li
             for (at, x) in basis.iter_mut().enumerate() {
                 *x = if at / m == at % m { T::ONE } else { T::ZERO };
             }
-            if k > 0 {
+            if !T::IS_REAL {
+                // the kernel's reflections make another diagonal of R than LAPACK's, which is real
+                reflect_all(f, m, n, basis, wide);
+            } else if k > 0 {
                 // SAFETY: the stack is used by one call at a time.
                 let info = qr_in_place(
                     columns(f, m, n),

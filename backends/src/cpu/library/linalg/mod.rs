@@ -5,6 +5,7 @@
 //! nor underflow. A matrix with an element that is not finite never reaches an iteration: its results are NaN.
 
 mod direct;
+mod general;
 mod number;
 mod spectral;
 
@@ -159,6 +160,7 @@ pub(super) fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Result<Librar
         Op::Qr { .. } => direct::qr::<T>(name, args, results),
         Op::Svd { .. } => spectral::svd::<T>(name, args, results),
         Op::Eigh { .. } => spectral::eigh::<T>(name, args, results),
+        Op::Eig { .. } => general::eig::<T>(name, args, results),
         Op::Pinv {} => spectral::pinv::<T>(name, args, results),
         Op::SpectralForm { order } => spectral::spectral_form::<T>(name, args, results, *order),
         _ => return Err(Error::internal(op.name(), "is not linear algebra")),

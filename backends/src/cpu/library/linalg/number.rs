@@ -1,6 +1,10 @@
 //! Elements linear algebra is computed in.
 
+use faer::diag::DiagMut;
+use faer::dyn_stack::MemStack;
+use faer::linalg::evd::{evd_cplx, evd_real};
 use faer::traits::ComplexField;
+use faer::{MatMut, MatRef, Par};
 use gradloom_ir::Complex;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -25,12 +29,31 @@ pub(super) trait Number:
     fn from_f64(x: f64) -> Self;
     fn magnitude(self) -> f64;
     fn real_part(self) -> f64;
+    fn imaginary_part(self) -> f64;
     fn conjugate(self) -> Self;
     fn finite(self) -> bool;
     /// The sum of the magnitudes of the parts: what pivots are chosen by.
     fn size(self) -> f64;
     fn to_magnitude(x: f64) -> Self::Magnitude;
     fn of_magnitude(x: Self::Magnitude) -> f64;
+
+    /// The complex type of eigenvalues.
+    type Eigenvalue: Number;
+    /// Eigenvalues and right eigenvectors of a general matrix as the kernel has them; whether there are any.
+    fn general(
+        a: MatRef<'_, Self>,
+        values: [&mut [Self]; 2],
+        vectors: Option<MatMut<'_, Self>>,
+        stack: &mut MemStack,
+    ) -> bool;
+    /// Eigenvalue `j`, and element `i` of its eigenvector.
+    fn eigenpair(
+        n: usize,
+        values: [&[Self]; 2],
+        vectors: &[Self],
+        i: usize,
+        j: usize,
+    ) -> (Self::Eigenvalue, Self::Eigenvalue);
 }
 
 macro_rules! real_number {
@@ -43,11 +66,41 @@ macro_rules! real_number {
             fn from_f64(x: f64) -> $t { x as $t }
             fn magnitude(self) -> f64 { f64::from(self.abs()) }
             fn real_part(self) -> f64 { f64::from(self) }
+            fn imaginary_part(self) -> f64 { 0.0 }
             fn conjugate(self) -> $t { self }
             fn finite(self) -> bool { self.is_finite() }
             fn size(self) -> f64 { f64::from(self.abs()) }
             fn to_magnitude(x: f64) -> $t { x as $t }
             fn of_magnitude(x: $t) -> f64 { f64::from(x) }
+            type Eigenvalue = Complex<$t>;
+            fn general(
+                a: MatRef<'_, $t>,
+                [re, im]: [&mut [$t]; 2],
+                vectors: Option<MatMut<'_, $t>>,
+                stack: &mut MemStack,
+            ) -> bool {
+                let (re, im) = (DiagMut::from_slice_mut(re), DiagMut::from_slice_mut(im));
+                evd_real(a, re, im, None, vectors, Par::Seq, stack, Default::default()).is_ok()
+            }
+            /// Of a conjugate pair the columns are the real and imaginary parts of the first.
+            fn eigenpair(
+                n: usize,
+                [re, im]: [&[$t]; 2],
+                vectors: &[$t],
+                i: usize,
+                j: usize,
+            ) -> (Complex<$t>, Complex<$t>) {
+                let value = Complex { re: re[j], im: im[j] };
+                let at = |j: usize| vectors.get(j * n + i).copied().unwrap_or(0.0);
+                // position in a run of pairs decides which of the two it is
+                let start = (0..j).rev().take_while(|&k| im[k] != 0.0).count();
+                let entry = match (im[j] != 0.0, start % 2) {
+                    (false, _) => Complex { re: at(j), im: 0.0 },
+                    (true, 0) => Complex { re: at(j), im: at(j + 1) },
+                    (true, _) => Complex { re: at(j - 1), im: -at(j) },
+                };
+                (value, entry)
+            }
         }
     )*};
 }
@@ -63,11 +116,25 @@ macro_rules! complex_number {
             fn from_f64(x: f64) -> Self { Complex { re: x as $t, im: 0.0 } }
             fn magnitude(self) -> f64 { f64::from(self.re).hypot(f64::from(self.im)) }
             fn real_part(self) -> f64 { f64::from(self.re) }
+            fn imaginary_part(self) -> f64 { f64::from(self.im) }
             fn conjugate(self) -> Self { Complex { re: self.re, im: -self.im } }
             fn finite(self) -> bool { self.re.is_finite() && self.im.is_finite() }
             fn size(self) -> f64 { f64::from(self.re.abs()) + f64::from(self.im.abs()) }
             fn to_magnitude(x: f64) -> $t { x as $t }
             fn of_magnitude(x: $t) -> f64 { f64::from(x) }
+            type Eigenvalue = Self;
+            fn general(
+                a: MatRef<'_, Self>,
+                [values, _]: [&mut [Self]; 2],
+                vectors: Option<MatMut<'_, Self>>,
+                stack: &mut MemStack,
+            ) -> bool {
+                let values = DiagMut::from_slice_mut(values);
+                evd_cplx(a, values, None, vectors, Par::Seq, stack, Default::default()).is_ok()
+            }
+            fn eigenpair(n: usize, [values, _]: [&[Self]; 2], vectors: &[Self], i: usize, j: usize) -> (Self, Self) {
+                (values[j], vectors.get(j * n + i).copied().unwrap_or(Self::ZERO))
+            }
         }
     )*};
 }

@@ -1,23 +1,34 @@
 //! Linear algebra against the reference evaluator, which shares no code with it.
 
-use super::{Random, assert_close, run};
+use super::{Random, run};
 use gradloom_ir::eval::eval_op;
 use gradloom_ir::{DType, Literal, Op, Transposition, Type, infer};
 
-const DTYPES: [(DType, f64); 2] = [(DType::F32, 2e-4), (DType::F64, 1e-11)];
+const DTYPES: [(DType, f64); 4] = [(DType::F32, 2e-4), (DType::F64, 1e-11), (DType::C64, 4e-4), (DType::C128, 2e-11)];
+
+/// An array of these numbers, two for a complex element.
+fn array(ty: &Type, numbers: impl IntoIterator<Item = f64>) -> Literal {
+    let bytes = numbers.into_iter().flat_map(|x| Literal::scalar(ty.dtype.real(), x).bytes().to_vec()).collect();
+    Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+}
+
+/// Numbers in -2..2.
+fn any(rng: &mut Random, ty: &Type) -> Literal {
+    let parts = if ty.dtype.is_complex() { 2 } else { 1 };
+    array(ty, rng.literal(&Type::new(DType::F64, &[parts * ty.numel()])).to_f64())
+}
 
 /// A batch of matrices; of square ones the diagonal outweighs the rest if `dominant`.
 fn matrices(rng: &mut Random, dtype: DType, shape: &[usize], dominant: bool) -> Literal {
     let ty = Type::new(dtype, shape);
     let (m, n) = (shape[shape.len() - 2], shape[shape.len() - 1]);
-    let x = rng.literal(&ty).to_f64();
-    let weight = |i: usize| if dominant { 4.0 * m.max(n) as f64 + 3.0 * i as f64 } else { 0.0 };
-    let entry = |(k, x): (usize, &f64)| {
-        let (i, j) = (k % (m * n).max(1) / n.max(1), k % n.max(1));
-        if i == j { x + weight(i) } else { *x }
+    let parts = if dtype.is_complex() { 2 } else { 1 };
+    let weight = |i: usize| if dominant { 4.0 * m.max(n) as f64 + 30.0 * i as f64 } else { 0.0 };
+    let entry = |(k, x): (usize, f64)| {
+        let (i, j) = (k / parts % (m * n).max(1) / n.max(1), k / parts % n.max(1));
+        if i == j && k % parts == 0 { x + weight(i) } else { x }
     };
-    let bytes = x.iter().enumerate().flat_map(|kx| Literal::scalar(dtype, entry(kx)).bytes().to_vec()).collect();
-    Literal::from_bytes(ty, bytes).expect("as many bytes as the type has")
+    array(&ty, any(rng, &ty).to_numbers().into_iter().enumerate().map(entry))
 }
 
 /// Both evaluations; each result within the tolerance, relative to the greatest element.
@@ -27,8 +38,13 @@ fn check(op: &Op, args: &[Literal], tolerance: f64) {
     let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
     let want = eval_op(op, args, &results).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
     for (i, (got, want)) in run(op, args).iter().zip(&want).enumerate() {
-        let top = want.to_f64().iter().fold(1.0, |m: f64, x| m.max(x.abs()));
-        assert_close(got, want, tolerance * top, &format!("{op:?} on {types:?}, result {i}"));
+        assert_eq!(got.ty(), want.ty());
+        let top = want.to_numbers().iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
+        for (k, (g, w)) in got.to_numbers().iter().zip(want.to_numbers()).enumerate() {
+            let same = *g == w || (g.is_nan() && w.is_nan());
+            let what = || format!("{op:?} on {types:?}, result {i}, number {k}: {g}, not {w}");
+            assert!(same || (g - w).abs() <= tolerance * top, "{}", what());
+        }
     }
 }
 
@@ -63,6 +79,7 @@ fn ops_of(shape: &[usize]) -> Vec<Op> {
     if is_square(shape) {
         ops.extend([true, false].map(|lower| Op::Cholesky { lower }));
         ops.extend([true, false].map(|vectors| Op::Eigh { vectors }));
+        ops.extend([true, false].map(|vectors| Op::Eig { vectors }));
     }
     ops
 }
@@ -88,9 +105,9 @@ fn decompositions() {
             for op in [Op::Lu {}, Op::Qr { full: true }, Op::Svd { full: false, vectors: false }] {
                 check(&op, std::slice::from_ref(&b), 30.0 * tolerance);
             }
-            let batch = Type::new(dtype, &shape[..shape.len() - 2]);
-            let cut = Literal::from_bytes(batch.clone(), Literal::scalar(dtype, 1e-4).bytes().repeat(batch.numel()));
-            check(&Op::Pinv {}, &[a, cut.expect("as many bytes as the type has")], tolerance);
+            let batch = Type::new(dtype.real(), &shape[..shape.len() - 2]);
+            let cut = array(&batch, vec![1e-4; batch.numel()]);
+            check(&Op::Pinv {}, &[a, cut], tolerance);
         }
     }
 }
@@ -118,16 +135,15 @@ fn solves() {
                 for bits in 0..8 {
                     let (left_side, lower, unit_diagonal) = (bits & 1 == 0, bits & 2 == 0, bits & 4 == 0);
                     // a unit diagonal needs a small triangle
-                    let small = rng.literal(a.ty()).to_f64().into_iter().map(|x| x / (1.0 + n as f64));
-                    let bytes = small.flat_map(|x| Literal::scalar(dtype, x).bytes().to_vec()).collect();
-                    let small = Literal::from_bytes(a.ty().clone(), bytes).expect("as many bytes as the type has");
+                    let small = any(&mut rng, a.ty()).to_numbers().into_iter().map(|x| x / (1.0 + 2.0 * n as f64));
+                    let small = array(a.ty(), small);
                     let rest = if left_side { [n, k] } else { [k, n] };
-                    let b = rng.literal(&Type::new(dtype, &[batch, &rest].concat()));
+                    let b = any(&mut rng, &Type::new(dtype, &[batch, &rest].concat()));
                     let op = Op::TriangularSolve { left_side, lower, transpose_a, unit_diagonal };
                     check(&op, &[if unit_diagonal { small } else { a.clone() }, b], tolerance);
                 }
                 let general = matrices(&mut rng, dtype, &[batch, &[n, n]].concat(), false);
-                let b = rng.literal(&Type::new(dtype, &[batch, &[n, k]].concat()));
+                let b = any(&mut rng, &Type::new(dtype, &[batch, &[n, k]].concat()));
                 let factors = run(&Op::Lu {}, std::slice::from_ref(&a));
                 check(&Op::LuSolve { transpose_a }, &[general, factors[0].clone(), factors[2].clone(), b], tolerance);
             }
@@ -142,11 +158,11 @@ fn forms() {
         for (batch, n) in [(&[][..], 1), (&[], 4), (&[3], 3), (&[2], 0), (&[0], 2)] {
             let square = Type::new(dtype, &[batch, &[n, n]].concat());
             for order in 0..4 {
-                let mut args = vec![rng.literal(&square), rng.literal(&square)];
+                let mut args = vec![any(&mut rng, &square), any(&mut rng, &square)];
                 for k in order..order + 2 {
-                    args.push(rng.literal(&Type::new(dtype, &[batch, &vec![n; k + 1]].concat())));
+                    args.push(any(&mut rng, &Type::new(dtype.real(), &[batch, &vec![n; k + 1]].concat())));
                 }
-                args.extend((0..order).map(|_| rng.literal(&square)));
+                args.extend((0..order).map(|_| any(&mut rng, &square)));
                 check(&Op::SpectralForm { order }, &args, 10.0 * tolerance);
             }
         }
@@ -160,16 +176,15 @@ fn awkward_matrices() {
     for (dtype, tolerance) in DTYPES {
         for shape in [&[1, 1][..], &[4, 4], &[5, 3], &[3, 5], &[60, 60], &[40, 3]] {
             let ty = Type::new(dtype, shape);
-            let fill = |f: &dyn Fn(usize) -> f64| {
-                let bytes = (0..ty.numel()).flat_map(|i| Literal::scalar(dtype, f(i)).bytes().to_vec()).collect();
-                Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
-            };
+            let parts = if dtype.is_complex() { 2 } else { 1 };
+            // complex numbers with equal parts
+            let fill = |f: &dyn Fn(usize) -> f64| array(&ty, (0..parts * ty.numel()).map(|k| f(k / parts)));
             for op in ops_of(shape) {
                 for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                     check(&op, &[fill(&|i| if i == 0 { bad } else { 1.0 })], 0.0);
                 }
-                let a = rng.awkward(&ty);
-                run(&op, &[a]);
+                let awkward = rng.awkward(&Type::new(DType::F64, &[parts * ty.numel()]));
+                run(&op, &[array(&ty, awkward.to_f64())]);
                 run(&op, &[fill(&|_| 0.0)]);
                 run(&op, &[fill(&|_| 1.0)]);
             }
@@ -180,9 +195,9 @@ fn awkward_matrices() {
             let n = shape[1];
             let (rows, columns) = (|i: usize| (i / n + 1) as f64, |i: usize| (i % n) as f64 - 1.5);
             check(&Op::Svd { full: false, vectors: false }, &[fill(&|i| rows(i) * columns(i))], tolerance);
-            let size = if dtype == DType::F32 { 1e30 } else { 1e200 };
+            let size = if dtype.real() == DType::F32 { 1e30 } else { 1e200 };
             for size in [size, 1.0 / size] {
-                let x = rng.literal(&ty).to_f64();
+                let x = any(&mut rng, &ty).to_f64();
                 let a = fill(&|i| x[i] * size);
                 for (got, unit) in [Op::Svd { full: false, vectors: false }, Op::Eigh { vectors: false }]
                     .iter()
@@ -257,6 +272,43 @@ fn orthonormal(x: &[f64], m: usize, n: usize) {
     let xt: Vec<f64> = (0..m * n).map(|at| x[at % m * n + at / m]).collect();
     let one: Vec<f64> = (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
     same(&product(&xt, x, n, m, n), &one, "orthonormal columns");
+}
+
+/// Eigenvalues that are complex, repeated, or those of a defective matrix; of a conjugate pair the lower one first.
+#[test]
+fn general_eigenvalues() {
+    let eig = |n: usize, a: &[f64]| {
+        let got = run(&Op::Eig { vectors: true }, &[Literal::new(&[n, n], a)]);
+        let (w, v) = (got[0].to_numbers(), got[1].to_numbers());
+        for j in 0..n {
+            let entry = |i: usize| (v[2 * (i * n + j)], v[2 * (i * n + j) + 1]);
+            for i in 0..n {
+                // a v - w v
+                let av = |part: fn((f64, f64)) -> f64| (0..n).map(|k| a[i * n + k] * part(entry(k))).sum::<f64>();
+                let (x, y) = entry(i);
+                let wv = (w[2 * j] * x - w[2 * j + 1] * y, w[2 * j] * y + w[2 * j + 1] * x);
+                assert!((av(|z| z.0) - wv.0).abs() < 1e-7 && (av(|z| z.1) - wv.1).abs() < 1e-7, "{a:?} {w:?} {v:?}");
+            }
+        }
+        w
+    };
+    let near = |w: Vec<f64>, want: &[f64]| {
+        w.iter().zip(want).for_each(|(w, e)| assert!((w - e).abs() < 1e-7, "{w} instead of {e}"));
+    };
+    near(eig(2, &[0.0, -1.0, 1.0, 0.0]), &[0.0, -1.0, 0.0, 1.0]);
+    near(
+        eig(3, &[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        &[-0.5, -0.75f64.sqrt(), -0.5, 0.75f64.sqrt(), 1.0, 0.0],
+    );
+    near(eig(2, &[1.0, 1.0, 0.0, 1.0]), &[1.0, 0.0, 1.0, 0.0]);
+    near(eig(3, &[2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0]), &[2.0, 0.0, 2.0, 0.0, 2.0, 0.0]);
+    let mut rng = Random::new(7);
+    for n in [5, 12, 40, 90] {
+        let a = rng.literal(&Type::new(DType::F64, &[n, n]));
+        eig(n, &a.to_f64());
+        check(&Op::Eig { vectors: false }, std::slice::from_ref(&a), 1e-10);
+        check(&Op::Eig { vectors: true }, &[a], 1e-9);
+    }
 }
 
 /// Of several rows of the greatest magnitude the first is the pivot, as in LAPACK.

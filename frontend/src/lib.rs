@@ -7,6 +7,7 @@ pub mod fft;
 mod image;
 pub mod io;
 mod jit;
+pub mod linalg;
 pub mod random;
 mod segment;
 mod tensor;

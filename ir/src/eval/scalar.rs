@@ -1,6 +1,8 @@
 //! Functions of single elements, for every dtype.
 
-use crate::math::{Scalar, apply_binary, apply_unary, atan2_f64, pow_f64, unary_f64};
+use crate::math::{
+    Scalar, apply_binary, apply_unary, atan2_f64, next_after_f64, pow_f64, unary_f64, zeta_f32, zeta_f64,
+};
 use crate::{Binary, Comparison, Element, ReduceKind, Unary};
 
 /// Any element without loss.
@@ -116,6 +118,8 @@ macro_rules! int_ops {
                     Unary::Abs => Some(if negative { x.wrapping_neg() } else { x }),
                     Unary::Sign => Some(if negative { (0 as $t).wrapping_sub(1) } else { (x != 0) as $t }),
                     Unary::Not => Some(!x),
+                    Unary::PopulationCount => Some(x.count_ones() as $t),
+                    Unary::LeadingZeros => Some(x.leading_zeros() as $t),
                     _ => None,
                 }
             }
@@ -131,7 +135,7 @@ macro_rules! int_ops {
                     Binary::Pow => int_pow!($t, x, y),
                     Binary::Max => x.max(y),
                     Binary::Min => x.min(y),
-                    Binary::Atan2 => return None,
+                    Binary::Atan2 | Binary::NextAfter | Binary::Zeta => return None,
                     Binary::And => x & y,
                     Binary::Or => x | y,
                     Binary::Xor => x ^ y,
@@ -227,7 +231,7 @@ macro_rules! float_ops {
 
             fn unary(op: Unary, x: $t) -> Option<$t> {
                 match op {
-                    Unary::Not | Unary::IsFinite => None,
+                    Unary::Not | Unary::PopulationCount | Unary::LeadingZeros | Unary::IsFinite => None,
                     _ => $unary(op, x),
                 }
             }
@@ -285,7 +289,9 @@ float_ops! {
     Pow => |x, y| apply_binary(&mut Scalar, Binary::Pow, x, y),
     Max => |x, y| apply_binary(&mut Scalar, Binary::Max, x, y),
     Min => |x, y| apply_binary(&mut Scalar, Binary::Min, x, y),
-    Atan2 => |x, y| apply_binary(&mut Scalar, Binary::Atan2, x, y)
+    Atan2 => |x, y| apply_binary(&mut Scalar, Binary::Atan2, x, y),
+    NextAfter => |x, y| apply_binary(&mut Scalar, Binary::NextAfter, x, y),
+    Zeta => |s, q| Some(zeta_f32(s, q))
 }
 float_ops! {
     f64, u64,
@@ -293,7 +299,9 @@ float_ops! {
     Pow => |x, y| Some(pow_f64(x, y)),
     Max => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_gt()) { x } else { y }),
     Min => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_lt()) { x } else { y }),
-    Atan2 => |y, x| Some(atan2_f64(y, x))
+    Atan2 => |y, x| Some(atan2_f64(y, x)),
+    NextAfter => |x, y| Some(next_after_f64(x, y)),
+    Zeta => |s, q| Some(zeta_f64(s, q))
 }
 
 /// Both lanes of the threefry-2x32 block cipher, 20 rounds (Salmon et al. 2011).

@@ -157,6 +157,25 @@ fn log_of_parts<L: Lanes>(l: &mut L, k: L::F, f: L::F) -> L::F {
     l.fma(k, high, y)
 }
 
+/// ln x in two parts, with an absolute error of about 1e-8; anything unless x is positive and finite.
+pub(super) fn log_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F) {
+    let (k, f) = split(l, x);
+    let q = poly(l, f, &LOG);
+    let minus_half = l.f(-0.5);
+    let p = l.fma(f, q, minus_half);
+    let f2 = l.mul(f, f);
+    let low = l.f(LN_2_LOW);
+    let kl = l.mul(k, low);
+    let rest = l.fma(f2, p, kl);
+    // k ln 2 is exact, and greater than f unless it is 0
+    let high = l.f(LN_2_HIGH);
+    let kh = l.mul(k, high);
+    let s = l.add(kh, f);
+    let d = l.sub(kh, s);
+    let lost = l.add(d, f);
+    (s, l.add(lost, rest))
+}
+
 /// What a logarithm is at the edges: y inside, -inf where z = 0, NaN where z < 0, z where it is infinite or NaN.
 fn log_edges<L: Lanes>(l: &mut L, z: L::F, y: L::F) -> L::F {
     let zero = l.f(0.0);

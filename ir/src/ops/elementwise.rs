@@ -18,6 +18,8 @@ named_enum! {
         Ceil = "ceil",
         /// Nearest integer, ties to even.
         Round = "round_nearest_even",
+        /// Nearest integer, ties away from zero.
+        RoundAway = "round_nearest_afz",
         /// e^x
         Exp = "exponential",
         /// e^x - 1
@@ -62,8 +64,22 @@ named_enum! {
         Erf = "erf",
         /// Inverse of erf on (-1, 1).
         ErfInv = "erf_inv",
+        /// 1 - erf(x)
+        Erfc = "erfc",
+        /// ln |gamma(x)|
+        Lgamma = "lgamma",
+        /// Derivative of ln gamma.
+        Digamma = "digamma",
+        /// Modified Bessel function I0, times e^-|x|.
+        BesselI0e = "bessel_i0e",
+        /// Modified Bessel function I1, times e^-|x|.
+        BesselI1e = "bessel_i1e",
         /// Bitwise complement; logical not for bool.
         Not = "not",
+        /// Number of bits that are 1.
+        PopulationCount = "popcnt",
+        /// Number of zeros above the topmost 1; the width for 0.
+        LeadingZeros = "count_leading_zeros",
         /// Neither infinite nor NaN; the result is bool.
         IsFinite = "is_finite",
     }
@@ -90,6 +106,10 @@ named_enum! {
         Min = "minimum",
         /// Angle of the point (rhs, lhs).
         Atan2 = "atan2",
+        /// The next float after lhs towards rhs; rhs where they are equal.
+        NextAfter = "next_after",
+        /// Hurwitz zeta function: the sum over k >= 0 of (rhs + k)^-lhs; NaN for lhs < 1.
+        Zeta = "zeta",
         /// Bitwise and; logical for bool.
         And = "and",
         /// Bitwise or; logical for bool.
@@ -129,6 +149,7 @@ impl Unary {
         match self {
             Unary::Neg => dtype.is_float() || dtype.is_int(),
             Unary::Abs | Unary::Sign => dtype.is_float() || dtype.is_int(),
+            Unary::PopulationCount | Unary::LeadingZeros => dtype.is_int(),
             Unary::Not => dtype.is_int() || dtype == DType::Bool,
             _ => dtype.is_float(),
         }
@@ -141,7 +162,7 @@ impl Binary {
         match self {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Pow => dtype != DType::Bool,
             Binary::Max | Binary::Min => true,
-            Binary::Atan2 => dtype.is_float(),
+            Binary::Atan2 | Binary::NextAfter | Binary::Zeta => dtype.is_float(),
             Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype.is_int(),
         }
@@ -160,7 +181,11 @@ impl Binary {
 
 pub(super) fn unary(op: Unary, x: &Type) -> Result<Type> {
     if !op.accepts(x.dtype) {
-        let expected = if op == Unary::Not { "an integer or bool" } else { "a float" };
+        let expected = match op {
+            Unary::Not => "an integer or bool",
+            Unary::PopulationCount | Unary::LeadingZeros => "an integer",
+            _ => "a float",
+        };
         return Err(Error::bad_dtype(op.name(), x.dtype, expected));
     }
     Ok(if op == Unary::IsFinite { x.with_dtype(DType::Bool) } else { x.clone() })
@@ -181,7 +206,7 @@ pub(super) fn binary(op: Binary, x: &Type, y: &Type) -> Result<Type> {
     if !op.accepts(x.dtype) {
         let expected = match op {
             Binary::And | Binary::Or | Binary::Xor => "an integer or bool",
-            Binary::Atan2 => "a float",
+            Binary::Atan2 | Binary::NextAfter | Binary::Zeta => "a float",
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => "an integer",
             _ => "a number",
         };

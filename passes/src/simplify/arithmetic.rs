@@ -74,7 +74,7 @@ pub(super) fn binary(v: &mut View, f: Binary, x: Value, y: Value) -> Option<Valu
         Binary::And | Binary::Or | Binary::Xor => super::logic::bitwise(v, f, x, y),
         // x << 0 = x, x >> 0 = x
         Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => v.is_splat(y, 0.0).then_some(x),
-        Binary::Atan2 => None,
+        Binary::Atan2 | Binary::NextAfter | Binary::Zeta => None,
     }
 }
 

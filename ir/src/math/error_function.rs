@@ -1,6 +1,6 @@
 //! The error function and its inverse.
 
-use super::exponential::{clamp, exp, log};
+use super::exponential::{clamp, exp, exp_parts, log};
 use super::{Lanes, copysign, poly};
 
 /// erf(r) / r - 1 in r^2, |r| <= 0.93.
@@ -64,7 +64,8 @@ pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let s = l.mul(b, b);
     let minus_s = l.neg(s);
     let lost = l.fma(b, b, minus_s);
-    let e = exp(l, minus_s);
+    let minus_lost = l.neg(lost);
+    let e = exp_parts(l, minus_s, minus_lost);
     let d = l.add(b, two);
     let t = l.div(one, d);
     // less the roundings of d and t
@@ -76,9 +77,6 @@ pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let t = l.fma(t, rest, t);
     let p = poly(l, t, &ERFC);
     let p = l.mul(p, t);
-    // e^-(s + lost)
-    let minus_p = l.neg(p);
-    let p = l.fma(minus_p, lost, p);
     let far = l.mul(e, p);
     let other = l.sub(two, far);
     let negative = l.lt(x, zero);

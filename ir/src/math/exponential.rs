@@ -85,6 +85,19 @@ pub(super) fn exp_shifted<L: Lanes>(l: &mut L, x: L::F, shift: i32) -> L::F {
     scale(l, p, n)
 }
 
+/// e^(x + low) for a low part far below 1.
+pub(super) fn exp_parts<L: Lanes>(l: &mut L, x: L::F, low: L::F) -> L::F {
+    let x = clamp(l, x, -105.0, 90.0);
+    let (r, n) = reduce(l, x);
+    let r = l.add(r, low);
+    let p = poly(l, r, &EXP);
+    let r2 = l.mul(r, r);
+    let q = l.fma(r2, p, r);
+    let one = l.f(1.0);
+    let p = l.add(q, one);
+    scale(l, p, n)
+}
+
 /// e^x
 pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     exp_shifted(l, x, 0)
@@ -173,7 +186,10 @@ pub(super) fn log_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F) {
     let s = l.add(kh, f);
     let d = l.sub(kh, s);
     let lost = l.add(d, f);
-    (s, l.add(lost, rest))
+    let low = l.add(lost, rest);
+    let y = l.add(s, low);
+    let d = l.sub(s, y);
+    (y, l.add(d, low))
 }
 
 /// What a logarithm is at the edges: y inside, -inf where z = 0, NaN where z < 0, z where it is infinite or NaN.

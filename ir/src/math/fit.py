@@ -89,10 +89,12 @@ if __name__ == "__main__":
     # (ln x - 1 / (2 x) - digamma(x)) x^2 in 1 / x^2, x >= 1
     fit("DIGAMMA_FAR", lambda u: (mp.log(mp.sqrt(1 / u)) - mp.sqrt(u) / 2 - mp.digamma(mp.sqrt(1 / u))) / u,
         1e-12, 1, 7, lambda u: u if u > 1e-3 else 1e-3)
-    # (1 / d - pi cot(pi d)) / d in d^2, |d| <= 1/4
-    fit("COT", lambda s: (1 / mp.sqrt(s) - mp.pi * mp.cot(mp.pi * mp.sqrt(s))) / mp.sqrt(s), 1e-12, 1 / 16, 4)
-    # (pi tan(pi d) / d - pi^2) / d^2 in d^2, |d| <= 1/4
-    fit("TAN", lambda s: (mp.pi * mp.tan(mp.pi * mp.sqrt(s)) / mp.sqrt(s) - mp.pi**2) / s, 1e-9, 1 / 16, 6)
+    # ((1 / d - pi cot(pi d)) / d - pi^2 / 3) / d^2 in d^2, |d| <= 3/8
+    fit("COT", lambda s: ((1 / mp.sqrt(s) - mp.pi * mp.cot(mp.pi * mp.sqrt(s))) / mp.sqrt(s) - mp.pi**2 / 3) / s,
+        1e-9, 9 / 64, 5)
+    print("// pi^2 / 3", two(mp.pi**2 / 3))
+    # (pi tan(pi d) / d - pi^2) / d^2 in d^2, |d| <= 1/8
+    fit("TAN", lambda s: (mp.pi * mp.tan(mp.pi * mp.sqrt(s)) / mp.sqrt(s) - mp.pi**2) / s, 1e-9, 1 / 64, 4)
     # I0(x), 2 I1(x) / x in x^2 / 4, |x| <= 6; beyond, sqrt(x) e^-x I(x) in 1 / x
     fit("I0", lambda t: mp.besseli(0, 2 * mp.sqrt(t)), 0, 9, 9)
     fit("I0_FAR", lambda t: mp.sqrt(1 / t) * mp.exp(-1 / t) * mp.besseli(0, 1 / t), 1e-5, 1 / 6, 7)

@@ -48,10 +48,12 @@ const DIGAMMA: [f32; 11] = [
 /// x^2 (ln x - 1 / (2 x) - digamma(x)) in x^-2, x >= 1.
 const DIGAMMA_FAR: [f32; 8] =
     [0.08333312, -0.008324862, 0.0038483418, -0.0032641324, 0.003044605, -0.0022260668, 0.001009004, -0.00020434569];
-/// (1 / d - pi cot(pi d)) / d in d^2, |d| <= 1/4.
-const COT: [f32; 5] = [3.289868, 2.1646526, 2.0344164, 2.0059578, 2.214502];
-/// (pi tan(pi d) / d - pi^2) / d^2 in d^2, |d| <= 1/4.
-const TAN: [f32; 7] = [32.469696, 128.18546, 512.1399, 2036.2467, 8880.396, 15207.851, 323577.03];
+/// ((1 / d - pi cot(pi d)) / d - pi^2 / 3) / d^2 in d^2, |d| <= 3/8.
+const COT: [f32; 6] = [2.1646464, 2.034718, 2.0061238, 2.0482519, 1.5440868, 3.8852127];
+/// (pi tan(pi d) / d - pi^2) / d^2 in d^2, |d| <= 1/8.
+const TAN: [f32; 5] = [32.469696, 128.18707, 511.5407, 2094.0527, 7515.267];
+/// pi^2 / 3 in two parts.
+const PI_SQUARE_THIRD: (f32, f32) = (3.289868, 1.731767e-8);
 /// pi^2 in two parts.
 const PI_SQUARE: (f32, f32) = (9.869604, 2.9037159e-7);
 
@@ -152,16 +154,22 @@ pub fn lgamma<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// pi cot(pi d) in two parts, |d| <= 1/2, |d| >= 2^-30.
 fn pi_cot<L: Lanes>(l: &mut L, d: L::F) -> (L::F, L::F) {
-    let (half, quarter, one) = (l.f(0.5), l.f(0.25), l.f(1.0));
-    // 1 / d - d S(d^2)
+    let (half, edge, one) = (l.f(0.5), l.f(0.375), l.f(1.0));
+    // 1 / d - pi^2 / 3 d - d^3 C(d^2)
     let q = l.div(one, d);
     let minus_q = l.neg(q);
     let e = l.fma(minus_q, d, one);
     let e = l.mul(e, q);
+    let minus_d = l.neg(d);
+    let (c, c_low) = (l.f(PI_SQUARE_THIRD.0), l.f(PI_SQUARE_THIRD.1));
+    let (p, p_low) = two_product(l, minus_d, c);
+    let (inner, lost) = two_sum(l, q, p);
     let d2 = l.mul(d, d);
     let s = poly(l, d2, &COT);
-    let minus_d = l.neg(d);
-    let inner_low = l.fma(minus_d, s, e);
+    let s = l.fma(d2, s, c_low);
+    let s = l.fma(minus_d, s, e);
+    let s = l.add(s, p_low);
+    let inner_low = l.add(s, lost);
     // pi tan(pi n) with n = 1/2 - |d|
     let a = l.abs(d);
     let n = l.sub(half, a);
@@ -176,8 +184,8 @@ fn pi_cot<L: Lanes>(l: &mut L, d: L::F) -> (L::F, L::F) {
     let (minus, minus_low) = (l.neg(outer), l.neg(outer_low));
     let outer = l.select(falling, minus, outer);
     let outer_low = l.select(falling, minus_low, outer_low);
-    let is_outer = l.lt(quarter, a);
-    (l.select(is_outer, outer, q), l.select(is_outer, outer_low, inner_low))
+    let is_outer = l.lt(edge, a);
+    (l.select(is_outer, outer, inner), l.select(is_outer, outer_low, inner_low))
 }
 
 /// Derivative of ln gamma; infinite at 0 with the sign of -x, NaN at the negative integers.

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each uses a part
 
 use gradloom_ir::Unary;
-use gradloom_ir::math::{Scalar, apply_unary, unary_f64};
+use gradloom_ir::math::{Scalar, apply_unary, pow, unary_f64, zeta_f64};
 
 /// What is promised of a function: at most so many units in the last place for |x| up to `range`. Errors below
 /// `absolute` are never counted.
@@ -106,4 +106,71 @@ pub fn worst(bound: &Bound, samples: impl Iterator<Item = f32>) -> (f64, f32) {
         }
     }
     (worst, at)
+}
+
+/// What is promised of pow.
+pub const POWER: f64 = 2.0;
+
+/// The greatest error of pow over `n` pairs whose powers are floats of every size.
+pub fn worst_power(n: u32) -> (f64, f32, f32) {
+    let mut worst = (0.0, 0.0, 0.0);
+    let mut bits = 1u32;
+    for i in 0..n {
+        bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let x = match i % 4 {
+            0 => f32::from_bits(bits >> 1),
+            1 => f32::from_bits(0x3f80_0000 ^ (bits >> 14)), // around 1
+            2 => f32::from_bits(0x3f80_0000 ^ (bits >> 9)),
+            _ => (bits >> 24) as f32 / 8.0,
+        };
+        bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // exponents that make the result any float, and small round ones
+        let reach = 150.0 / x.log2().abs().max(1e-6);
+        let y =
+            if i % 3 == 0 { (bits >> 26) as f32 / 4.0 - 8.0 } else { (bits as f32 / 2.0f32.powi(31) - 1.0) * reach };
+        let e = ulps(pow(&mut Scalar, x, y), f64::from(x).powf(f64::from(y)));
+        if e > worst.0 {
+            worst = (e, x, y);
+        }
+    }
+    worst
+}
+
+/// What is promised of an f64 function: two units in the last place where a library has it, more where it is ours
+/// and for `libm`'s lgamma between its negative zeros.
+pub fn stored_bound(name: &str) -> f64 {
+    match name {
+        "lgamma" | "digamma" | "zeta" => 8.0,
+        "bessel_i0e" | "bessel_i1e" => 6.0,
+        _ => 2.0,
+    }
+}
+
+/// The greatest error of each f64 function at the points of `reference.txt`, values computed with 40 digits
+/// (`src/math/reference.py`), and where it is. Errors of lgamma and digamma below 1e-15 are not counted.
+pub fn stored() -> Vec<(String, f64, String)> {
+    let mut worst: Vec<(String, f64, String)> = Vec::new();
+    for line in include_str!("reference.txt").lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (name, numbers) = (words[0], &words[1..words.len() - 1]);
+        let numbers: Vec<f64> = numbers.iter().map(|w| f64::from_bits(u64::from_str_radix(w, 16).unwrap())).collect();
+        let (value, args) = numbers.split_last().unwrap();
+        let got = match args {
+            [x] => unary_f64(Unary::from_name(name).unwrap(), *x),
+            [s, q] => zeta_f64(*s, *q),
+            _ => panic!("{line}"),
+        };
+        let rest: f64 = words.last().unwrap().parse().unwrap();
+        let step = value.abs().next_up() - value.abs();
+        let small = matches!(name, "lgamma" | "digamma") && (got - value).abs() <= 1e-15;
+        let e = if small { 0.0 } else { ((got - value) / step - rest).abs() };
+        if worst.last().is_none_or(|w| w.0 != name) {
+            worst.push((name.into(), 0.0, String::new()));
+        }
+        let entry = worst.last_mut().expect("one was pushed");
+        if e > entry.1 {
+            (entry.1, entry.2) = (e, format!("{args:?}"));
+        }
+    }
+    worst
 }

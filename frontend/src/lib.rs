@@ -6,6 +6,7 @@ mod eager;
 pub mod io;
 mod jit;
 pub mod random;
+pub mod special;
 mod tensor;
 mod trace;
 mod transform;
@@ -30,6 +31,6 @@ pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
         Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
-        step,
+        special, step,
     };
 }

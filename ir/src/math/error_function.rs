@@ -76,8 +76,12 @@ pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let rest = l.fma(minus_t, d_low, rest);
     let t = l.fma(t, rest, t);
     let p = poly(l, t, &ERFC);
-    let p = l.mul(p, t);
-    let far = l.mul(e, p);
+    // e p t, rounded as if e (p t) were exact
+    let pt = l.mul(p, t);
+    let minus_pt = l.neg(pt);
+    let rest = l.fma(p, t, minus_pt);
+    let rest = l.mul(e, rest);
+    let far = l.fma(e, pt, rest);
     let other = l.sub(two, far);
     let negative = l.lt(x, zero);
     let far = l.select(negative, other, far);

@@ -38,10 +38,18 @@ fn stirling_rest(a: &Tensor) -> Tensor {
     far.select(series, direct)
 }
 
+/// ln(x / x0) - (x / x0 - 1), given `excess` = x / x0 - 1.
+fn log_excess(ratio: &Tensor, excess: &Tensor) -> Tensor {
+    // near ratio 0 the excess has lost its digits, near 1 the ratio
+    let low = ratio.lt(0.5);
+    let l = low.select(low.select(ratio, 1.0).log(), low.select(0.0, excess).log1p());
+    l - excess
+}
+
 /// x^a e^-x / gamma(a), without the cancellation of its factors.
 fn gamma_front(a: &Tensor, x: &Tensor) -> Tensor {
     let mu = (x - a) / a;
-    let exponent = a * (mu.log1p() - &mu) - stirling_rest(a);
+    let exponent = a * log_excess(&(x / a), &mu) - stirling_rest(a);
     (a * (0.5 / PI)).sqrt() * exponent.exp()
 }
 
@@ -117,10 +125,17 @@ fn gamma_plain(a: &Tensor, x: &Tensor, upper: bool) -> Tensor {
     let (inside, a_safe, x_safe) = gamma_domain(a, x);
     let (by_series, [a1, x1], [a2, x2]) = gamma_regions(&a_safe, &x_safe);
     let front = gamma_front(&a_safe, &x_safe);
-    let p = &front / &a_safe * gamma_series(&a1, &x1);
+    let series = gamma_series(&a1, &x1);
+    let p = &front / &a_safe * &series;
     let q = front * gamma_fraction(&a2, &x2);
-    let (p, q) = if upper { (1.0 - p, q) } else { (p, 1.0 - q) };
-    let value = by_series.select(p, q);
+    let value = if upper {
+        // for small a and x, P is near 1: 1 - e^(ln P)
+        let small = x1.le(1.0);
+        let log_p = &a1 * x1.log() - &x1 - (&a1 + 1.0).lgamma() + series.log();
+        by_series.select(small.select(-log_p.expm1(), 1.0 - p), q)
+    } else {
+        by_series.select(p, 1.0 - q)
+    };
     // the edges: all mass is at 0 for a = 0, and at infinity for an infinite a
     let (zero, one) = if upper { (1.0, 0.0) } else { (0.0, 1.0) };
     let inf = f64::INFINITY;
@@ -183,7 +198,8 @@ fn beta_front(a: &Tensor, b: &Tensor, x: &Tensor) -> Tensor {
     let sum = a + b;
     let l = a * (1.0 - x) - b * x;
     let (u, v) = (-(&l / a), &l / b);
-    let exponent = a * (u.log1p() - &u) + b * (v.log1p() - &v);
+    let (p, q) = (x * &sum / a, (1.0 - x) * &sum / b);
+    let exponent = a * log_excess(&p, &u) + b * log_excess(&q, &v);
     let rest = stirling_rest(&sum) - stirling_rest(a) - stirling_rest(b);
     (a * (b / &sum) * (0.5 / PI)).sqrt() * (exponent + rest).exp()
 }

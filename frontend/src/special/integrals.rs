@@ -14,16 +14,13 @@ const FRACTION_TERMS: usize = 60;
 /// From here on the asymptotic series of Ei is exact to rounding.
 const FAR: f64 = 40.0;
 
-/// sum over k of x^k / (k k!), for |x| <= `reach`.
+/// sum over k >= 1 of x^k / (k k!), by the ratios of its terms: the factorials are beyond f32.
 fn series(x: &Tensor, terms: usize) -> Tensor {
-    let mut factorial = 1.0;
-    let c: Vec<f64> = (1..=terms)
-        .map(|k| {
-            factorial *= k as f64;
-            1.0 / (k as f64 * factorial)
-        })
-        .collect();
-    polynomial(x, c.into_iter()) * x
+    let nested = (1..terms).rev().fold(x.ones_like(), |y, k| {
+        let k = k as f64;
+        y * x * (k / ((k + 1.0) * (k + 1.0))) + 1.0
+    });
+    nested * x
 }
 
 /// E1 for x > 0.

@@ -187,7 +187,7 @@ unary_functions! {
         let far = near.select(1.0, x);
         let mut c = 1.0;
         let series = polynomial(&near.select(x, 0.0), (1..20).map(|k| { c /= f64::from(k); c }).collect::<Vec<_>>().into_iter());
-        near.select(series, far.expm1() / far)
+        near.select(series, x.eq(f64::INFINITY).select(x, far.expm1() / &far))
     };
     /// sin(pi x) / (pi x); 1 at 0, with all its derivatives.
     sinc |x| {

@@ -8,6 +8,7 @@ mod indexing;
 mod randomness;
 mod reduction;
 mod shaping;
+mod special;
 mod transformed;
 
 use gradloom_frontend::Tensor;

@@ -29,8 +29,8 @@ pub(super) fn smooth(f: &Function, slope: &Function, order: usize, v: &[Tensor])
     let rule = |v: &Vec<Tensor>, dv: &Vec<Tensor>| {
         let last = v.len() - 1;
         let mut t = &dv[last] * slope(v);
-        for i in 0..last {
-            t = t + &dv[i] * smooth(&derivative(f, i), &derivative(slope, i), order - 1, v);
+        for (i, d) in dv[..last].iter().enumerate() {
+            t = t + d * smooth(&derivative(f, i), &derivative(slope, i), order - 1, v);
         }
         (smooth(f, slope, order - 1, v), t)
     };

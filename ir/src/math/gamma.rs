@@ -55,7 +55,7 @@ const TAN: [f32; 5] = [32.469696, 128.18707, 511.5407, 2094.0527, 7515.267];
 /// pi^2 / 3 in two parts.
 const PI_SQUARE_THIRD: (f32, f32) = (3.289868, 1.731767e-8);
 /// pi^2 in two parts.
-const PI_SQUARE: (f32, f32) = (9.869604, 2.9037159e-7);
+const PI_SQUARE: (f32, f32) = (9.869604, 2.903716e-7);
 
 /// a + b as a rounded sum and what it lost.
 fn two_sum<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> (L::F, L::F) {

@@ -10,6 +10,7 @@ mod jit;
 pub mod linalg;
 pub mod random;
 mod segment;
+pub mod special;
 mod tensor;
 mod trace;
 mod transform;
@@ -39,6 +40,6 @@ pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
         Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
-        step, where_,
+        special, step, where_,
     };
 }

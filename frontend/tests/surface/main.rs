@@ -14,6 +14,7 @@ mod randomness;
 mod reduction;
 mod reference;
 mod shaping;
+mod special;
 mod transformed;
 
 use gradloom_frontend::Tensor;

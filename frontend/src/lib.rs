@@ -6,6 +6,7 @@ mod eager;
 pub mod io;
 mod jit;
 pub mod random;
+pub mod stablehlo;
 mod tensor;
 mod trace;
 mod transform;

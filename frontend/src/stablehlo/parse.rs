@@ -240,7 +240,7 @@ impl<'a> Parser<'_, 'a> {
             if self.is('(') {
                 results = self.list('(', ')', Self::attributed_type)?;
             } else {
-                results.push(self.attributed_type()?);
+                results.push(self.ty()?); // attributes need the parentheses
             }
         }
         if self.eat_word("attributes") {

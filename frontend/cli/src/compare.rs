@@ -90,6 +90,40 @@ pub fn difference(rule: Rule, got: &Literal, want: &Literal) -> Option<String> {
     Some(text)
 }
 
+/// How far results may be apart: relative to the element and (to allow for what cancels) to 1 or the largest element,
+/// whichever is less; for sums in any order to the largest element.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// Relative error; 0 for equality.
+    pub relative: f64,
+    /// Whether errors are relative to the largest element of the array.
+    pub to_largest: bool,
+}
+
+/// `None` if the arrays are the same within the tolerance, NaN and infinities in the same places; else what differs.
+pub fn apart(t: Tolerance, got: &Literal, want: &Literal) -> Option<String> {
+    if got.ty() != want.ty() {
+        return Some(format!("{} where {} is expected", got.ty(), want.ty()));
+    }
+    let (got, want) = (numbers(got), numbers(want));
+    let largest = want.iter().map(|w| w.value.abs()).filter(|w| w.is_finite()).fold(0.0, f64::max);
+    let floor = if t.to_largest { largest } else { largest.min(1.0) };
+    let error = |a: Number, b: Number| -> f64 {
+        if a.bits == b.bits || a.value == b.value || (a.value.is_nan() && b.value.is_nan()) {
+            return 0.0;
+        }
+        let e = (a.value - b.value).abs() / (b.value.abs() + floor);
+        if e.is_finite() && a.float { e } else { f64::INFINITY }
+    };
+    let errors: Vec<f64> = got.iter().zip(&want).map(|(&a, &b)| error(a, b)).collect();
+    let wrong = errors.iter().filter(|&&e| e > t.relative).count();
+    let worst = (0..errors.len()).max_by(|&i, &j| errors[i].total_cmp(&errors[j]))?;
+    (wrong > 0).then(|| {
+        let (a, b) = (got[worst].value, want[worst].value);
+        format!("{wrong} of {} differ, most at {worst}: {a} not {b}, error {:.1e}", errors.len(), errors[worst])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +147,20 @@ mod tests {
         check(Rule::Close, &[f32::NAN], &[1.0], false);
         check(Rule::AlmostEq, &[1.0, f32::INFINITY], &[1.0009, f32::INFINITY], true);
         check(Rule::AlmostEq, &[1.0], &[1.0011], false);
+    }
+
+    #[test]
+    fn tolerances() {
+        let a = |x: &[f32]| Literal::new(&[x.len()], x);
+        let t = |relative, to_largest| Tolerance { relative, to_largest };
+        assert_eq!(apart(t(1e-3, false), &a(&[1.001, f32::NAN]), &a(&[1.0, f32::NAN])), None);
+        assert!(apart(t(1e-3, false), &a(&[1.003]), &a(&[1.0])).is_some());
+        assert!(apart(t(1e-3, false), &a(&[0.01, 100.0]), &a(&[0.0, 100.0])).is_some());
+        assert_eq!(apart(t(1e-3, true), &a(&[0.01, 100.0]), &a(&[0.0, 100.0])), None);
+        assert!(apart(t(1e-3, false), &a(&[f32::INFINITY]), &a(&[f32::MAX])).is_some());
+        assert!(apart(t(1e-3, false), &a(&[f32::NAN]), &a(&[1.0])).is_some());
+        let n = |x: i32| Literal::new(&[], &[x]);
+        assert!(apart(t(1e-3, false), &n(100_000), &n(100_001)).is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod harness;
 mod program;
 mod run;
 
@@ -23,12 +24,15 @@ enum Command {
     Run(run::Run),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
+    /// Runs JAX's own test cases, as `tests/jax/harness.py` wrote them.
+    Harness(harness::Harness),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Harness(harness) => harness.execute(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

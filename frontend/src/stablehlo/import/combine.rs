@@ -7,7 +7,6 @@ use gradloom_ir::{
     Binary, Builder, DType, Error, Graph, Literal, Op, ReduceKind, Result, Type, Unary, Value, with_element,
 };
 use gradloom_passes::{dead_code, transform};
-use std::fmt;
 
 /// A function of an accumulated value (or several) and a new one.
 pub(super) enum Combiner {
@@ -22,23 +21,14 @@ pub(super) enum Combiner {
     /// On pairs (value, index): the greater or lesser value, the lesser index among equals, NaN before all.
     Arg(ReduceKind),
     /// Anything else.
-    General(Closure),
+    General,
 }
 
-impl fmt::Display for Combiner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Combiner::Left => f.write_str("keeps the first"),
-            Combiner::Right => f.write_str("keeps the last"),
-            Combiner::Reduce(kind) => f.write_str(kind.name()),
-            Combiner::Difference => f.write_str("difference"),
-            Combiner::Arg(kind) => write!(f, "index of {}", kind.name()),
-            Combiner::General(c) => {
-                let names: Vec<&str> = c.graph.nodes().iter().map(|n| n.op.name()).collect();
-                f.write_str(&names.join(", "))
-            }
-        }
-    }
+/// The error for a region that only gradloom's own combinations are done for. Whatever generalises them begins here.
+pub(super) fn unsupported(c: &Call<'_, '_>, closure: &Closure) -> Error {
+    let names: Vec<&str> = closure.graph.nodes().iter().map(|n| n.op.name()).collect();
+    let what = if names.is_empty() { "a parameter".to_string() } else { names.join(", ") };
+    c.unsupported(format!("unsupported combiner: {what}"))
 }
 
 fn kind_of(op: Binary) -> Option<ReduceKind> {
@@ -53,13 +43,13 @@ fn kind_of(op: Binary) -> Option<ReduceKind> {
     }
 }
 
-/// The combiner of a region, or of `applies stablehlo.add`.
-pub(super) fn combiner(c: &mut Call<'_, '_>, region: usize) -> Result<Combiner> {
+/// The region, or `applies stablehlo.add`, as a program, and what it computes.
+pub(super) fn combiner(c: &mut Call<'_, '_>, region: usize) -> Result<(Combiner, Closure)> {
     let closure = match c.attr(&["applies"]) {
         Some(Attr::Word(name)) => applied(c, super::plain_name(name))?,
         _ => c.closure(region)?,
     };
-    Ok(recognise(closure))
+    Ok((recognise(&closure), closure))
 }
 
 fn applied(c: &mut Call<'_, '_>, name: &str) -> Result<Closure> {
@@ -76,15 +66,15 @@ fn applied(c: &mut Call<'_, '_>, name: &str) -> Result<Closure> {
     Ok(Closure { graph: b.finish(&[y])?, captures: Vec::new() })
 }
 
-fn recognise(closure: Closure) -> Combiner {
+fn recognise(closure: &Closure) -> Combiner {
     let g = dead_code(&closure.graph);
     if !closure.captures.is_empty() {
-        return Combiner::General(closure);
+        return Combiner::General;
     }
     if let Some(kind) = arg_kind(&g) {
         return Combiner::Arg(kind);
     }
-    let (&[y], 2) = (g.outputs(), g.num_inputs()) else { return Combiner::General(closure) };
+    let (&[y], 2) = (g.outputs(), g.num_inputs()) else { return Combiner::General };
     let (left, right) = (Value::from_index(0), Value::from_index(1));
     if y == left {
         return Combiner::Left;
@@ -104,7 +94,7 @@ fn recognise(closure: Closure) -> Combiner {
             return Combiner::Reduce(kind);
         }
     }
-    Combiner::General(closure)
+    Combiner::General
 }
 
 /// Whether a program only compares and selects, so that it is known once it is known on every order its parameters can have.
@@ -136,16 +126,13 @@ fn arg_kind(g: &Graph) -> Option<ReduceKind> {
             ReduceKind::Max => a > b,
             _ => a < b,
         };
-        let left = if x0.is_nan() || y0.is_nan() {
-            // two NaNs are equals
-            x0.is_nan() && (!y0.is_nan() || i0 <= j0)
-        } else {
-            better(x0, y0) || (x0 == y0 && i0 <= j0)
-        };
-        // NaN is accepted from either side: XLA's own reducers prefer the accumulated one whatever its index
-        let want = if x0.is_nan() && y0.is_nan() { return Some(out[0].get_f64(0).is_nan()) } else if left { (x0, i0) } else { (y0, j0) };
-        let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
-        Some(same(out[0].get_f64(0), want.0) && out[1].get_f64(0) == want.1)
+        let (value, index) = (out[0].get_f64(0), out[1].get_f64(0));
+        if x0.is_nan() && y0.is_nan() {
+            return Some(value.is_nan()); // the accumulated one, or that of lesser index: both are written
+        }
+        let left = x0.is_nan() || (!y0.is_nan() && (better(x0, y0) || (x0 == y0 && i0 <= j0)));
+        let want = if left { (x0, i0) } else { (y0, j0) };
+        Some((value == want.0 || (value.is_nan() && want.0.is_nan())) && index == want.1)
     };
     [ReduceKind::Max, ReduceKind::Min].into_iter().find(|&kind| {
         values.iter().all(|&x0| {

@@ -5,6 +5,7 @@ use super::super::syntax::Attr;
 use super::{Call, Lower};
 use gradloom_ir::{Binary, Builder, Comparison, DType, Error, Op, Result, Type, Unary, Value, Values};
 use smallvec::smallvec;
+use std::sync::Arc;
 
 pub(super) const RULES: &[(&str, Lower)] = &[
     ("constant", constant),
@@ -201,12 +202,11 @@ impl Bits<'_> {
     }
 }
 
-/// Rounds the mantissa to nearest, ties to even; then what is too large for the exponent is infinite and what is too small is 0.
+/// Rounding to another format passes tangents through.
 fn reduce_precision(c: &mut Call<'_, '_>) -> Result<Values> {
     let [x] = c.args()?;
     let ty = c.ty(x);
-    let (exponent, mantissa) =
-        float_format(ty.dtype).ok_or_else(|| c.unsupported(format!("not on dtype {}", ty.dtype)))?;
+    let format = float_format(ty.dtype).ok_or_else(|| c.unsupported(format!("not on dtype {}", ty.dtype)))?;
     let (e, m) = match c.attr(&["format"]) {
         Some(Attr::Word(format)) => {
             let parsed = format.strip_prefix('e').and_then(|f| f.split_once('m'));
@@ -216,11 +216,22 @@ fn reduce_precision(c: &mut Call<'_, '_>) -> Result<Values> {
     }
     .filter(|&(e, m): &(i64, i64)| (1..=64).contains(&e) && (0..=64).contains(&m))
     .ok_or_else(|| c.error("the format should be like e5m10"))?;
-    let (e, m) = (e as u32, m as u32);
+    let (mut b, inputs) = Builder::with_inputs(std::slice::from_ref(&ty));
+    let y = rounded(&mut b, inputs[0], format, (e as u32, m as u32));
+    let primal = b.finish(&[y])?;
+    let (mut b, inputs) = Builder::with_inputs(&[ty.clone(), ty]);
+    let y = b.inline(&primal, &inputs[..1])?;
+    let rule = b.finish(&[y[0], inputs[1]])?;
+    c.emit(Op::CustomJvp { primal: Arc::new(primal), rule: Arc::new(rule), consts: 0 }, 1)
+}
+
+/// Rounds the mantissa to nearest, ties to even; then what is too large for the exponent is infinite and what is too small is 0.
+fn rounded(b: &mut Builder, x: Value, (exponent, mantissa): (u32, u32), (e, m): (u32, u32)) -> Value {
+    let ty = b.ty(x).clone();
     let dtype = int_dtype(false, ty.dtype.size());
     let width = 8 * ty.dtype.size() as u32;
-    let original = c.b().op(Op::Bitcast { dtype }, &[x]);
-    let mut k = Bits { like: ty.with_dtype(dtype), b: c.b() };
+    let original = b.op(Op::Bitcast { dtype }, &[x]);
+    let mut k = Bits { like: ty.with_dtype(dtype), b };
     let mut bits = original;
     if m < mantissa {
         let drop = mantissa - m;
@@ -245,7 +256,7 @@ fn reduce_precision(c: &mut Call<'_, '_>) -> Result<Values> {
     }
     let y = k.b.op(Op::Bitcast { dtype: ty.dtype }, &[bits]);
     let is_nan = k.b.compare(Comparison::Ne, x, x);
-    Ok(smallvec![k.b.select(is_nan, x, y)])
+    k.b.select(is_nan, x, y)
 }
 
 /// Halves away from zero: the part behind the point decides, and it is exact.

@@ -1,7 +1,7 @@
 //! Dynamic slices, gather, scatter.
 
 use super::super::syntax::Attr;
-use super::combine::{Combiner, combiner};
+use super::combine::{Combiner, combiner, unsupported};
 use super::{Call, Lower};
 use gradloom_ir::{Op, ReduceKind, Result, ScatterKind, Values};
 use smallvec::smallvec;
@@ -55,14 +55,14 @@ fn gather(c: &mut Call<'_, '_>) -> Result<Values> {
 
 fn scatter(c: &mut Call<'_, '_>) -> Result<Values> {
     let p = parts(c, &["scatter_dimension_numbers"])?;
-    let combiner = combiner(c, 0)?;
+    let (combiner, closure) = combiner(c, 0)?;
     let kind = match &combiner {
         Combiner::Right => ScatterKind::Set,
         Combiner::Reduce(ReduceKind::Sum) | Combiner::Difference => ScatterKind::Add,
         Combiner::Reduce(ReduceKind::Prod) => ScatterKind::Mul,
         Combiner::Reduce(ReduceKind::Min) => ScatterKind::Min,
         Combiner::Reduce(ReduceKind::Max) => ScatterKind::Max,
-        other => return Err(c.unsupported(format!("unsupported combiner: {other}"))),
+        _ => return Err(unsupported(c, &closure)),
     };
     let op = Op::Scatter {
         update_window_dims: c.part(p, "update_window_dims")?,

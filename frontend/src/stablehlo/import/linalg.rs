@@ -1,20 +1,19 @@
-//! Contractions and random bits.
+//! Contractions, and calls of numerical libraries.
 
 use super::super::syntax::Attr;
 use super::indexing::parts;
 use super::{Call, Lower};
-use gradloom_ir::{Builder, DType, Op, Result, Shape, Value, Values};
+use gradloom_ir::{DType, Op, Result, Shape, Value, Values};
 use smallvec::smallvec;
 
 pub(super) const RULES: &[(&str, Lower)] = &[
     ("dot_general", dot_general),
     ("dot", dot),
     ("convolution", convolution),
-    ("rng_bit_generator", rng_bit_generator),
 ];
 
-/// Functions of numerical libraries that programs for the CPU call.
-pub(super) const CUSTOM_CALLS: &[(&str, Lower)] = &[];
+/// Functions outside the program that have a meaning here, by name.
+pub(super) const CUSTOM_CALLS: &[(&str, Lower)] = &[("ApproxTopK", super::sort::approx_top_k)];
 
 /// Both operands in the wider of their dtypes and the result's, as the product accumulates in the result's dtype.
 fn widened(c: &mut Call<'_, '_>, x: Value, y: Value) -> Result<(Value, Value, DType)> {
@@ -144,56 +143,3 @@ fn convolution(c: &mut Call<'_, '_>) -> Result<Values> {
     product(c, op)
 }
 
-/// Threefry on a running 64-bit count: the halves of the result come from the two lanes.
-fn rng_bit_generator(c: &mut Call<'_, '_>) -> Result<Values> {
-    match c.word(&["algorithm", "rng_algorithm"], 0) {
-        Some("THREE_FRY" | "DEFAULT") => {}
-        other => return Err(c.unsupported(format!("the algorithm {} is not supported", other.unwrap_or("")))),
-    }
-    let [state] = c.args()?;
-    let (ty, out) = (c.ty(state), c.result(1)?);
-    if ty.dtype != DType::U64 || ty.shape[..] != [2] {
-        return Err(c.unsupported(format!("a state of type {ty} is not supported")));
-    }
-    let wide = match out.dtype {
-        DType::U32 | DType::I32 => false,
-        DType::U64 | DType::I64 => true,
-        _ => return Err(c.unsupported(format!("bits of dtype {} are not supported", out.dtype))),
-    };
-    let n = out.numel();
-    let count = if wide { n } else { n.div_ceil(2) };
-    let b = c.b();
-    let part = |b: &mut Builder, i: usize| {
-        let x = b.slice_axis(state, 0, i, i + 1);
-        b.reshape(x, &[])
-    };
-    let (key, start) = (part(b, 0), part(b, 1));
-    let halves = |b: &mut Builder, x: Value| {
-        let amount = b.full_like(x, 32.0);
-        let high = b.binary(gradloom_ir::Binary::ShiftRightLogical, x, amount);
-        (b.convert(x, DType::U32), b.convert(high, DType::U32))
-    };
-    let steps = b.iota(DType::U64, &[count], 0);
-    let first = b.broadcast(start, &[count], &[]);
-    let counts = b.add(first, steps);
-    let (c0, c1) = halves(b, counts);
-    let (k0, k1) = halves(b, key);
-    let (k0, k1) = (b.broadcast(k0, &[count], &[]), b.broadcast(k1, &[count], &[]));
-    let lane = |b: &mut Builder, lane: u8| b.op(Op::Threefry { lane }, &[k0, k1, c0, c1]);
-    let (low, high) = (lane(b, 0), lane(b, 1));
-    let bits = if wide {
-        let (low, high) = (b.convert(low, DType::U64), b.convert(high, DType::U64));
-        let amount = b.full_like(high, 32.0);
-        let high = b.binary(gradloom_ir::Binary::ShiftLeft, high, amount);
-        b.binary(gradloom_ir::Binary::Or, low, high)
-    } else {
-        let both = b.concatenate(&[low, high], 0);
-        b.slice_axis(both, 0, 0, n)
-    };
-    let bits = if b.ty(bits).dtype == out.dtype { bits } else { b.op(Op::Bitcast { dtype: out.dtype }, &[bits]) };
-    let bits = b.reshape(bits, &out.shape);
-    let next = b.offset(start, count as f64);
-    let parts = [key, next].map(|x| b.reshape(x, &[1]));
-    let state = b.concatenate(&parts, 0);
-    Ok(smallvec![state, bits])
-}

@@ -6,6 +6,7 @@ mod control;
 mod elementwise;
 mod indexing;
 mod linalg;
+mod random;
 mod reduction;
 mod shaping;
 mod sort;
@@ -27,7 +28,16 @@ type Lower = for<'m> fn(&mut Call<'_, 'm>) -> Result<Values>;
 
 /// The ops that are more than a row of gradloom's own elementwise tables, by name without the dialect.
 static RULES: LazyLock<HashMap<&'static str, Lower>> = LazyLock::new(|| {
-    let themes = [elementwise::RULES, shaping::RULES, indexing::RULES, reduction::RULES, sort::RULES, control::RULES, linalg::RULES];
+    let themes = [
+        elementwise::RULES,
+        shaping::RULES,
+        indexing::RULES,
+        reduction::RULES,
+        sort::RULES,
+        control::RULES,
+        linalg::RULES,
+        random::RULES,
+    ];
     themes.iter().flat_map(|t| t.iter().copied()).collect()
 });
 

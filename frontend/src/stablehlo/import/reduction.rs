@@ -1,9 +1,9 @@
 //! Reductions, windows, maps.
 
-use super::combine::{Combiner, binary_of, combiner, identity, mapped};
+use super::combine::{Combiner, binary_of, combiner, identity, mapped, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
-    Builder, Comparison, Error, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
+    Binary, Builder, Comparison, DType, Error, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
 };
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn starts_neutral(c: &mut Call<'_, '_>, kind: ReduceKind, init: Value) -> bool {
 
 fn reduce(c: &mut Call<'_, '_>) -> Result<Values> {
     let axes = c.shape(&["dimensions"])?;
-    let how = combiner(c, 0)?;
+    let (how, closure) = combiner(c, 0)?;
     let (xs, inits) = operands(c)?;
     let shape = c.result(0)?.shape;
     match (how, &xs[..]) {
@@ -61,11 +61,7 @@ fn reduce(c: &mut Call<'_, '_>) -> Result<Values> {
             let at = c.node(Op::ArgReduce { kind, axis: axes[0] }, &[x])?[0];
             Ok(smallvec![best, c.b().convert(at, dtype)])
         }
-        (Combiner::General(_) | Combiner::Left | Combiner::Right | Combiner::Difference | Combiner::Arg(_), _)
-        | (Combiner::Reduce(_), _) => {
-            let closure = c.closure(0)?;
-            fold(c, &closure, &xs, &inits, &axes)
-        }
+        _ => fold(c, &closure, &xs, &inits, &axes),
     }
 }
 
@@ -144,14 +140,14 @@ fn window(c: &Call<'_, '_>, rank: usize) -> Result<Window> {
 }
 
 impl Window {
-    fn op(self, kind: ReduceKind) -> Op {
+    fn op(&self, kind: ReduceKind) -> Op {
         Op::ReduceWindow {
             kind,
-            window: self.lengths,
-            strides: self.strides,
-            padding: self.padding,
-            base_dilation: self.base_dilation,
-            window_dilation: self.dilation,
+            window: self.lengths.clone(),
+            strides: self.strides.clone(),
+            padding: self.padding.clone(),
+            base_dilation: self.base_dilation.clone(),
+            window_dilation: self.dilation.clone(),
         }
     }
 
@@ -177,7 +173,7 @@ impl Window {
 }
 
 fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
-    let how = combiner(c, 0)?;
+    let (how, closure) = combiner(c, 0)?;
     let (xs, inits) = operands(c)?;
     let ty = c.ty(xs[0]);
     let w = window(c, ty.rank())?;
@@ -185,76 +181,71 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
     if lengths != [ty.rank(); 4] {
         return Err(c.error(format!("window, strides and dilations need {} entries for {ty}", ty.rank())));
     }
-    let (Combiner::Reduce(kind), &[x]) = (&how, &xs[..]) else {
-        let closure = c.closure(0)?;
+    let (Combiner::Reduce(kind), &[x]) = (how, &xs[..]) else {
         return fold_windows(c, &closure, &xs, &inits, w);
     };
-    let kind = *kind;
+    let op = match w.running(&ty.shape) {
+        Some((axis, reverse)) => Op::Cumulative { kind, axis, reverse },
+        None => w.op(kind),
+    };
+    let y = c.node(op, &[x])?[0];
     if starts_neutral(c, kind, inits[0]) {
-        let op = match w.running(&ty.shape) {
-            Some((axis, reverse)) => Op::Cumulative { kind, axis, reverse },
-            None => w.op(kind),
-        };
-        return c.node(op, &[x]);
+        return Ok(smallvec![y]);
     }
-    // padding holds the initial value, which also begins every window
-    let (x, w) = padded(c, x, inits[0], w)?;
-    let y = c.node(w.op(kind), &[x])?[0];
     let shape = c.ty(y).shape;
     let init = c.b().broadcast(inits[0], &shape, &[]);
     Ok(smallvec![c.b().binary(binary_of(kind), init, y)])
 }
 
-/// The operand with the window's padding and dilation spelled out, and a window that has none.
-fn padded(c: &mut Call<'_, '_>, x: Value, init: Value, mut w: Window) -> Result<(Value, Window)> {
-    let rank = w.lengths.len();
-    let interior: Option<Shape> = w.base_dilation.iter().map(|d| d.checked_sub(1)).collect();
-    let interior = interior.ok_or_else(|| c.error("dilations must be at least 1"))?;
-    let (low, high) = w.padding.iter().copied().unzip();
-    let x = c.node(Op::Pad { low, high, interior }, &[x, init])?[0];
-    w.padding = vec![(0, 0); rank];
-    w.base_dilation = Shape::from_elem(1, rank);
-    Ok((x, w))
-}
-
 /// Most elements of a window that an arbitrary combination is spelled out for.
 const MAX_WINDOW: usize = 1024;
 
-/// An arbitrary combination: the k-th elements of all windows are one strided slice.
+/// An arbitrary combination, element by element of the window: the k-th elements of all windows are one strided slice.
+/// Padding and holes of dilation take no part.
 fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], w: Window) -> Result<Values> {
     let count = w.lengths.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MAX_WINDOW);
-    let count = count.ok_or_else(|| {
-        c.unsupported(format!("unsupported combiner: on windows of more than {MAX_WINDOW} elements only sums, products, extrema and logical ops"))
-    })?;
-    let (lengths, strides, dilation) = (w.lengths.clone(), w.strides.clone(), w.dilation.clone());
-    let mut whole = Vec::new();
-    for (&x, &init) in xs.iter().zip(inits) {
-        let again = Window { lengths: lengths.clone(), strides: strides.clone(), padding: w.padding.clone(), base_dilation: w.base_dilation.clone(), dilation: dilation.clone() };
-        whole.push(padded(c, x, init, again)?.0);
-    }
-    let base = c.ty(whole[0]);
-    let bare = Window { lengths: lengths.clone(), strides: strides.clone(), padding: vec![(0, 0); base.rank()], base_dilation: Shape::from_elem(1, base.rank()), dilation: dilation.clone() };
-    let out = WindowGeometry::new(&bare.op(ReduceKind::Max), &base)?.out;
+    let count = count.ok_or_else(|| unsupported(c, closure))?;
+    let ty = c.ty(xs[0]);
+    let rank = ty.rank();
+    let out = WindowGeometry::new(&w.op(ReduceKind::Max), &ty)?.out;
     let size: usize = out.iter().product();
+    let interior: Shape = w.base_dilation.iter().map(|d| d - 1).collect();
+    let (low, high) = w.padding.iter().copied().unzip();
+    let pad = Op::Pad { low, high, interior };
+    let bare = w.padding.iter().all(|&p| p == (0, 0)) && w.base_dilation.iter().all(|&d| d == 1);
     let b = c.b();
     let mut acc: Vec<Value> = inits.iter().map(|&i| b.broadcast(i, &[size], &[])).collect();
     if size > 0 {
         let step = mapped(closure, size)?;
+        let mut whole = Vec::new();
+        for (&x, &init) in xs.iter().zip(inits) {
+            whole.push(b.emit(pad.clone(), &[x, init])?[0]);
+        }
+        let (yes, no) = (b.full(&ty.with_dtype(DType::Bool), 1.0), b.scalar(DType::Bool, 0.0));
+        let real = b.emit(pad, &[yes, no])?[0];
         for k in 0..count {
             let mut rest = k;
-            let mut start = Shape::from_elem(0, base.rank());
-            for a in (0..base.rank()).rev() {
-                start[a] = rest % lengths[a] * dilation[a];
-                rest /= lengths[a];
+            let mut start = Shape::from_elem(0, rank);
+            for a in (0..rank).rev() {
+                start[a] = rest % w.lengths[a] * w.dilation[a];
+                rest /= w.lengths[a];
             }
-            let limit: Shape = (0..base.rank()).map(|a| start[a] + (out[a] - 1) * strides[a] + 1).collect();
+            let limit: Shape = (0..rank).map(|a| start[a] + (out[a] - 1) * w.strides[a] + 1).collect();
+            let part = |b: &mut Builder, x: Value| -> Result<Value> {
+                let op = Op::Slice { start: start.clone(), limit: limit.clone(), stride: w.strides.clone() };
+                let part = b.emit(op, &[x])?[0];
+                Ok(b.reshape(part, &[size]))
+            };
             let mut args = [&closure.captures[..], &acc].concat();
             for &x in &whole {
-                let op = Op::Slice { start: start.clone(), limit: limit.clone(), stride: strides.clone() };
-                let part = b.emit(op, &[x])?[0];
-                args.push(b.reshape(part, &[size]));
+                args.push(part(b, x)?);
             }
-            acc = b.inline(&step, &args)?;
+            let mut next = b.inline(&step, &args)?;
+            if !bare {
+                let real = part(b, real)?;
+                next = next.iter().zip(&acc).map(|(&new, &old)| b.select(real, new, old)).collect();
+            }
+            acc = next;
         }
     }
     Ok(acc.into_iter().map(|y| b.reshape(y, &out)).collect())
@@ -273,18 +264,25 @@ fn select_and_scatter(c: &mut Call<'_, '_>) -> Result<Values> {
         },
         _ => None,
     };
-    let (Some(kind), Combiner::Reduce(ReduceKind::Sum)) = (kind, combiner(c, 1)?) else {
-        return Err(c.unsupported("unsupported combiner: the regions should be GE or LE, and add"));
-    };
+    let kind = kind.ok_or_else(|| c.unsupported("unsupported combiner: the first region should be GE or LE"))?;
+    let (scatter, closure) = combiner(c, 1)?;
+    let any = matches!(scatter, Combiner::Reduce(ReduceKind::Or));
+    if !any && !matches!(scatter, Combiner::Reduce(ReduceKind::Sum)) || any && c.ty(source).dtype != DType::Bool {
+        return Err(unsupported(c, &closure));
+    }
     let w = window(c, c.ty(x).rank())?;
     let op = Op::SelectAndScatter { kind, window: w.lengths, strides: w.strides, padding: w.padding };
+    // for bools: whether any of those added is true
+    let source = if any { c.b().convert(source, DType::I32) } else { source };
     let y = c.node(op, &[source, x])?[0];
-    if starts_neutral(c, ReduceKind::Sum, init) {
+    let y = if any { c.b().convert(y, DType::Bool) } else { y };
+    let (kind, add) = if any { (ReduceKind::Or, Binary::Or) } else { (ReduceKind::Sum, Binary::Add) };
+    if starts_neutral(c, kind, init) {
         return Ok(smallvec![y]);
     }
     let shape = c.ty(y).shape;
     let init = c.b().broadcast(init, &shape, &[]);
-    Ok(smallvec![c.b().add(init, y)])
+    Ok(smallvec![c.b().binary(add, init, y)])
 }
 
 /// A function of scalars on every element.

@@ -1,5 +1,6 @@
 //! Sorting by a comparator, and the greatest of each row.
 
+use super::super::syntax::Attr;
 use super::combine::mapped;
 use super::elementwise::total_order;
 use super::{Call, Closure, Lower};
@@ -122,7 +123,14 @@ fn sort(c: &mut Call<'_, '_>) -> Result<Values> {
     let ty = c.ty(first);
     let axis = usize::try_from(if axis < 0 { axis + ty.rank() as i64 } else { axis });
     let axis = axis.ok().filter(|&a| a < ty.rank()).ok_or_else(|| c.error(format!("no such axis of {ty}")))?;
-    let Closure { graph, captures } = c.closure(0)?;
+    let closure = c.closure(0)?;
+    sorted_by(c, closure, xs, axis)
+}
+
+/// The operands sorted along an axis by a comparator.
+fn sorted_by(c: &mut Call<'_, '_>, closure: Closure, xs: Vec<Value>, axis: usize) -> Result<Values> {
+    let ty = c.ty(xs[0]);
+    let Closure { graph, captures } = closure;
     let mut g = dead_code(&graph);
     cse(&mut g)?;
     let comparator = Comparator { definitions: g.definitions(), g: &g };
@@ -177,6 +185,39 @@ fn ordered(b: &mut Builder, key: Value, descending: bool) -> Value {
         }
     }
     if descending { b.unary(Unary::Not, key) } else { key }
+}
+
+/// `@ApproxTopK`: the first `top_k` along an axis by the comparator it names. All of them are found.
+pub(super) fn approx_top_k(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x, index, _, _] = c.args()?;
+    let Some(Attr::Dict(config)) = c.attr(&["mhlo.backend_config"]) else {
+        return Err(c.error("the attribute `mhlo.backend_config` is missing"));
+    };
+    let entry = |name: &str| config.iter().find(|(n, _)| *n == name).map(|(_, a)| a);
+    let number = |name: &str| match entry(name) {
+        Some(Attr::Number(n)) => n.parse::<usize>().map_err(|_| c.error(format!("`{name}` is no length"))),
+        _ => Err(c.error(format!("`{name}` is missing"))),
+    };
+    let (k, axis) = (number("top_k")?, number("reduction_dim")?);
+    let comparator = match c.attr(&["called_computations"]) {
+        Some(Attr::List(names)) => match names[..] {
+            [Attr::Symbol(name)] => c.im.functions.get(name).copied(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let comparator = comparator.ok_or_else(|| c.error("names no comparator"))?;
+    if entry("aggregate_to_topk") != Some(&Attr::Word("true")) {
+        return Err(c.unsupported("without aggregation to the top k it is not supported"));
+    }
+    let ty = c.ty(x);
+    if axis >= ty.rank() || k > ty.shape[axis] {
+        return Err(c.error(format!("{k} elements along axis {axis} of {ty}")));
+    }
+    let region = c.im.body_of(comparator)?;
+    let closure = c.im.closure(region)?;
+    let sorted = sorted_by(c, closure, vec![x, index], axis)?;
+    Ok(sorted.into_iter().map(|v| c.b().slice_axis(v, axis, 0, k)).collect())
 }
 
 /// The `k` greatest of the last axis in the total order, and where they are; the first of equals comes first.

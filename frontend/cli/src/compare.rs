@@ -78,11 +78,11 @@ pub fn difference(rule: Rule, got: &Literal, want: &Literal) -> Option<String> {
     }
     let (got_numbers, want_numbers) = (numbers(got), numbers(want));
     let pairs = || got_numbers.iter().copied().zip(want_numbers.iter().copied());
-    let wrong: Vec<usize> =
-        pairs().enumerate().filter(|&(_, (a, b))| !same(rule, a, b)).map(|(i, _)| i).collect();
+    let wrong: Vec<usize> = pairs().enumerate().filter(|&(_, (a, b))| !same(rule, a, b)).map(|(i, _)| i).collect();
     let &first = wrong.first()?;
     let (a, b) = (got_numbers[first], want_numbers[first]);
-    let mut text = format!("{} of {} differ, first at {first}: {} not {}", wrong.len(), got_numbers.len(), a.value, b.value);
+    let mut text =
+        format!("{} of {} differ, first at {first}: {} not {}", wrong.len(), got_numbers.len(), a.value, b.value);
     if a.float {
         let most = wrong.iter().map(|&i| ulps(got_numbers[i], want_numbers[i])).max().unwrap_or(0);
         text += &format!(", at most {most} ulp apart");

@@ -48,7 +48,9 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn entry(&mut self) -> Result<(&'a str, Attr<'a>)> {
-        let (Tok::Word(name) | Tok::Str(name)) = self.peek() else { return Err(self.unexpected("an attribute's name")) };
+        let (Tok::Word(name) | Tok::Str(name)) = self.peek() else {
+            return Err(self.unexpected("an attribute's name"));
+        };
         self.next();
         Ok((name, if self.eat('=') { self.attr(true)? } else { Attr::Unit }))
     }
@@ -120,7 +122,9 @@ impl<'a> Parser<'_, 'a> {
                 self.array_attr()?
             }
             Tok::Word("dense_resource") => {
-                return Err(self.source.unsupported(at, "constants kept outside the text (dense_resource) are not supported"));
+                return Err(self
+                    .source
+                    .unsupported(at, "constants kept outside the text (dense_resource) are not supported"));
             }
             Tok::Word("loc") => {
                 self.skip_loc()?;

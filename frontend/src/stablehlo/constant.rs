@@ -27,17 +27,26 @@ pub(super) fn dense(source: &Source<'_>, inside: &str, at: usize, ty: &Type) -> 
         r.bytes
     };
     let size = ty.dtype.size();
-    let bytes = if bytes.len() == size && ty.numel() != 1 { splat(source, at, &bytes, ty)? } else { bytes };
+    let bytes = if bytes.len() == size && ty.numel() != 1 { fill(source, at, &bytes, ty)? } else { bytes };
     let found = bytes.len() / size;
     Literal::from_bytes(ty.clone(), bytes)
         .ok_or_else(|| source.error(at, format!("{found} elements for a constant of type {ty}")))
 }
 
-/// Largest array a splat is spelled out for.
-const MAX_SPLAT: usize = 1 << 31;
+/// The one element that fills an array of type `ty`, if that is how the constant is written and the array is not a scalar.
+pub(super) fn splat(source: &Source<'_>, inside: &str, at: usize, ty: &Type) -> Result<Option<Literal>> {
+    let listed = inside.trim_start().starts_with(['[', '"']) || inside.trim().is_empty();
+    if listed || ty.rank() == 0 {
+        return Ok(None);
+    }
+    dense(source, inside, at, &Type::scalar(ty.dtype)).map(Some)
+}
 
-fn splat(source: &Source<'_>, at: usize, element: &[u8], ty: &Type) -> Result<Vec<u8>> {
-    if ty.bytes() > MAX_SPLAT {
+/// Largest array one element of a blob is repeated for.
+const MAX_FILL: usize = 1 << 28;
+
+fn fill(source: &Source<'_>, at: usize, element: &[u8], ty: &Type) -> Result<Vec<u8>> {
+    if ty.bytes() > MAX_FILL {
         return Err(source.unsupported(at, format!("a constant of type {ty} is too large")));
     }
     Ok(element.repeat(ty.numel()))

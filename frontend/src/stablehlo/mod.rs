@@ -139,7 +139,10 @@ impl Function {
         let run = || -> Result<Vec<Tensor>> {
             let types = self.graph.input_types();
             if types.len() != args.len() {
-                return Err(Error::user("call", format!("the program takes {} inputs, got {}", types.len(), args.len())));
+                return Err(Error::user(
+                    "call",
+                    format!("the program takes {} inputs, got {}", types.len(), args.len()),
+                ));
             }
             for (i, (t, a)) in types.iter().zip(args).enumerate() {
                 a.check()?;

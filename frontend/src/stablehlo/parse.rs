@@ -136,10 +136,8 @@ impl<'a> Parser<'_, 'a> {
                 Tok::Punct('[') => closers.push(']'),
                 Tok::Punct('{') => closers.push('}'),
                 Tok::Punct('<') => closers.push('>'),
-                Tok::Punct(c @ (')' | ']' | '}' | '>')) => {
-                    if closers.pop() != Some(c) {
-                        return Err(self.source.error(open, "brackets do not match"));
-                    }
+                Tok::Punct(c @ (')' | ']' | '}' | '>')) if closers.pop() != Some(c) => {
+                    return Err(self.source.error(open, "brackets do not match"));
                 }
                 Tok::End => return Err(self.source.error(open, "a bracket is not closed")),
                 _ => {}

@@ -20,9 +20,14 @@ impl<'a> Source<'a> {
         Source { text, file: file.into(), lines: std::iter::once(0).chain(starts).collect() }
     }
 
+    /// The line, from 1, of a byte.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|&start| start <= at).max(1)
+    }
+
     /// Line and column, from 1, of a byte.
     fn line_column(&self, at: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|&start| start <= at).max(1);
+        let line = self.line(at);
         let start = self.lines[line - 1];
         let column = self.text.get(start..at).map_or(at - start, |s| s.chars().count());
         (line, column + 1)
@@ -30,7 +35,7 @@ impl<'a> Source<'a> {
 
     /// The position for nodes that come from here.
     pub(super) fn loc(&self, at: usize) -> Loc {
-        Loc::Parsed(self.file.clone(), u32::try_from(self.line_column(at).0).unwrap_or(u32::MAX))
+        Loc::Parsed(self.file.clone(), u32::try_from(self.line(at)).unwrap_or(u32::MAX))
     }
 
     fn at(&self, at: usize, message: &str) -> String {

@@ -168,8 +168,9 @@ impl<'m> Call<'_, 'm> {
         }
     }
 
-    /// The value if it is a constant.
+    /// The value if it is a constant scalar.
     pub(super) fn literal(&self, v: Value) -> Option<Literal> {
-        self.im.body_ref().constants.get(&v).cloned()
+        let constant = self.im.body_ref().constants.get(&v)?;
+        (constant.shape.is_none() && constant.literal.ty().rank() == 0).then(|| constant.literal.clone())
     }
 }

@@ -101,7 +101,9 @@ fn recognise(closure: &Closure) -> Combiner {
 fn compares_and_selects(g: &Graph) -> bool {
     g.nodes().iter().all(|n| match &n.op {
         Op::Compare(_) | Op::Select {} => true,
-        Op::Binary(Binary::And | Binary::Or | Binary::Xor) | Op::Unary(Unary::Not) => g.ty(n.results[0]).dtype == DType::Bool,
+        Op::Binary(Binary::And | Binary::Or | Binary::Xor) | Op::Unary(Unary::Not) => {
+            g.ty(n.results[0]).dtype == DType::Bool
+        }
         Op::Constant { value } => value.ty().dtype == DType::Bool,
         _ => false,
     })

@@ -60,11 +60,8 @@ const IDENTITIES: &[&str] = &[
 ];
 
 /// The comparisons of test programs.
-const CHECKS: &[(&str, Rule)] = &[
-    ("check.expect_eq", Rule::Eq),
-    ("check.expect_close", Rule::Close),
-    ("check.expect_almost_eq", Rule::AlmostEq),
-];
+const CHECKS: &[(&str, Rule)] =
+    &[("check.expect_eq", Rule::Eq), ("check.expect_close", Rule::Close), ("check.expect_almost_eq", Rule::AlmostEq)];
 
 fn custom_call(c: &mut Call<'_, '_>) -> Result<Values> {
     let name = c.op.symbol.ok_or_else(|| c.error("names no function"))?;
@@ -217,7 +214,9 @@ fn trip_count(c: &mut Call<'_, '_>, cond: &Closure, body: &Closure, init: &[Valu
         Some((i, limit, step))
     };
     let Some((i, limit, step)) = count() else { return Ok(None) };
-    let Some(start) = c.literal(init[i]).filter(|l| l.ty().rank() == 0 && l.ty().dtype.is_int()) else { return Ok(None) };
+    let Some(start) = c.literal(init[i]).filter(|l| l.ty().rank() == 0 && l.ty().dtype.is_int()) else {
+        return Ok(None);
+    };
     let start = start.get_f64(0);
     if step <= 0 || start.abs() >= 1e15 {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! Constants and elementwise ops: those that are not a row of gradloom's own tables under the same name.
 
-use super::super::constant::dense;
+use super::super::constant::{dense, splat};
 use super::super::syntax::Attr;
-use super::{Call, Lower};
+use super::{Call, Constant, Lower};
 use gradloom_ir::{Binary, Builder, Comparison, DType, Error, Op, Result, Type, Unary, Value, Values};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -36,8 +36,12 @@ fn constant(c: &mut Call<'_, '_>) -> Result<Values> {
     let Some(Attr::Dense(inside, at, _)) = c.attr(&["value"]) else {
         return Err(c.error("the value, `dense<..>`, is missing"));
     };
-    let literal = dense(c.im.source, inside, *at, &ty)?;
-    Ok(smallvec![c.body().constant(literal)])
+    let source = c.im.source;
+    let constant = match splat(source, inside, *at, &ty)? {
+        Some(scalar) => Constant { literal: scalar, shape: Some(ty.shape) },
+        None => Constant { literal: dense(source, inside, *at, &ty)?, shape: None },
+    };
+    Ok(smallvec![c.body().constant(constant)])
 }
 
 /// For bool, where sums and products are the logical ops.

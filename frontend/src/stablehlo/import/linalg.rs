@@ -6,11 +6,7 @@ use super::{Call, Lower};
 use gradloom_ir::{DType, Op, Result, Shape, Value, Values};
 use smallvec::smallvec;
 
-pub(super) const RULES: &[(&str, Lower)] = &[
-    ("dot_general", dot_general),
-    ("dot", dot),
-    ("convolution", convolution),
-];
+pub(super) const RULES: &[(&str, Lower)] = &[("dot_general", dot_general), ("dot", dot), ("convolution", convolution)];
 
 /// Functions outside the program that have a meaning here, by name.
 pub(super) const CUSTOM_CALLS: &[(&str, Lower)] = &[("ApproxTopK", super::sort::approx_top_k)];
@@ -74,9 +70,7 @@ fn dot(c: &mut Call<'_, '_>) -> Result<Values> {
 /// Where the axes named by `first`, `second` and `0, 1, ..` stand in `[b, 0, 1, f]`.
 fn layout(c: &Call<'_, '_>, attr: &Attr<'_>, first: &str, second: &str) -> Result<Shape> {
     let Attr::List(names) = attr else { return Err(c.error("dimension numbers are written [b, 0, f]")) };
-    let position = |name: &str| {
-        names.iter().position(|n| matches!(n, Attr::Word(w) | Attr::Number(w) if *w == name))
-    };
+    let position = |name: &str| names.iter().position(|n| matches!(n, Attr::Word(w) | Attr::Number(w) if *w == name));
     let spatial = names.len().saturating_sub(2);
     let wanted = [first.to_string(), second.to_string()].into_iter().chain((0..spatial).map(|i| i.to_string()));
     let positions: Option<Shape> = wanted.map(|w| position(&w)).collect();
@@ -142,4 +136,3 @@ fn convolution(c: &mut Call<'_, '_>) -> Result<Values> {
     }
     product(c, op)
 }
-

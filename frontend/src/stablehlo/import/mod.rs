@@ -18,7 +18,7 @@ use super::types::array;
 use super::{Check, Rule, TestProgram};
 pub(super) use call::Call;
 use gradloom_ir::eval::eval;
-use gradloom_ir::{Binary, Builder, Error, Graph, Literal, Loc, Op, Result, Type, Unary, Value, Values};
+use gradloom_ir::{Binary, Builder, Error, Graph, Literal, Loc, Op, Result, Shape, Type, Unary, Value, Values};
 use smallvec::smallvec;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -59,14 +59,22 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// Most ops a program may have once its calls are part of it.
-const MAX_OPS: usize = 1 << 21;
+const MAX_OPS: usize = 1 << 20;
 
 /// A program under construction: the whole, or one with a scope of its own inside an op.
 struct Body {
     b: Builder,
     /// Values of the body around this one, and the inputs that stand for them here.
     captures: Vec<(Value, Value)>,
-    constants: HashMap<Value, Literal>,
+    /// Constants, which regions make anew rather than capture.
+    constants: HashMap<Value, Constant>,
+}
+
+/// A constant array: a literal, or a scalar spread over a shape.
+#[derive(Clone)]
+struct Constant {
+    literal: Literal,
+    shape: Option<Shape>,
 }
 
 /// Names of a function or region.
@@ -294,18 +302,15 @@ impl<'m> Importer<'m> {
         }
         let (outer, inner) = (self.scopes[scope - 1].body, here.body);
         let Some(values) = self.resolve(scope - 1, name)? else { return Ok(None) };
-        let values: Values = if outer == inner {
-            values
-        } else {
-            values.iter().map(|&v| self.capture(v, outer, inner)).collect()
-        };
+        let values: Values =
+            if outer == inner { values } else { values.iter().map(|&v| self.capture(v, outer, inner)).collect() };
         self.scopes[scope].names.insert(name, values.clone());
         Ok(Some(values))
     }
 
     fn capture(&mut self, v: Value, outer: usize, inner: usize) -> Value {
-        if let Some(literal) = self.bodies[outer].constants.get(&v).cloned() {
-            return self.bodies[inner].constant(literal);
+        if let Some(constant) = self.bodies[outer].constants.get(&v).cloned() {
+            return self.bodies[inner].constant(constant);
         }
         let ty = self.bodies[outer].b.ty(v).clone();
         let body = &mut self.bodies[inner];
@@ -331,9 +336,12 @@ impl<'m> Importer<'m> {
 }
 
 impl Body {
-    fn constant(&mut self, literal: Literal) -> Value {
-        let v = self.b.literal(literal.clone());
-        self.constants.insert(v, literal);
+    fn constant(&mut self, constant: Constant) -> Value {
+        let mut v = self.b.literal(constant.literal.clone());
+        if let Some(shape) = &constant.shape {
+            v = self.b.op(Op::Broadcast { shape: shape.clone(), dims: Shape::new() }, &[v]);
+        }
+        self.constants.insert(v, constant);
         v
     }
 }

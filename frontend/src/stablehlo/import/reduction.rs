@@ -8,17 +8,13 @@ use gradloom_ir::{
 use smallvec::smallvec;
 use std::sync::Arc;
 
-pub(super) const RULES: &[(&str, Lower)] = &[
-    ("reduce", reduce),
-    ("reduce_window", reduce_window),
-    ("select_and_scatter", select_and_scatter),
-    ("map", map),
-];
+pub(super) const RULES: &[(&str, Lower)] =
+    &[("reduce", reduce), ("reduce_window", reduce_window), ("select_and_scatter", select_and_scatter), ("map", map)];
 
 /// Operands and initial values, of which there are as many, the operands in the dtype they are combined in.
 fn operands(c: &mut Call<'_, '_>) -> Result<(Vec<Value>, Vec<Value>)> {
     let n = c.args.len() / 2;
-    if n == 0 || c.args.len() % 2 != 0 {
+    if n == 0 || !c.args.len().is_multiple_of(2) {
         return Err(c.error("takes operands and as many initial values"));
     }
     let inits = c.args.split_off(n);

@@ -1,7 +1,7 @@
 //! Ops that move elements without computing.
 
 use super::super::syntax::Attr;
-use super::{Call, Lower};
+use super::{Call, Constant, Lower};
 use gradloom_ir::{Op, Result, Shape, Values};
 use smallvec::smallvec;
 
@@ -25,6 +25,10 @@ fn broadcast_in_dim(c: &mut Call<'_, '_>) -> Result<Values> {
     static_operand(c);
     let dims = c.shape(&["dims", "broadcast_dimensions"])?;
     let shape = c.result(0)?.shape;
+    let [x] = c.args()?;
+    if let Some(literal) = c.literal(x) {
+        return Ok(smallvec![c.body().constant(Constant { literal, shape: Some(shape) })]);
+    }
     c.emit(Op::Broadcast { shape, dims }, 1)
 }
 

@@ -35,7 +35,7 @@ impl Comparator<'_> {
                     && x.args.len() == y.args.len()
                     && x.args.iter().zip(&y.args).all(|(&a, &b)| self.mirrored(a, b))
             }
-            (None, None) => l.index() % 2 == 0 && r.index() == l.index() + 1,
+            (None, None) => l.index().is_multiple_of(2) && r.index() == l.index() + 1,
             _ => false,
         }
     }
@@ -91,9 +91,7 @@ impl Comparator<'_> {
         match node.op {
             Op::Binary(Binary::Or) => [(0, 1), (1, 0)].into_iter().find_map(|(i, j)| {
                 let both = self.node(node.args[j]).filter(|n| n.op == Op::Binary(Binary::And))?;
-                [(0, 1), (1, 0)]
-                    .into_iter()
-                    .find_map(|(k, l)| self.then(node.args[i], both.args[k], both.args[l]))
+                [(0, 1), (1, 0)].into_iter().find_map(|(k, l)| self.then(node.args[i], both.args[k], both.args[l]))
             }),
             Op::Select {} => self.then(node.args[2], node.args[0], node.args[1]),
             _ => None,

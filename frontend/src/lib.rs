@@ -15,7 +15,7 @@ pub mod tree;
 pub use gradloom_backends::{Cost, Device};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;
-pub use gradloom_ir::{DType, Element, Error, ErrorKind, ReduceKind, Result};
+pub use gradloom_ir::{Complex, DType, Element, Error, ErrorKind, ReduceKind, Result, bf16, f16};
 pub use gradloom_passes as passes;
 pub use jit::{Compiled, Jit, Lowered, jit};
 pub use random::Key;

@@ -2,6 +2,7 @@
 
 mod contraction;
 mod convolution;
+mod dtypes;
 mod errors;
 mod files;
 mod indexing;

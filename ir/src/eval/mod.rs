@@ -100,10 +100,16 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         return Err(Error::limit(op.name(), format!("no memory for results {results:?}, {bytes} bytes")));
     }
     let one = |x: Literal| Ok(vec![x]);
+    if op.accumulates() && results.iter().any(|r| r.dtype.is_half()) {
+        let wide = |x: &Literal| elementwise::convert(x, x.ty().dtype.accumulator());
+        let wide_results: Vec<Type> = results.iter().map(|r| r.with_dtype(r.dtype.accumulator())).collect();
+        let sums = apply(op, &args.iter().map(wide).collect::<Vec<_>>(), &wide_results)?;
+        return Ok(sums.iter().zip(results).map(|(x, r)| elementwise::convert(x, r.dtype)).collect());
+    }
     match op {
         Op::Unary(u) => one(elementwise::unary(*u, &args[0])?),
         Op::Binary(b) => one(elementwise::binary(*b, &args[0], &args[1])?),
-        Op::Compare(c) => one(elementwise::compare(*c, &args[0], &args[1])),
+        Op::Compare(c) => one(elementwise::compare(*c, &args[0], &args[1])?),
         Op::Select {} => one(elementwise::select(&args[0], &args[1], &args[2])),
         Op::Convert { dtype } => one(elementwise::convert(&args[0], *dtype)),
         Op::Bitcast { .. } => one(strided::literal(&results[0], args[0].bytes().to_vec())),

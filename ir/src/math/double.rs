@@ -4,7 +4,7 @@ use super::error_function::giles;
 use crate::Unary;
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
-/// The f64 function `op`. `Not` and `IsFinite`, which are not from f64 to f64, give NaN.
+/// The f64 function `op`. Those that are not from f64 to f64 give NaN.
 pub fn unary_f64(op: Unary, x: f64) -> f64 {
     match op {
         Unary::Neg => -x,
@@ -40,7 +40,7 @@ pub fn unary_f64(op: Unary, x: f64) -> f64 {
         }
         Unary::Erf => libm::erf(x),
         Unary::ErfInv => erf_inv(x),
-        Unary::Not | Unary::IsFinite => f64::NAN,
+        Unary::Not | Unary::IsFinite | Unary::Real | Unary::Imag => f64::NAN,
     }
 }
 

@@ -4,9 +4,11 @@
 //! generated code for a backend. Both execute the same operations in the same order, so they agree bit for bit.
 //! f64 functions are those of the Rust standard library and `libm`, called by both.
 
+mod complex;
 mod double;
 mod error_function;
 mod exponential;
+mod half;
 mod hyperbolic;
 mod power;
 mod rounding;
@@ -15,9 +17,11 @@ mod scalar;
 mod tests;
 mod trigonometric;
 
+pub use complex::{Parts, RealMachine, complex_abs, complex_binary, complex_unary};
 pub use double::{atan2_f64, pow_f64, unary_f64};
 pub use error_function::{erf, erf_inv};
 pub use exponential::{exp, expm1, log, log1p, logistic};
+pub use half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f64_to_bf16, f64_to_f16, round_to_odd};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use power::{cbrt, pow, rsqrt};
 pub use rounding::{ceil, floor, max, min, sign};
@@ -151,7 +155,7 @@ pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
         Unary::Logistic => logistic(l, x),
         Unary::Erf => erf(l, x),
         Unary::ErfInv => erf_inv(l, x),
-        Unary::Not | Unary::IsFinite => return None,
+        Unary::Not | Unary::IsFinite | Unary::Real | Unary::Imag => return None,
     })
 }
 
@@ -168,6 +172,7 @@ pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option
         Binary::Min => min(l, x, y),
         Binary::Atan2 => atan2(l, x, y),
         Binary::Rem
+        | Binary::Complex
         | Binary::And
         | Binary::Or
         | Binary::Xor

@@ -154,7 +154,8 @@ define_ops! {
     // ---- elementwise beyond the families ----
     /// `pred ? on_true : on_false`; three operands of one shape, the first bool.
     Select = "select" {}
-    /// To another dtype: float to int truncates and saturates, NaN becomes 0; to bool is `x != 0`; int to int wraps.
+    /// To another dtype: float to int truncates and saturates, NaN becomes 0; to bool is `x != 0`; int to int wraps;
+    /// to complex adds an imaginary part of 0. Complex numbers convert to complex ones alone.
     Convert = "convert" { dtype: DType }
     /// The same bits as another dtype of the same size.
     Bitcast = "bitcast_convert" { dtype: DType }
@@ -290,7 +291,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::Binary(b) => elementwise::binary(*b, &args[0], &args[1]).map(one),
         Op::Compare(c) => elementwise::compare(*c, &args[0], &args[1]).map(one),
         Op::Select {} => elementwise::select(&args[0], &args[1], &args[2]).map(one),
-        Op::Convert { dtype } => Ok(one(args[0].with_dtype(*dtype))),
+        Op::Convert { dtype } => elementwise::convert(&args[0], *dtype).map(one),
         Op::Bitcast { dtype } => elementwise::bitcast(&args[0], *dtype).map(one),
         Op::Threefry { lane } => elementwise::threefry(*lane, args).map(one),
         Op::Constant { value } => Ok(one(value.ty().clone())),
@@ -393,6 +394,19 @@ fn check_arity(op: &Op, got: usize) -> Result<()> {
 }
 
 impl Op {
+    /// Whether the op combines many elements into one. On 16-bit floats it does so in f32 and rounds once.
+    pub fn accumulates(&self) -> bool {
+        matches!(
+            self,
+            Op::DotGeneral { .. }
+                | Op::Convolution { .. }
+                | Op::Reduce { .. }
+                | Op::Cumulative { .. }
+                | Op::ReduceWindow { .. }
+                | Op::SelectAndScatter { .. }
+        )
+    }
+
     /// Whether the op holds nested programs.
     pub fn has_body(&self) -> bool {
         !self.bodies().is_empty()

@@ -43,6 +43,13 @@ def storable(x):
     return x
 
 
+def unspecified(case):
+    """Whether JAX leaves the result open: the order of equal keys in a sort that is not stable."""
+    if case.group_name != "sort" or case.params.get("is_stable", True):
+        return False
+    return case.params.get("num_keys", 1) < len(case.arg_descriptors) - 1 or "multiple" in case.name
+
+
 def is_float(x):
     return dtypes.issubdtype(x.dtype, np.inexact)
 
@@ -58,8 +65,7 @@ def noise(rng, x):
 def forward(f, args, rng):
     """Tangents of the float arguments, and those of the float results."""
     tangents = [noise(rng, a) if is_float(a) else np.zeros(a.shape, dtypes.float0) for a in args]
-    ys, dys = jax.jit(lambda a, t: jax.jvp(f, a, t))(tuple(args), tuple(tangents)) if all(map(is_float, args)) else jax.jvp(
-        f, tuple(args), tuple(tangents))
+    ys, dys = jax.jvp(f, tuple(args), tuple(tangents))
     given = [t for t, a in zip(tangents, args) if is_float(a)]
     return given, [dy for dy, y in zip(dys, ys) if is_float(y)]
 
@@ -135,7 +141,7 @@ def main():
     written, left_out = 0, {}
     with open(os.path.join(options.out, "index.jsonl"), "w") as index:
         for name in sorted(groups):
-            cases = [c for c in groups[name] if c.filter("cpu")]
+            cases = [c for c in groups[name] if c.filter("cpu") and not unspecified(c)]
             order = np.random.default_rng(zlib.crc32(f"{name}/{options.seed}".encode())).permutation(len(cases))
             wanted = options.per_group or len(cases)
             done = 0

@@ -1,7 +1,7 @@
 //! Whether two arrays are the same by one of the rules of test programs.
 
 use gradloom_frontend::stablehlo::Rule;
-use gradloom_ir::Literal;
+use gradloom_ir::{DType, Literal};
 use half::{bf16, f16};
 
 /// Units in the last place that [`Rule::Close`] allows.
@@ -28,14 +28,10 @@ fn place(bits: u64, width: u32) -> i64 {
 
 /// Every real number of the array; complex elements have two.
 fn numbers(x: &Literal) -> Vec<Number> {
-    let name = x.ty().dtype.name();
-    let (size, parts) = match name {
-        "c64" => (4, true),
-        "c128" => (8, true),
-        _ => (x.ty().dtype.size(), false),
-    };
+    let dtype = x.ty().dtype;
+    let size = dtype.real().size();
     let width = 8 * size as u32;
-    let float = parts || name.contains('f');
+    let float = dtype.is_inexact();
     let read = |(i, bytes): (usize, &[u8])| {
         let mut wide = [0; 8];
         wide[..size].copy_from_slice(bytes);
@@ -43,11 +39,11 @@ fn numbers(x: &Literal) -> Vec<Number> {
             wide[..size].reverse();
         }
         let bits = u64::from_le_bytes(wide);
-        let value = match (name, size) {
-            ("f16", _) => f16::from_bits(bits as u16).to_f64(),
-            ("bf16", _) => bf16::from_bits(bits as u16).to_f64(),
-            (_, 4) if float => f64::from(f32::from_bits(bits as u32)),
-            (_, 8) if float => f64::from_bits(bits),
+        let value = match dtype.real() {
+            DType::F16 => f16::from_bits(bits as u16).to_f64(),
+            DType::BF16 => bf16::from_bits(bits as u16).to_f64(),
+            DType::F32 => f64::from(f32::from_bits(bits as u32)),
+            DType::F64 => f64::from_bits(bits),
             _ => x.get_f64(i),
         };
         Number { value, place: if float { place(bits, width) } else { bits as i64 }, bits, float }

@@ -91,7 +91,7 @@ fn inputs_from(path: &Path, g: &Graph) -> Result<Vec<Literal>> {
 fn input(arrays: &std::collections::BTreeMap<String, Tensor>, i: usize, ty: &Type, path: &Path) -> Result<Literal> {
     let x = arrays.get(&i.to_string());
     let x = x.ok_or_else(|| Error::user("run", format!("{} has no array \"{i}\"", path.display())))?;
-    let halves = x.dtype() == DType::F32 && matches!(ty.dtype.name(), "f16" | "bf16");
+    let halves = x.dtype() == DType::F32 && ty.dtype.is_half();
     let x = to_literal(&if halves { x.to(ty.dtype) } else { x.clone() })?;
     if x.ty() != ty {
         return Err(Error::user("run", format!("input {i} should be {ty}, the file has {}", x.ty())));

@@ -67,46 +67,36 @@ fn element(dtype: DType, text: &str) -> Option<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("0x") {
         return bit_pattern(dtype, hex);
     }
-    macro_rules! int {
+    macro_rules! number {
         ($t:ty) => {
             text.parse::<$t>().ok().map(|x| x.to_ne_bytes().to_vec())
         };
     }
-    match dtype.name() {
-        "bool" => match text {
+    match dtype {
+        DType::Bool => match text {
             "true" | "1" | "-1" => Some(vec![1]),
             "false" | "0" => Some(vec![0]),
             _ => None,
         },
-        "i8" => int!(i8),
-        "i16" => int!(i16),
-        "i32" => int!(i32),
-        "i64" => int!(i64),
-        "u8" => int!(u8),
-        "u16" => int!(u16),
-        "u32" => int!(u32),
-        "u64" => int!(u64),
-        // decimal text to a half: through f64, whose rounding cannot change the nearest half of what is printed
-        "f16" => text.parse().ok().map(|x| f16::from_f64(x).to_ne_bytes().to_vec()),
-        "bf16" => text.parse().ok().map(|x| bf16::from_f64(x).to_ne_bytes().to_vec()),
-        "f32" | "c64" => text.parse::<f32>().ok().map(|x| x.to_ne_bytes().to_vec()),
-        "f64" | "c128" => text.parse::<f64>().ok().map(|x| x.to_ne_bytes().to_vec()),
-        _ => None,
+        DType::I8 => number!(i8),
+        DType::I16 => number!(i16),
+        DType::I32 => number!(i32),
+        DType::I64 => number!(i64),
+        DType::U8 => number!(u8),
+        DType::U16 => number!(u16),
+        DType::U32 => number!(u32),
+        DType::U64 => number!(u64),
+        // through f64: what a half is printed as has too few digits to be rounded twice
+        DType::F16 => text.parse().ok().map(|x| f16::from_f64(x).to_ne_bytes().to_vec()),
+        DType::BF16 => text.parse().ok().map(|x| bf16::from_f64(x).to_ne_bytes().to_vec()),
+        DType::F32 | DType::C64 => number!(f32),
+        DType::F64 | DType::C128 => number!(f64),
     }
-}
-
-/// Size of a real number of the dtype: half the element of a complex one.
-fn part_size(dtype: DType) -> usize {
-    if is_complex(dtype) { dtype.size() / 2 } else { dtype.size() }
-}
-
-pub(super) fn is_complex(dtype: DType) -> bool {
-    matches!(dtype.name(), "c64" | "c128")
 }
 
 fn bit_pattern(dtype: DType, hex: &str) -> Option<Vec<u8>> {
     let bits = u64::from_str_radix(hex, 16).ok()?;
-    let size = part_size(dtype);
+    let size = dtype.real().size();
     if size < 8 && bits >> (8 * size) != 0 {
         return None;
     }
@@ -172,7 +162,7 @@ impl Reader<'_, '_> {
     }
 
     fn number(&mut self) -> Result<()> {
-        if !is_complex(self.dtype) {
+        if !self.dtype.is_complex() {
             return self.part();
         }
         if self.peek() != b'(' {
@@ -224,6 +214,6 @@ impl Reader<'_, '_> {
                 _ => return Err(self.error(&format!("a blob of {} bytes for {ty}", bytes.len()))),
             });
         }
-        Ok(bytes.chunks(part_size(self.dtype)).flat_map(native).collect())
+        Ok(bytes.chunks(self.dtype.real().size()).flat_map(native).collect())
     }
 }

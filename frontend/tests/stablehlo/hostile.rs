@@ -188,6 +188,55 @@ fn calls_without_end() {
     refused(&text, "nest more than");
 }
 
+/// Regions that are looked into are no deeper for it, nor do shared values count twice over.
+#[test]
+fn long_chains_inside_regions() {
+    let chain = |op: &str, first: &str, ty: &str, n: usize| -> String {
+        let step = |i: usize| {
+            let x = if i == 0 { first.to_string() } else { format!("%v{}", i - 1) };
+            format!("%v{i} = stablehlo.{op} {x}, {x} : {ty}\n")
+        };
+        (0..n).map(step).collect()
+    };
+    let n = 20_000;
+    let comparator = |left: &str, right: &str, p: &str| {
+        format!(
+            "func.func @main(%x: tensor<3xi32>) -> tensor<3xi32> {{ %0 = \"stablehlo.sort\"(%x) <{{dimension = 0 : i64}}> ({{
+             ^bb0(%a: tensor<i32>, %b: tensor<i32>):
+             {left}{right}
+             %p = stablehlo.compare LT, %v{last}, %w{last}, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+             {p}
+             }}) : (tensor<3xi32>) -> tensor<3xi32>
+             return %0 : tensor<3xi32> }}",
+            last = n - 1
+        )
+    };
+    let left = chain("add", "%a", "tensor<i32>", n);
+    let right = chain("add", "%b", "tensor<i32>", n).replace("%v", "%w");
+    refused(&comparator(&left, &right, "stablehlo.return %p : tensor<i1>"), "unsupported comparator");
+    let row = format!(
+        "func.func @main(%x: tensor<9xf32>) -> tensor<1xf32> {{
+         %c = stablehlo.constant dense<0> : tensor<i32>
+         %s = stablehlo.constant dense<0.0> : tensor<1xf32>
+         %0:2 = stablehlo.while(%i = %c, %y = %s) : tensor<i32>, tensor<1xf32>
+         cond {{
+           %n = stablehlo.constant dense<9> : tensor<i32>
+           %p = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+           stablehlo.return %p : tensor<i1>
+         }} do {{
+           %one = stablehlo.constant dense<1> : tensor<i32>
+           %j = stablehlo.add %i, %one : tensor<i32>
+           {}
+           %r = stablehlo.dynamic_slice %x, %v{}, sizes = [1] : (tensor<9xf32>, tensor<i32>) -> tensor<1xf32>
+           stablehlo.return %j, %r : tensor<i32>, tensor<1xf32>
+         }}
+         return %0#1 : tensor<1xf32> }}",
+        chain("add", "%i", "tensor<i32>", n),
+        n - 1
+    );
+    import(&row).expect("it is long and right");
+}
+
 #[test]
 fn sizes_beyond_reason() {
     let unary = |t: &str| format!("func.func @main(%x: {t}) -> {t} {{ return %x : {t} }}");

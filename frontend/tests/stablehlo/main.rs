@@ -132,6 +132,13 @@ fn the_generic_form_of_whole_modules() {
     assert_eq!(g.to_string().matches("tanh").count(), 1);
 }
 
+#[track_caller]
+fn close(a: Tensor, b: Tensor) -> gradloom::Result<()> {
+    let (a, b) = (a.to_vec::<f32>()?, b.to_vec::<f32>()?);
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0)), "{a:?} {b:?}");
+    Ok(())
+}
+
 #[test]
 fn a_program_is_a_function_like_any_other() -> gradloom::Result<()> {
     // a scan as JAX lowers it: the counted loop has derivatives in both modes
@@ -158,11 +165,6 @@ fn a_program_is_a_function_like_any_other() -> gradloom::Result<()> {
     let run = |x: &Tensor| f.call(&[x.clone(), n.clone()])[0].clone();
     let by_hand = |x: &Tensor| (0..3).fold(x.clone(), |s, _| &s * &s + x);
     let x = Tensor::from(0.3f32);
-    let close = |a: Tensor, b: Tensor| -> gradloom::Result<()> {
-        let (a, b) = (a.to_vec::<f32>()?, b.to_vec::<f32>()?);
-        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-6), "{a:?} {b:?}");
-        Ok(())
-    };
     close(run(&x), by_hand(&x))?;
     close(grad(run)(&x), grad(by_hand)(&x))?;
     close(jvp(run, &x, &Tensor::from(2.0f32)).1, jvp(by_hand, &x, &Tensor::from(2.0f32)).1)?;
@@ -182,5 +184,70 @@ fn rounding_to_another_format_passes_tangents() -> gradloom::Result<()> {
     let run = |x: &Tensor| f.call(&[x.clone()])[0].clone();
     assert_eq!(run(&x).to_vec::<f32>()?, [1.0, -3.5]);
     assert_eq!(grad(|x: &Tensor| run(x).sum(..))(&x).to_vec::<f32>()?, [1.0, 1.0]);
+    Ok(())
+}
+
+/// The loop of a scan, forward or from the back, reading rows of one array and writing rows of another.
+fn rows(reverse: bool) -> String {
+    let index = if reverse {
+        "%last = stablehlo.constant dense<3> : tensor<i32>\n%k = stablehlo.subtract %last, %i : tensor<i32>"
+    } else {
+        "%none = stablehlo.constant dense<0> : tensor<i32>\n%k = stablehlo.add %i, %none : tensor<i32>"
+    };
+    format!(
+        "func.func @main(%c0: tensor<2xf32>, %xs: tensor<4x2xf32>) -> (tensor<2xf32>, tensor<4x2xf32>, tensor<4x2xf32>) {{
+           %c = stablehlo.constant dense<0> : tensor<i32>
+           %z = stablehlo.constant dense<0.0> : tensor<4x2xf32>
+           %0:4 = stablehlo.while(%x = %xs, %i = %c, %s = %c0, %ys = %z) : tensor<4x2xf32>, tensor<i32>, tensor<2xf32>, tensor<4x2xf32>
+           cond {{
+             %n = stablehlo.constant dense<4> : tensor<i32>
+             %p = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+             stablehlo.return %p : tensor<i1>
+           }} do {{
+             {index}
+             %zero = stablehlo.constant dense<0> : tensor<i32>
+             %r = stablehlo.dynamic_slice %x, %k, %zero, sizes = [1, 2] : (tensor<4x2xf32>, tensor<i32>, tensor<i32>) -> tensor<1x2xf32>
+             %row = stablehlo.reshape %r : (tensor<1x2xf32>) -> tensor<2xf32>
+             %t = stablehlo.multiply %s, %row : tensor<2xf32>
+             %u = stablehlo.sine %t : tensor<2xf32>
+             %v = stablehlo.broadcast_in_dim %t, dims = [1] : (tensor<2xf32>) -> tensor<1x2xf32>
+             %w = stablehlo.dynamic_update_slice %ys, %v, %k, %zero : (tensor<4x2xf32>, tensor<1x2xf32>, tensor<i32>, tensor<i32>) -> tensor<4x2xf32>
+             %one = stablehlo.constant dense<1> : tensor<i32>
+             %j = stablehlo.add %i, %one : tensor<i32>
+             stablehlo.return %x, %j, %u, %w : tensor<4x2xf32>, tensor<i32>, tensor<2xf32>, tensor<4x2xf32>
+           }}
+           return %0#2, %0#3, %0#0 : tensor<2xf32>, tensor<4x2xf32>, tensor<4x2xf32>
+         }}"
+    )
+}
+
+#[test]
+fn loops_over_rows_are_scans() -> gradloom::Result<()> {
+    for reverse in [false, true] {
+        let f = Function::from_text(&rows(reverse))?;
+        let text = f.graph().to_string();
+        // rows are scanned over and stacked: nothing is sliced or updated by the counter
+        assert!(text.contains("scan") && !text.contains("dynamic"), "{text}");
+        let c = Tensor::from_slice([2], &[0.5f32, -1.5]);
+        let xs = Tensor::from_slice([4, 2], &[0.3f32, 1.0, -0.7, 2.0, 1.1, 0.4, -1.3, 0.9]);
+        let step = |s: &Tensor, row: &Tensor| ((s * row).sin(), s * row);
+        let native = |(c, xs): &(Tensor, Tensor)| {
+            let (last, ys) = if reverse { scan_reverse(step, c, xs) } else { scan(step, c, xs) };
+            (last, ys, xs.clone())
+        };
+        let imported = |(c, xs): &(Tensor, Tensor)| {
+            let out = f.call(&[c.clone(), xs.clone()]);
+            (out[0].clone(), out[1].clone(), out[2].clone())
+        };
+        let args = (c, xs);
+        let (a, b) = (imported(&args), native(&args));
+        assert_eq!(a.0.to_vec::<f32>()?, b.0.to_vec::<f32>()?);
+        assert_eq!(a.1.to_vec::<f32>()?, b.1.to_vec::<f32>()?);
+        assert_eq!(a.2.to_vec::<f32>()?, b.2.to_vec::<f32>()?);
+        let loss = |(a, b, _): (Tensor, Tensor, Tensor)| a.sum(..) + (&b * &b).sum(..);
+        let (a, b) = (grad(|x| loss(imported(x)))(&args), grad(|x| loss(native(x)))(&args));
+        close(a.0, b.0)?; // sums of two terms, in either order
+        close(a.1, b.1)?;
+    }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::super::Rule;
 use super::super::syntax::Attr;
-use super::{Call, Closure, Lower};
-use gradloom_ir::{Binary, Builder, Comparison, DType, Error, Graph, Op, Result, Type, Value, Values};
+use super::{Call, Closure, Lower, loops};
+use gradloom_ir::{Builder, Comparison, DType, Graph, Op, Result, Type, Value, Values};
 use std::sync::Arc;
 
 pub(super) const RULES: &[(&str, Lower)] = &[
@@ -152,16 +152,8 @@ fn while_loop(c: &mut Call<'_, '_>) -> Result<Values> {
     if counts != [Some(init.len()); 2] || body.graph.num_outputs() != init.len() || cond.graph.num_outputs() != 1 {
         return Err(c.error(format!("{} loop values do not fit the regions", init.len())));
     }
-    if let Some(length) = trip_count(c, &cond, &body, &init)? {
-        let args = [&body.captures[..], &init].concat();
-        let op = Op::Scan {
-            length,
-            reverse: false,
-            consts: body.captures.len(),
-            carry: init.len(),
-            body: Arc::new(body.graph),
-        };
-        return c.node(op, &args);
+    if let Some(results) = loops::scan(c, &cond, &body, &init)? {
+        return Ok(results);
     }
     let op = Op::While {
         cond_consts: cond.captures.len(),
@@ -170,58 +162,4 @@ fn while_loop(c: &mut Call<'_, '_>) -> Result<Values> {
         body: Arc::new(body.graph),
     };
     c.node(op, &[&cond.captures[..], &body.captures, &init].concat())
-}
-
-/// How a value of a small program is computed.
-fn definition(g: &Graph, v: Value) -> Option<(&Op, &[Value])> {
-    let node = g.nodes().iter().find(|n| n.results.contains(&v))?;
-    Some((&node.op, &node.args))
-}
-
-/// An integer scalar constant.
-fn integer(g: &Graph, v: Value) -> Option<i64> {
-    match definition(g, v)? {
-        (Op::Constant { value }, _) if value.ty().rank() == 0 && value.ty().dtype.is_int() => {
-            let x = value.get_f64(0);
-            (x.abs() < 1e15).then_some(x as i64)
-        }
-        (Op::Convert { .. }, &[x]) => integer(g, x),
-        _ => None,
-    }
-}
-
-/// How often the loop runs, if it counts: one value starts at a constant, grows by a constant, and is compared with a
-/// constant. Such a loop has derivatives in both modes, a `while` in one.
-fn trip_count(c: &mut Call<'_, '_>, cond: &Closure, body: &Closure, init: &[Value]) -> Result<Option<usize>> {
-    let count = || -> Option<(usize, i64, i64)> {
-        let (op, args) = definition(&cond.graph, cond.graph.outputs()[0])?;
-        let (op, counter, limit) = match (op, args) {
-            (Op::Compare(op), &[x, y]) => (*op, x, integer(&cond.graph, y)?),
-            _ => return None,
-        };
-        let i = counter.index().checked_sub(cond.captures.len()).filter(|&i| i < init.len())?;
-        let limit = match op {
-            Comparison::Lt => limit,
-            Comparison::Le => limit.checked_add(1)?,
-            _ => return None,
-        };
-        let own = Value::from_index(body.captures.len() + i);
-        let step = match definition(&body.graph, body.graph.outputs()[i])? {
-            (Op::Binary(Binary::Add), &[x, y]) if x == own => integer(&body.graph, y)?,
-            (Op::Binary(Binary::Add), &[x, y]) if y == own => integer(&body.graph, x)?,
-            _ => return None,
-        };
-        Some((i, limit, step))
-    };
-    let Some((i, limit, step)) = count() else { return Ok(None) };
-    let Some(start) = c.literal(init[i]).filter(|l| l.ty().rank() == 0 && l.ty().dtype.is_int()) else {
-        return Ok(None);
-    };
-    let start = start.get_f64(0);
-    if step <= 0 || start.abs() >= 1e15 {
-        return Ok(None);
-    }
-    let distance = (limit - start as i64).max(0) as u64;
-    let length = distance.div_ceil(step as u64);
-    usize::try_from(length).map(Some).map_err(|_| Error::limit("while", "the loop is too long"))
 }

@@ -2,10 +2,12 @@
 
 mod call;
 mod combine;
+mod composed;
 mod control;
 mod elementwise;
 mod indexing;
 mod linalg;
+mod loops;
 mod random;
 mod reduction;
 mod shaping;
@@ -359,6 +361,8 @@ fn lower(call: &mut Call<'_, '_>) -> Result<Values> {
         call.emit(Op::Unary(u), 1)
     } else if let Some(b) = Binary::from_name(name) {
         call.emit(Op::Binary(b), 2)
+    } else if let Some((_, rule)) = composed::RULES.iter().find(|(n, _)| *n == name) {
+        rule(call)
     } else {
         let why = REFUSED.iter().find(|(part, _)| name.contains(part)).map_or("this op is not supported", |(_, w)| w);
         return Err(call.unsupported(why));

@@ -7,6 +7,7 @@ use super::{Call, Closure, Lower};
 use gradloom_ir::{Binary, Builder, Comparison, DType, Graph, Node, Op, Result, Unary, Value, Values};
 use gradloom_passes::{cse, dead_code};
 use smallvec::smallvec;
+use std::cell::Cell;
 
 pub(super) const RULES: &[(&str, Lower)] = &[("sort", sort), ("top_k", top_k)];
 
@@ -20,15 +21,28 @@ struct Key {
 struct Comparator<'g> {
     g: &'g Graph,
     definitions: Vec<Option<usize>>,
+    /// Steps left before the comparator counts as not recognised: what is shared is looked at once a use.
+    patience: Cell<u32>,
 }
 
+/// Real comparators take a few dozen steps; these also fit the stack.
+const PATIENCE: u32 = 2000;
+
 impl Comparator<'_> {
+    fn step(&self) -> Option<()> {
+        self.patience.set(self.patience.get().checked_sub(1)?);
+        Some(())
+    }
+
     fn node(&self, v: Value) -> Option<&Node> {
         self.definitions[v.index()].map(|i| &self.g.nodes()[i])
     }
 
     /// Whether `r` is computed from the right elements just as `l` is from the left ones.
     fn mirrored(&self, l: Value, r: Value) -> bool {
+        if self.step().is_none() {
+            return false;
+        }
         match (self.node(l), self.node(r)) {
             (Some(x), Some(y)) => {
                 x.op == y.op
@@ -84,6 +98,7 @@ impl Comparator<'_> {
 
     /// The keys of a lexicographic comparison: `a < a'`, `a < a' or (a = a' and rest)`, `a = a' ? rest : a < a'`.
     fn keys(&self, v: Value) -> Option<Vec<Key>> {
+        self.step()?;
         if let Some(key) = self.strict(v) {
             return Some(vec![key]);
         }
@@ -131,7 +146,7 @@ fn sorted_by(c: &mut Call<'_, '_>, closure: Closure, xs: Vec<Value>, axis: usize
     let Closure { graph, captures } = closure;
     let mut g = dead_code(&graph);
     cse(&mut g)?;
-    let comparator = Comparator { definitions: g.definitions(), g: &g };
+    let comparator = Comparator { definitions: g.definitions(), g: &g, patience: Cell::new(PATIENCE) };
     let keys = match g.outputs() {
         &[y] if captures.is_empty() && g.num_inputs() == 2 * xs.len() => comparator.keys(y),
         _ => None,

@@ -3,6 +3,7 @@
 extern crate self as gradloom_frontend;
 
 mod eager;
+pub mod fft;
 pub mod io;
 mod jit;
 pub mod random;

@@ -34,7 +34,7 @@ pub fn split_complex(g: &mut Graph) -> Result<Changed> {
 fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
-        Op::Scatter { kind: ScatterKind::Mul, .. } => true,
+        Op::Scatter { kind: ScatterKind::Mul, .. } | Op::Fft { .. } => true,
         op => op.has_body(),
     }
 }
@@ -202,7 +202,7 @@ impl Splitter {
                 let second = z.map(|x| self.b.slice_axis(x, axis, half, 2 * half));
                 let y = complex_binary(&mut self.machine(first[0]), Binary::Mul, first, second);
                 let y = y.expect("complex numbers have products");
-                z = if n % 2 == 0 {
+                z = if n.is_multiple_of(2) {
                     y
                 } else {
                     let rest = z.map(|x| self.b.slice_axis(x, axis, n - 1, n));

@@ -100,6 +100,7 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}

@@ -5,6 +5,7 @@ mod convolution;
 mod dtypes;
 mod errors;
 mod files;
+mod fourier;
 mod indexing;
 mod randomness;
 mod reduction;

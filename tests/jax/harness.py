@@ -70,6 +70,11 @@ def forward(f, args, rng):
     return given, [dy for dy, y in zip(dys, ys) if is_float(y)]
 
 
+def out_of_bounds(case, args):
+    """Whether indices promised to be inside the array are not: what JAX's gather clamps, its transpose drops."""
+    return case.group_name == "gather" and any(not is_float(a) and a.size and jnp.abs(a).max() > 1000 for a in args[1:])
+
+
 def backward(f, args, rng):
     """Cotangents of the float results, and those of the float arguments."""
     ys, pull = jax.vjp(f, *args)
@@ -92,7 +97,7 @@ def record(case, out, seed):
     rng = np.random.default_rng(number)
     differentiable = any(map(is_float, args)) and any(map(is_float, outs))
     for what, run, given, got in (("jvp", forward, "dx", "dy"), ("vjp", backward, "ct", "g")):
-        if not differentiable:
+        if not differentiable or (what == "vjp" and out_of_bounds(case, args)):
             continue
         try:
             before, after = run(f, args, rng)
@@ -153,6 +158,8 @@ def main():
                 except Exception as e:
                     left_out[cases[i].fullname] = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
                     continue
+                finally:
+                    jax.clear_caches()  # hundreds of compiled programs
                 index.write(json.dumps(line) + "\n")
                 index.flush()
                 done += 1

@@ -45,16 +45,19 @@ const LOOSER: &[(&str, f64, &str)] = &[
     ("random_gamma", 100.0, "its derivative is such a series"),
     ("regularized_incomplete_beta", 100.0, "a continued fraction"),
     ("reduce_precision", 500.0, "JAX rounds tangents too, gradloom passes them through"),
-    ("pow", 4.0, "its derivative is a sum of two rounded terms that cancel"),
+    ("pow", 20.0, "complex powers of large exponents, and a derivative that is a sum of two terms that cancel"),
 ];
 
-/// What cannot be compared: group, transforms, part of a dtype's name, and why.
+/// What cannot be compared: group, transforms, part of the dtype's or the case's name, and why.
 const NOT_JUDGED: &[(&str, &[&str], &str, &str)] = &[
     ("random_gamma", &["jvp", "vjp"], "", "JAX gives it a derivative that its text does not carry"),
     ("rng_bit_generator", &["vmap"], "", "JAX draws the whole batch from the first key"),
     ("acosh", &["jvp", "vjp"], "complex", "JAX's derivative is on the wrong branch where the real part is negative"),
     ("approx_top_k", &["value", "jvp", "vjp", "vmap"], "float16", "which of equal elements is found is open"),
     ("pow", &["jvp", "vjp"], "float16", "JAX's intermediate results overflow"),
+    ("clamp", &["jvp", "vjp"], "", "JAX's derivative takes the bounds to be in order"),
+    ("max", &["jvp", "vjp"], "nan", "the derivative where both arguments are NaN is open"),
+    ("min", &["jvp", "vjp"], "nan", "the derivative where both arguments are NaN is open"),
 ];
 
 /// Groups whose results are sums in an order of the machine's choosing: errors are relative to the largest element.
@@ -79,8 +82,10 @@ const SUMS: &[&str] = &[
     "eig",
 ];
 
-fn tolerance(group: &str, dtype: DType) -> Tolerance {
+fn tolerance(group: &str, dtype: DType, narrowest: f64) -> Tolerance {
     let relative = TOLERANCES.iter().find(|(d, _)| *d == dtype.name()).map_or(0.0, |(_, r)| *r);
+    // what is converted on the way is no more accurate than its narrowest form
+    let relative = if relative == 0.0 { 0.0 } else { narrowest.max(relative) };
     let factor = LOOSER.iter().find(|(g, ..)| *g == group).map_or(1.0, |(_, f, _)| *f);
     Tolerance { relative: relative * factor, to_largest: SUMS.contains(&group) }
 }
@@ -293,8 +298,12 @@ impl Case {
 
     fn compare(&self, prefix: &str, got: &[Tensor]) -> Result<Option<String>> {
         let want = self.values(prefix, got.iter().map(Tensor::dtype))?;
+        let g = self.function.graph();
+        let all = g.input_types().into_iter().chain(g.output_types());
+        let relative = |t: Type| TOLERANCES.iter().find(|(d, _)| *d == t.dtype.name()).map_or(0.0, |(_, r)| *r);
+        let narrowest = all.map(relative).fold(0.0, f64::max);
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-            let allowed = tolerance(&self.group, got.dtype());
+            let allowed = tolerance(&self.group, got.dtype(), narrowest);
             if let Some(why) = apart(allowed, &to_literal(got)?, &to_literal(want)?) {
                 return Ok(Some(format!("{prefix}{i}: {why}")));
             }

@@ -1,12 +1,13 @@
-//! Contractions, and calls of numerical libraries.
+//! Contractions, Fourier transforms, and calls of numerical libraries.
 
 use super::super::syntax::Attr;
 use super::indexing::parts;
 use super::{Call, Lower};
-use gradloom_ir::{DType, Op, Result, Shape, Value, Values};
+use gradloom_ir::{DType, FftKind, Op, Result, Shape, Value, Values};
 use smallvec::smallvec;
 
-pub(super) const RULES: &[(&str, Lower)] = &[("dot_general", dot_general), ("dot", dot), ("convolution", convolution)];
+pub(super) const RULES: &[(&str, Lower)] =
+    &[("dot_general", dot_general), ("dot", dot), ("convolution", convolution), ("fft", fft)];
 
 /// Functions outside the program that have a meaning here, by name.
 pub(super) const CUSTOM_CALLS: &[(&str, Lower)] = &[("ApproxTopK", super::sort::approx_top_k)];
@@ -65,6 +66,14 @@ fn dot(c: &mut Call<'_, '_>) -> Result<Values> {
             rhs_contract: smallvec![0],
         },
     )
+}
+
+fn fft(c: &mut Call<'_, '_>) -> Result<Values> {
+    let name = c.word(&["type", "fft_type"], 0).unwrap_or_default();
+    let kind = FftKind::from_name(&name.to_ascii_lowercase());
+    let kind = kind.ok_or_else(|| c.error(format!("`{name}` is no Fourier transform")))?;
+    let lengths = c.shape(&["length", "fft_length"])?;
+    c.emit(Op::Fft { kind, lengths }, 1)
 }
 
 /// Where the axes named by `first`, `second` and `0, 1, ..` stand in `[b, 0, 1, f]`.

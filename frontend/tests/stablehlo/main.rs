@@ -181,7 +181,7 @@ fn a_program_is_a_function_like_any_other() -> gradloom::Result<()> {
 fn rounding_to_another_format_passes_tangents() -> gradloom::Result<()> {
     let f = Function::from_text(&body("%y = stablehlo.reduce_precision %x, format = e5m2 : tensor<2xf32>"))?;
     let x = Tensor::from_slice([2], &[1.1f32, -3.4]);
-    let run = |x: &Tensor| f.call(&[x.clone()])[0].clone();
+    let run = |x: &Tensor| f.call(std::slice::from_ref(x))[0].clone();
     assert_eq!(run(&x).to_vec::<f32>()?, [1.0, -3.5]);
     assert_eq!(grad(|x: &Tensor| run(x).sum(..))(&x).to_vec::<f32>()?, [1.0, 1.0]);
     Ok(())

@@ -11,6 +11,7 @@ pub mod linalg;
 pub mod random;
 mod segment;
 pub mod special;
+pub mod stablehlo;
 mod tensor;
 mod trace;
 mod transform;

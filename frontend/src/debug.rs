@@ -4,7 +4,8 @@
 //! in eager code, in loops and branches too, and no pass drops, merges or moves them:
 //! - `grad` and its like have them once, with the values of the function, not of its derivative. What depends on a
 //!   tangent (in a rule of `custom_jvp`) happens in forward mode only;
-//! - `vmap` has them once a row, in row order; once in all where the operands are the same for all rows;
+//! - `vmap` has each once a row, in row order, before the next one; once in all where the operands are the same for all
+//!   rows. Inside a loop that means step by step, and in each step row by row;
 //! - `checkpoint` has them once. A function of [`call`] may be called again where values are computed again;
 //! - functions with a derivative rule of their own have the effects of what runs: of the rule where it takes the
 //!   function's place.

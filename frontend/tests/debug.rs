@@ -299,13 +299,15 @@ fn calls_return_values() {
     let f = |x: &Tensor| custom_jvp(double, rule)(x).square().sum(..);
     assert_eq!(run(&|x| grad(f)(x)), vec![vec![8.0, 16.0, 24.0]; 3]);
     assert_eq!(run(&|x| (double(&stop_gradient(x)) * x).sum(..) + grad(f)(x)), vec![vec![36.0, 44.0, 52.0]; 3]);
-    assert_eq!(run(&|x| x + scan(|c: &Tensor, x: &Tensor| (double(c) + x, ()), &scalar(0.0), x).0), vec![vec![
-        12.0, 13.0, 14.0
-    ]; 3]);
-    let outs = debug::call(|_| Ok(vec![Tensor::arange(2), scalar(1.0)]), &[], &[
-        debug::Type::new(DType::I32, &[2]),
-        debug::Type::new(DType::F32, &[]),
-    ]);
+    assert_eq!(
+        run(&|x| x + scan(|c: &Tensor, x: &Tensor| (double(c) + x, ()), &scalar(0.0), x).0),
+        vec![vec![12.0, 13.0, 14.0]; 3]
+    );
+    let outs = debug::call(
+        |_| Ok(vec![Tensor::arange(2), scalar(1.0)]),
+        &[],
+        &[debug::Type::new(DType::I32, &[2]), debug::Type::new(DType::F32, &[])],
+    );
     assert_eq!(outs[0].to_vec::<i32>().unwrap(), [0, 1]);
     // one that nobody uses need not be called
     jit(|x: &Tensor| (debug::call(|_| Err(Error::user("f", "called")), &[x], &[x.ty()]), x + 1.0).1).call(&xs).unwrap();
@@ -365,7 +367,8 @@ fn functions_may_run_programs() {
     let x = scalar(3.0);
     let nested = jit(|x: &Tensor| (double(&(x + 1.0)), ()).0);
     let compiled = nested.lower(&x).unwrap().compile().unwrap();
-    let y = jit(|x: &Tensor| x + compiled.call(&scalar(1.0)).unwrap()).call(&x).unwrap();
+    let one = scalar(1.0);
+    let y = jit(|x: &Tensor| x + compiled.call(&one).unwrap()).call(&x).unwrap();
     assert_eq!(y.item::<f32>().unwrap(), 7.0);
 }
 
@@ -421,7 +424,8 @@ fn errors_and_panics_end_the_run_and_nothing_else() {
 #[test]
 fn formats_are_checked_at_once() {
     let x = scalar(1.0);
-    let says_of = |format: &str, values: &[&Tensor]| debug::print(format, values).check().unwrap_err().message().to_string();
+    let says_of =
+        |format: &str, values: &[&Tensor]| debug::print(format, values).check().unwrap_err().message().to_string();
     assert!(says_of("{} {}", &[&x]).contains("placeholders for 2 values, 1 are given"));
     assert!(says_of("none", &[&x]).contains("placeholders for 0 values, 1 are given"));
     for bad in ["{", "}", "{:?}", "{0}", "a } b"] {
@@ -497,7 +501,10 @@ fn nans_are_found_where_they_begin() {
         let checked = jit(f).on(device()).nan_check();
         let plain = jit(f).on(device());
         let x = vector(&[1.0, 2.0]);
-        assert_eq!(checked.call(&x).unwrap().to_vec::<f32>().unwrap(), plain.call(&x).unwrap().to_vec::<f32>().unwrap());
+        assert_eq!(
+            checked.call(&x).unwrap().to_vec::<f32>().unwrap(),
+            plain.call(&x).unwrap().to_vec::<f32>().unwrap()
+        );
         assert!(plain.call(&zeros).unwrap().item::<f32>().unwrap().is_nan());
         says(&checked.call(&zeros).unwrap_err(), &["divide: gives the first NaN, at [0]", "f32[2], f32[2]"], line);
         // a NaN that came in is nobody's doing
@@ -572,7 +579,8 @@ fn printed_lines() {
         return;
     }
     let x = Tensor::from_slice([2, 2], &[1.0f32, 2.0, 3.0, 4.0]);
-    let f = |x: &Tensor| fori_loop(0..3, |_, c: &Tensor| (debug::print("line {} of {}", &[c, x]), c + 1.0).1, &scalar(0.0));
+    let f =
+        |x: &Tensor| fori_loop(0..3, |_, c: &Tensor| (debug::print("line {} of {}", &[c, x]), c + 1.0).1, &scalar(0.0));
     println!();
     jit(f).call(&x).unwrap();
     let z = Tensor::complex(&scalar(1.5), &scalar(-2.0));

@@ -65,7 +65,8 @@ impl Callback {
         let op = &*self.0.name;
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.0.function)(args)));
         let got = outcome.unwrap_or_else(|payload| {
-            let text = payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref().cloned());
+            let text =
+                payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref().cloned());
             // what a payload does when dropped is the user's code too
             let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
             Err(Error::user(op, format!("the host function panicked: {}", text.unwrap_or_else(|| "no message".into()))))

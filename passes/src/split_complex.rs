@@ -34,7 +34,19 @@ pub fn split_complex(g: &mut Graph) -> Result<Changed> {
 fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
-        Op::Scatter { kind: ScatterKind::Mul, .. } | Op::Fft { .. } | Op::HostCall { .. } => true,
+        Op::Scatter { kind: ScatterKind::Mul, .. } => true,
+        Op::Fft { .. }
+        | Op::HostCall { .. }
+        | Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => true,
         op => op.has_body(),
     }
 }

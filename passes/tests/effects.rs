@@ -190,7 +190,9 @@ fn pure_calls_are_dropped_and_merged_but_not_evaluated() {
 #[test]
 fn text_names_functions_that_live() {
     let (f, _) = recorder("a \"name\"");
-    let text = |f: &str| format!("graph(%0: f32[]) {{ = host_call(%0) {{callback = {f}, results = [], effect = true}} return }}");
+    let text = |f: &str| {
+        format!("graph(%0: f32[]) {{ = host_call(%0) {{callback = {f}, results = [], effect = true}} return }}")
+    };
     let own = f.to_string();
     let g = parse(&text(&own)).expect("it lives");
     assert_eq!(g.to_string(), parse(&g.to_string()).expect("its own text").to_string());
@@ -201,6 +203,8 @@ fn text_names_functions_that_live() {
     drop((f, g));
     assert!(says(&own).contains("no host function"), "{}", says(&own));
     let (p, _) = recorder("p");
-    let types = format!("graph() {{ %0 = host_call() {{callback = {p}, results = [f32[2,3], bool[]], effect = false}} : f32[2,3] return }}");
+    let types = format!(
+        "graph() {{ %0 = host_call() {{callback = {p}, results = [f32[2,3], bool[]], effect = false}} : f32[2,3] return }}"
+    );
     assert!(parse(&types).expect_err("one type too few").to_string().contains("host_call gives"));
 }

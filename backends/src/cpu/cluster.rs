@@ -111,7 +111,17 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::CustomJvp { .. }
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
-        | Op::Remat { .. } => false,
+        | Op::Remat { .. }
+        | Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => false,
     }
 }
 
@@ -163,12 +173,12 @@ fn own_cost(op: &Op) -> u32 {
         Op::Unary(u) => match u {
             Unary::Real | Unary::Imag => 0,
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => 1,
-            Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite => 3,
+            Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite | Unary::PopulationCount | Unary::LeadingZeros => 3,
             _ => HEAVY,
         },
         Op::Binary(b) => match b {
             Binary::Div => 4,
-            Binary::Rem | Binary::Pow | Binary::Atan2 => HEAVY,
+            Binary::Rem | Binary::Pow | Binary::Atan2 | Binary::Zeta => HEAVY,
             _ => 1,
         },
         Op::Compare(_) | Op::Select {} | Op::Convert { .. } | Op::Bitcast { .. } => 1,

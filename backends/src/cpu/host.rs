@@ -23,7 +23,9 @@ impl HostCall {
         for (slot, ty) in &self.args {
             // SAFETY: the slot holds a value of this type, written by an earlier step.
             let bytes = unsafe { std::slice::from_raw_parts(frame.get(*slot), ty.bytes()) }.to_vec();
-            args.push(Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?);
+            args.push(
+                Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?,
+            );
         }
         let results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
         for (x, &slot) in results.iter().zip(&self.outs) {

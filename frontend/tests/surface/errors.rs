@@ -212,7 +212,7 @@ fn random_numbers() {
     says(&random::uniform(&Key::new(0), [1i64 << 33]), &["split the key"]);
     says(&random::uniform_as(&Key::new(0), [1], DType::I32), &["uniform", "i32"]);
     says(&random::randint(&Key::new(0), [1], 0.5, 2), &["0.5"]);
-    says(&random::randint(&Key::new(0), [1], Tensor::from(1u8), 2), &["randint", "u8"]);
+    says(&random::randint(&Key::new(0), [1], Tensor::from(1.0f32), 2), &["randint", "f32"]);
     says(&random::bernoulli(&Key::new(0), x(), [2]), &["broadcast"]);
     says(&Key::new(0).fold_in(x()).to_tensor(), &["fold_in", "integer scalar"]);
     says(&random::categorical(&Key::new(0), &Tensor::arange(3), 0), &["uniform", "i32"]);

@@ -341,6 +341,9 @@ macro_rules! half_ops {
             }
 
             fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
+                if op == Binary::NextAfter {
+                    return None; // the neighbour in f32 is none here
+                }
                 <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).map(<$t>::from_f32)
             }
 

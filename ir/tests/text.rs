@@ -1,6 +1,6 @@
 //! The text form: `parse(print(g)) == g`, errors with positions, and no text that makes the parser panic.
 
-use gradloom_ir::{Binary, Comparison, Unary, parse, verify};
+use gradloom_ir::{Binary, Comparison, DType, Unary, parse, verify};
 
 /// One node of every op beyond the elementwise families: operand types, node, result types.
 const NODES: &[(&[&str], &str, &str)] = &[
@@ -121,13 +121,14 @@ fn programs() -> Vec<String> {
     for op in Unary::ALL {
         let (x, y) = match op {
             Unary::Not => ("bool[2]", "bool[2]"),
+            Unary::PopulationCount | Unary::LeadingZeros => ("i16[2]", "i16[2]"),
             Unary::IsFinite => ("f64[2]", "bool[2]"),
             _ => ("f64[2]", "f64[2]"),
         };
         all.push(program(&[x], &format!("{}(%0)", op.name()), y));
     }
     for op in Binary::ALL {
-        let ty = if *op == Binary::Atan2 { "f32[2]" } else { "i16[2]" };
+        let ty = if op.accepts(DType::I16) { "i16[2]" } else { "f32[2]" };
         all.push(program(&[ty, ty], &format!("{}(%0, %1)", op.name()), ty));
     }
     for op in Comparison::ALL {

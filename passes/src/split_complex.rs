@@ -35,7 +35,8 @@ fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
         Op::Scatter { kind: ScatterKind::Mul, .. } => true,
-        Op::Cholesky { .. }
+        Op::Fft { .. }
+        | Op::Cholesky { .. }
         | Op::TriangularSolve { .. }
         | Op::Lu {}
         | Op::LuSolve { .. }
@@ -212,7 +213,7 @@ impl Splitter {
                 let second = z.map(|x| self.b.slice_axis(x, axis, half, 2 * half));
                 let y = complex_binary(&mut self.machine(first[0]), Binary::Mul, first, second);
                 let y = y.expect("complex numbers have products");
-                z = if n % 2 == 0 {
+                z = if n.is_multiple_of(2) {
                     y
                 } else {
                     let rest = z.map(|x| self.b.slice_axis(x, axis, n - 1, n));

@@ -324,6 +324,7 @@ fn table_is_complete() {
         "select_and_gather",
         "select_and_scatter",
         "sort",
+        "fft",
         "cholesky",
         "triangular_solve",
         "lu",

@@ -100,6 +100,7 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}
@@ -171,12 +172,12 @@ fn own_cost(op: &Op) -> u32 {
         Op::Unary(u) => match u {
             Unary::Real | Unary::Imag => 0,
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => 1,
-            Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite => 3,
+            Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite | Unary::PopulationCount | Unary::LeadingZeros => 3,
             _ => HEAVY,
         },
         Op::Binary(b) => match b {
             Binary::Div => 4,
-            Binary::Rem | Binary::Pow | Binary::Atan2 => HEAVY,
+            Binary::Rem | Binary::Pow | Binary::Atan2 | Binary::Zeta => HEAVY,
             _ => 1,
         },
         Op::Compare(_) | Op::Select {} | Op::Convert { .. } | Op::Bitcast { .. } => 1,

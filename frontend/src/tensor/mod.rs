@@ -2,24 +2,42 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod axes;
+pub(crate) mod checks;
 mod complex;
 mod contraction;
 pub(crate) mod convert;
-mod convolution;
-mod gathering;
+pub(crate) mod convolution;
+mod creation;
+mod division;
+mod elementwise;
+pub(crate) mod gathering;
 mod indexing;
+mod nan_reduction;
+mod path;
+mod products;
+mod rearranging;
 mod reduction;
+mod running;
+mod searching;
 pub(crate) mod shaping;
 pub(crate) mod sorting;
+mod statistics;
 
 pub use arithmetic::Operand;
 pub use axes::{Axes, IntoAxes};
-pub use contraction::einsum;
-pub(crate) use convert::scalar_at;
+pub use contraction::{einsum, einsum_as, einsum_path};
 pub use convert::{IntoShape, Scalar};
+pub(crate) use convert::{plain_shape, scalar_at};
 pub use convolution::{Conv, Padding, conv_general};
-pub use gathering::{At, IntoStarts};
+pub use creation::{Grid, meshgrid};
+pub use elementwise::{broadcast_arrays, polyval, where_};
+pub use gathering::{At, IntoStarts, TakeMode};
 pub use indexing::{Index, IntoIndex, IntoIndices, NewAxis, step};
+pub use path::EinsumPath;
+pub use products::Overlap;
+pub use rearranging::PadMode;
+pub use searching::{Outside, Side, Unique, interp};
+pub use statistics::Between;
 
 use crate::{eager, trace};
 use gradloom_backends::Buffer;

@@ -1,14 +1,20 @@
 //! The array surface: what a user finds on `Tensor`, against NumPy's and JAX's values, closed forms and naive loops.
 
+mod combining;
+mod composed;
 mod contraction;
 mod convolution;
 mod dtypes;
 mod errors;
 mod files;
+mod fourier;
+mod hostile;
 mod indexing;
 mod randomness;
 mod reduction;
+mod reference;
 mod shaping;
+mod special;
 mod transformed;
 
 use gradloom_frontend::Tensor;

@@ -119,3 +119,220 @@ fn keys_under_transforms() {
         assert_eq!(read(&shuffled.i(i)), read(&random::permutation(k, 6)));
     }
 }
+
+/// Samples of the distributions of the file `randomness.txt`.
+fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
+    use random::*;
+    let p: Vec<Tensor> =
+        p.iter().map(|&x| Tensor::full((), x, if dtype.is_float() { dtype } else { DType::F64 })).collect();
+    let number = |i: usize| read(&p[i]).1[0] as i64;
+    let n = [6];
+    match name {
+        "bits" => bits_as(key, [5], dtype),
+        "randint" => randint_as(key, n, number(0), number(1), dtype),
+        "exponential" => exponential_as(key, n, dtype),
+        "gumbel" => gumbel_as(key, n, dtype),
+        "laplace" => laplace_as(key, n, dtype),
+        "logistic" => logistic_as(key, n, dtype),
+        "cauchy" => cauchy_as(key, n, dtype),
+        "maxwell" => maxwell_as(key, n, dtype),
+        "rademacher" => rademacher_as(key, n, dtype),
+        "truncated_normal" => truncated_normal(key, &p[0], &p[1], n),
+        "lognormal" => lognormal(key, &p[0], n),
+        "wald" => wald(key, &p[0], n),
+        "triangular" => triangular(key, &p[0], &p[1], &p[2], n),
+        "pareto" => pareto(key, &p[0], n),
+        "rayleigh" => rayleigh(key, &p[0], n),
+        "weibull_min" => weibull_min(key, &p[0], &p[1], n),
+        "gamma" => gamma(key, &p[0], n),
+        "loggamma" => loggamma(key, &p[0], n),
+        "beta" => beta(key, &p[0], &p[1], n),
+        "dirichlet" => dirichlet(key, &Tensor::stack(&p, 0), [2]),
+        "chisquare" => chisquare(key, &p[0], n),
+        "student_t" => student_t(key, &p[0], n),
+        "f_ratio" => f_ratio(key, &p[0], &p[1], n),
+        "generalized_normal" => generalized_normal(key, read(&p[0]).1[0], n),
+        "ball" => ball(key, 3, read(&p[0]).1[0], [2]),
+        "poisson" => poisson(key, &p[0], n),
+        "geometric" => geometric(key, &p[0], n),
+        "binomial" => binomial(key, &p[0], &p[1], n),
+        "permutation" => permutation(key, 9),
+        "choice" => Choice::new().indices(key, 9, [4]),
+        "choice_once" => Choice::new().without_replacement().indices(key, 9, [4]),
+        "choice_weighted" => Choice::new().weights(&Tensor::stack(&p, 0)).indices(key, 6, [8]),
+        "choice_weighted_once" => {
+            Choice::new().weights(&Tensor::stack(&p, 0)).without_replacement().indices(key, 6, [4])
+        }
+        "categorical" => categorical_many(key, &Tensor::stack(&p, 0), 0, [8]),
+        "multivariate_normal" => {
+            let factor = Tensor::stack(&p[2..], 0).reshape([2, 2]);
+            multivariate_normal(key, &Tensor::stack(&p[..2], 0), &factor, [3])
+        }
+        _ => panic!("{name}"),
+    }
+}
+
+/// Samples of JAX (`randomness.py`): integers exactly, floats up to the rounding of logarithms and powers.
+#[test]
+fn samples_are_those_of_jax() {
+    let mut wrong = Vec::new();
+    for line in include_str!("randomness.txt").lines() {
+        let (call, values) = line.split_once(" = ").unwrap();
+        let words: Vec<&str> = call.split(' ').collect();
+        let dtype = *DType::ALL.iter().find(|d| d.to_string() == words[1]).unwrap();
+        let params: Vec<f64> = words[3..].iter().map(|w| w.parse().unwrap()).collect();
+        let got = drawn(words[0], &key(words[2].parse().unwrap()), dtype, &params);
+        if dtype == DType::U64 && words[0] == "bits" {
+            // beyond what an f64 holds
+            let values: Vec<u64> = values.split(' ').map(|v| v.parse().unwrap()).collect();
+            assert_eq!(got.to_vec::<u64>().unwrap(), values);
+            continue;
+        }
+        // the inverse error function and powers of a small 1 / a leave a few units
+        let bound = if dtype == DType::F64 { 2e-13 } else { 4e-6 };
+        let values: Vec<f64> = values.split(' ').map(|v| v.parse().unwrap()).collect();
+        let got = read(&got).1;
+        let near = |(g, e): (&f64, &f64)| g == e || (dtype.is_float() && (g - e).abs() <= bound * e.abs().max(0.1));
+        if got.len() != values.len() || !got.iter().zip(&values).all(near) {
+            wrong.push(format!("{call}: {got:?}, not {values:?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+/// Mean and variance of many samples, against those of the distribution, within five standard errors.
+#[test]
+fn moments() {
+    use random::*;
+    let pi2 = std::f64::consts::PI * std::f64::consts::PI;
+    const N: usize = 20_000;
+    let k = key(17);
+    let s = [N];
+    // name, samples, mean, variance, fourth central moment over the squared variance (an upper bound)
+    let cases: Vec<(&str, Tensor, f64, f64, f64)> = vec![
+        ("exponential", exponential(&k, s), 1.0, 1.0, 9.0),
+        ("gumbel", gumbel(&k, s), 0.5772156649, pi2 / 6.0, 5.4),
+        ("laplace", laplace(&k, s), 0.0, 2.0, 6.0),
+        ("logistic", logistic(&k, s), 0.0, pi2 / 3.0, 4.2),
+        ("maxwell", maxwell(&k, s), (8.0 / pi2.sqrt()).sqrt(), 3.0 - 8.0 / pi2.sqrt(), 3.2),
+        ("rademacher", rademacher(&k, s), 0.0, 1.0, 1.0),
+        ("lognormal", lognormal(&k, 0.5, s), 1.133148, 0.364696, 9.0),
+        ("wald", wald(&k, 1.5, s), 1.5, 3.375, 26.0),
+        ("triangular", triangular(&k, 0.0, 1.0, 4.0, s), 5.0 / 3.0, 13.0 / 18.0, 2.4),
+        ("pareto", pareto(&k, 9.0, s), 1.125, 9.0 / (64.0 * 7.0), 30.0),
+        ("rayleigh", rayleigh(&k, 2.0, s), 2.0 * (pi2.sqrt() / 2.0).sqrt(), 8.0 - 2.0 * pi2.sqrt(), 3.3),
+        ("weibull_min", weibull_min(&k, 2.0, 1.0, s), 2.0, 4.0, 9.0),
+        ("gamma", gamma(&k, 2.5, s), 2.5, 2.5, 5.4),
+        ("small gamma", gamma(&k, 0.3, s), 0.3, 0.3, 23.0),
+        ("loggamma", loggamma(&k, 1.0, s), -0.5772156649, pi2 / 6.0, 5.4),
+        ("beta", beta(&k, 2.0, 3.0, s), 0.4, 0.04, 2.4),
+        ("chisquare", chisquare(&k, 4.0, s), 4.0, 8.0, 6.0),
+        ("student_t", student_t(&k, 10.0, s), 0.0, 1.25, 4.0),
+        ("f_ratio", f_ratio(&k, 6.0, 20.0, s), 20.0 / 18.0, 0.6173, 12.0),
+        ("generalized_normal", generalized_normal(&k, 2.0, s), 0.0, 0.5, 3.0),
+        ("few", poisson(&k, 3.0, s), 3.0, 3.0, 3.4),
+        ("many", poisson(&k, 50.0, s), 50.0, 50.0, 3.1),
+        ("geometric", geometric(&k, 0.25, s), 4.0, 12.0, 9.1),
+        ("binomial", binomial(&k, 10.0, 0.3, s), 3.0, 2.1, 3.0),
+        ("large binomial", binomial(&k, 200.0, 0.7, s), 140.0, 42.0, 3.0),
+        ("dirichlet", dirichlet(&k, &Tensor::from([1.0f32, 2.0, 3.0]), s).i((.., 1)), 1.0 / 3.0, 2.0 / 63.0, 3.0),
+        ("truncated_normal", truncated_normal(&k, -1.0, 1.0, s), 0.0, 0.29112509, 2.2),
+        ("bernoulli", bernoulli(&k, 0.3, s), 0.3, 0.21, 2.0),
+    ];
+    for (name, x, mean, variance, kurtosis) in cases {
+        let x = read(&x).1;
+        let m = x.iter().sum::<f64>() / N as f64;
+        let v = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / N as f64;
+        let (m_error, v_error) = ((variance / N as f64).sqrt(), variance * (kurtosis / N as f64).sqrt());
+        assert!((m - mean).abs() <= 5.0 * m_error, "{name}: mean {m}, not {mean}");
+        assert!((v - variance).abs() <= 5.0 * v_error + 1e-9, "{name}: variance {v}, not {variance}");
+    }
+    // the uniform ball: half the points are within radius 2^(-1/3)
+    let r = ball(&k, 3, 2.0, s).square().sum(-1).sqrt();
+    let share = r.lt(0.5f64.cbrt()).to(DType::F32).mean(..).item::<f32>().unwrap();
+    assert!((share - 0.5).abs() < 0.02 && r.max(..).item::<f32>().unwrap() <= 1.0, "{share}");
+    // the median of the Cauchy distribution's size is 1
+    let share = cauchy(&k, s).abs().lt(1.0).to(DType::F32).mean(..).item::<f32>().unwrap();
+    assert!((share - 0.5).abs() < 0.02, "{share}");
+    let factor = Tensor::from([[2.0f32, 0.0], [1.0, 0.5]]);
+    let x = multivariate_normal(&k, &Tensor::from([1.0f32, -1.0]), &factor, s);
+    let d = &x - Tensor::from([1.0f32, -1.0]);
+    near(&(d.t().matmul(&d) / N as f64), &[2, 2], &[4.0, 2.0, 2.0, 1.25], 0.06);
+}
+
+#[test]
+fn mapping_over_keys_is_a_loop() {
+    use random::*;
+    let draws: Vec<(&str, Box<dyn Fn(&Key) -> Tensor>)> = vec![
+        ("gamma", Box::new(|k| gamma(k, Tensor::from([0.3f32, 2.0, 9.0]), [3]))),
+        ("beta", Box::new(|k| beta(k, 0.5, 2.0, [3]))),
+        ("poisson", Box::new(|k| poisson(k, Tensor::from([0.5f32, 20.0, 300.0]), [3]))),
+        ("binomial", Box::new(|k| binomial(k, 50.0, Tensor::from([0.1f32, 0.4, 0.9]), [3]))),
+        ("choice", Box::new(|k| Choice::new().without_replacement().indices(k, 7, [3]))),
+        ("randint", Box::new(|k| randint_as(k, [3], -9, 90, DType::I8))),
+        ("ball", Box::new(|k| ball(k, 2, 1.0, [3]))),
+        ("student_t", Box::new(|k| student_t(k, 3.0, [3]))),
+        ("cauchy", Box::new(|k| cauchy(k, [3]))),
+    ];
+    for (name, draw) in draws {
+        let mapped = vmap(&draw)(&key(21).split_batch(4));
+        let compiled = jit(vmap(&draw)).call(&key(21).split_batch(4)).unwrap();
+        for (i, k) in key(21).split(4).iter().enumerate() {
+            let one = read(&draw(k));
+            assert_eq!(read(&mapped.i(i)), one, "{name}");
+            assert_eq!(read(&compiled.i(i)), one, "{name}");
+        }
+    }
+}
+
+/// The derivative of a sample in its shape is that at fixed rank: P(a, x(a)) stays. JAX gives the values of gamma.
+#[test]
+fn gamma_samples_move_with_their_shape() {
+    let a = Tensor::from([0.4f64, 1.0, 3.0, 20.0]);
+    let k = key(5);
+    let x = random::gamma(&k, &a, [4]);
+    let slope = grad(|a: &Tensor| random::gamma(&k, a, [4]).sum(..))(&a);
+    let log_slope = grad(|a: &Tensor| random::loggamma(&k, a, [4]).sum(..))(&a);
+    near(&(&log_slope * &x), &[4], &read(&slope).1, 1e-10);
+    // along (a, x(a)) the rank does not change
+    let h = 1e-5;
+    let rank = |d: f64| special::gammainc(&a + d, &x + &slope * d);
+    near(&((rank(h) - rank(-h)) / (2.0 * h)), &[4], &[0.0; 4], 1e-8);
+    // and so for second derivatives
+    let second = grad(|a: &Tensor| grad(|a: &Tensor| random::gamma(&k, a, [4]).sum(..))(a).sum(..));
+    let along = |d: f64| special::random_gamma_grad(&a + d, &x + &slope * d);
+    let want = (along(h) - along(-h)) / (2.0 * h);
+    let forward =
+        jvp(|a: &Tensor| jvp(|a: &Tensor| random::gamma(&k, a, [4]), a, &a.ones_like()).1, &a, &a.ones_like());
+    near(&forward.1, &[4], &read(&want).1, 1e-6);
+    assert!(second(&a).check().is_err(), "the loops differentiate backwards once");
+    // the mean of gamma samples is a, so that of the slopes is 1
+    let many = Tensor::full([20_000], 2.0, DType::F32);
+    let mean = grad(|a: &Tensor| random::gamma(&k, a, [20_000]).sum(..))(&many).mean(..).item::<f32>().unwrap();
+    assert!((mean - 1.0).abs() < 0.02, "{mean}");
+}
+
+#[test]
+fn wrong_parameters_are_errors() {
+    let text = |t: Tensor| t.check().unwrap_err().to_string();
+    let k = key(0);
+    assert!(text(random::gamma(&k, Tensor::arange(3), [3])).contains("float"));
+    assert!(text(random::gamma(&k, Tensor::ones([3]), [2])).contains("broadcast"));
+    assert!(text(random::beta(&k, Tensor::ones([2]), Tensor::ones([2]).to(DType::F64), [2])).contains("f64"));
+    assert!(text(random::bits_as(&k, [2], DType::I32)).contains("unsigned"));
+    assert!(text(random::randint_as(&k, [2], 0, 3, DType::F32)).contains("integer"));
+    assert!(text(random::rademacher_as(&k, [2], DType::U8)).contains("signed"));
+    let choice = random::Choice::new();
+    assert!(text(choice.indices(&k, 0, [1])).contains("nothing"));
+    assert!(text(choice.clone().without_replacement().indices(&k, 3, [4])).contains("without replacement"));
+    assert!(text(choice.weights(&Tensor::ones([2])).indices(&k, 3, [4])).contains("weights"));
+    assert!(text(random::dirichlet(&k, &Tensor::ones(()), [4])).contains("scalar"));
+    assert!(text(random::multivariate_normal(&k, &Tensor::ones([2]), &Tensor::ones([3, 3]), [4])).contains("matrix"));
+    // parameters without a distribution
+    let x = random::gamma(&k, Tensor::from([-1.0f32, f32::NAN, 0.0]), [3]);
+    near(&x, &[3], &[f64::NAN, f64::NAN, 0.0], 0.0);
+    let n = random::binomial(&k, Tensor::from([-1.0f32, 5.0, f32::INFINITY]), 1.5, [3]);
+    near(&n, &[3], &[f64::NAN; 3], 0.0);
+    let n = random::poisson(&k, Tensor::from([f32::INFINITY, f32::NAN, -1.0]), [3]);
+    near(&n, &[3], &[-1.0; 3], 0.0);
+}

@@ -17,6 +17,7 @@ mod linalg;
 mod reduction;
 mod scalar;
 mod shaping;
+mod spectral;
 mod strided;
 #[cfg(test)]
 mod tests;
@@ -140,6 +141,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         Op::SelectAndGather { kind, .. } => one(reduction::select_and_gather(op, *kind, &args[0], &args[1])?),
         Op::SelectAndScatter { kind, .. } => one(reduction::select_and_scatter(op, *kind, &args[0], &args[1])?),
         Op::Sort { axis, num_keys } => Ok(reduction::sort(args, *axis, *num_keys)),
+        Op::Fft { kind, lengths } => one(spectral::fft(*kind, lengths, &args[0], &results[0])?),
         Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
             Err(Error::unmapped_axis(op.name(), axis_name))
         }

@@ -2,7 +2,7 @@
 
 use crate::math::{
     RealMachine, Scalar, apply_binary, apply_unary, atan2_f64, complex_abs, complex_binary, complex_unary, f64_to_bf16,
-    f64_to_f16, pow_f64, unary_f64,
+    f64_to_f16, next_after_f64, pow_f64, unary_f64, zeta_f32, zeta_f64,
 };
 use crate::{Binary, Comparison, Complex, Element, ReduceKind, Unary, bf16, f16};
 use std::marker::PhantomData;
@@ -133,6 +133,8 @@ macro_rules! int_ops {
                     Unary::Abs => Some(if negative { x.wrapping_neg() } else { x }),
                     Unary::Sign => Some(if negative { (0 as $t).wrapping_sub(1) } else { (x != 0) as $t }),
                     Unary::Not => Some(!x),
+                    Unary::PopulationCount => Some(x.count_ones() as $t),
+                    Unary::LeadingZeros => Some(x.leading_zeros() as $t),
                     _ => None,
                 }
             }
@@ -148,7 +150,7 @@ macro_rules! int_ops {
                     Binary::Pow => int_pow!($t, x, y),
                     Binary::Max => x.max(y),
                     Binary::Min => x.min(y),
-                    Binary::Atan2 | Binary::Complex => return None,
+                    Binary::Atan2 | Binary::NextAfter | Binary::Zeta | Binary::Complex => return None,
                     Binary::And => x & y,
                     Binary::Or => x | y,
                     Binary::Xor => x ^ y,
@@ -250,7 +252,8 @@ macro_rules! float_ops {
 
             fn unary(op: Unary, x: $t) -> Option<$t> {
                 match op {
-                    Unary::Not | Unary::IsFinite | Unary::Real | Unary::Imag => None,
+                    Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => None,
+                    Unary::IsFinite | Unary::Real | Unary::Imag => None,
                     _ => $unary(op, x),
                 }
             }
@@ -312,7 +315,9 @@ float_ops! {
     Pow => |x, y| apply_binary(&mut Scalar, Binary::Pow, x, y),
     Max => |x, y| apply_binary(&mut Scalar, Binary::Max, x, y),
     Min => |x, y| apply_binary(&mut Scalar, Binary::Min, x, y),
-    Atan2 => |x, y| apply_binary(&mut Scalar, Binary::Atan2, x, y)
+    Atan2 => |x, y| apply_binary(&mut Scalar, Binary::Atan2, x, y),
+    NextAfter => |x, y| apply_binary(&mut Scalar, Binary::NextAfter, x, y),
+    Zeta => |s, q| Some(zeta_f32(s, q))
 }
 float_ops! {
     f64, u64,
@@ -320,7 +325,9 @@ float_ops! {
     Pow => |x, y| Some(pow_f64(x, y)),
     Max => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_gt()) { x } else { y }),
     Min => |x: f64, y: f64| Some(if x.is_nan() || (!y.is_nan() && x.total_cmp(&y).is_lt()) { x } else { y }),
-    Atan2 => |y, x| Some(atan2_f64(y, x))
+    Atan2 => |y, x| Some(atan2_f64(y, x)),
+    NextAfter => |x, y| Some(next_after_f64(x, y)),
+    Zeta => |s, q| Some(zeta_f64(s, q))
 }
 
 /// The 16-bit floats: what f32 computes, rounded.

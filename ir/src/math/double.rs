@@ -1,6 +1,7 @@
 //! f64 functions, by the standard library and `libm`.
 
 use super::error_function::giles;
+use super::series::{bessel_i0e, bessel_i1e, digamma};
 use crate::Unary;
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
@@ -14,6 +15,7 @@ pub fn unary_f64(op: Unary, x: f64) -> f64 {
         Unary::Floor => x.floor(),
         Unary::Ceil => x.ceil(),
         Unary::Round => x.round_ties_even(),
+        Unary::RoundAway => x.round(),
         Unary::Exp => x.exp(),
         Unary::Expm1 => x.exp_m1(),
         Unary::Log => x.ln(),
@@ -39,8 +41,14 @@ pub fn unary_f64(op: Unary, x: f64) -> f64 {
             if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
         }
         Unary::Erf => libm::erf(x),
+        Unary::Erfc => libm::erfc(x),
         Unary::ErfInv => erf_inv(x),
-        Unary::Not | Unary::IsFinite | Unary::Real | Unary::Imag => f64::NAN,
+        Unary::Lgamma => libm::lgamma(x),
+        Unary::Digamma => digamma(x),
+        Unary::BesselI0e => bessel_i0e(x),
+        Unary::BesselI1e => bessel_i1e(x),
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => f64::NAN,
+        Unary::IsFinite | Unary::Real | Unary::Imag => f64::NAN,
     }
 }
 

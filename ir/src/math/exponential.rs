@@ -85,6 +85,19 @@ pub(super) fn exp_shifted<L: Lanes>(l: &mut L, x: L::F, shift: i32) -> L::F {
     scale(l, p, n)
 }
 
+/// e^(x + low) for a low part far below 1.
+pub(super) fn exp_parts<L: Lanes>(l: &mut L, x: L::F, low: L::F) -> L::F {
+    let x = clamp(l, x, -105.0, 90.0);
+    let (r, n) = reduce(l, x);
+    let r = l.add(r, low);
+    let p = poly(l, r, &EXP);
+    let r2 = l.mul(r, r);
+    let q = l.fma(r2, p, r);
+    let one = l.f(1.0);
+    let p = l.add(q, one);
+    scale(l, p, n)
+}
+
 /// e^x
 pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     exp_shifted(l, x, 0)
@@ -155,6 +168,28 @@ fn log_of_parts<L: Lanes>(l: &mut L, k: L::F, f: L::F) -> L::F {
     let y = l.add(f, y);
     let high = l.f(LN_2_HIGH);
     l.fma(k, high, y)
+}
+
+/// ln x in two parts, with an absolute error of about 1e-8; anything unless x is positive and finite.
+pub(super) fn log_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F) {
+    let (k, f) = split(l, x);
+    let q = poly(l, f, &LOG);
+    let minus_half = l.f(-0.5);
+    let p = l.fma(f, q, minus_half);
+    let f2 = l.mul(f, f);
+    let low = l.f(LN_2_LOW);
+    let kl = l.mul(k, low);
+    let rest = l.fma(f2, p, kl);
+    // k ln 2 is exact, and greater than f unless it is 0
+    let high = l.f(LN_2_HIGH);
+    let kh = l.mul(k, high);
+    let s = l.add(kh, f);
+    let d = l.sub(kh, s);
+    let lost = l.add(d, f);
+    let low = l.add(lost, rest);
+    let y = l.add(s, low);
+    let d = l.sub(s, y);
+    (y, l.add(d, low))
 }
 
 /// What a logarithm is at the edges: y inside, -inf where z = 0, NaN where z < 0, z where it is infinite or NaN.

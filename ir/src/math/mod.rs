@@ -4,28 +4,32 @@
 //! generated code for a backend. Both execute the same operations in the same order, so they agree bit for bit.
 //! f64 functions are those of the Rust standard library and `libm`, called by both.
 
+mod bessel;
 mod complex;
 mod double;
 mod error_function;
 mod exponential;
+mod gamma;
 mod half;
 mod hyperbolic;
 mod power;
 mod rounding;
 mod scalar;
-#[cfg(test)]
-mod tests;
+mod series;
 mod trigonometric;
 
+pub use bessel::{bessel_i0e, bessel_i1e};
 pub use complex::{Parts, RealMachine, complex_abs, complex_binary, complex_unary};
 pub use double::{atan2_f64, pow_f64, unary_f64};
-pub use error_function::{erf, erf_inv};
+pub use error_function::{erf, erf_inv, erfc};
 pub use exponential::{exp, expm1, log, log1p, logistic};
+pub use gamma::{digamma, lgamma};
 pub use half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f64_to_bf16, f64_to_f16, round_to_odd};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use power::{cbrt, pow, rsqrt};
-pub use rounding::{ceil, floor, max, min, sign};
+pub use rounding::{ceil, floor, max, min, next_after, round_away, sign};
 pub use scalar::Scalar;
+pub use series::{next_after_f64, zeta_f32, zeta_f64};
 pub use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
 
 use crate::{Binary, Unary};
@@ -133,6 +137,7 @@ pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
         Unary::Floor => floor(l, x),
         Unary::Ceil => ceil(l, x),
         Unary::Round => l.round(x),
+        Unary::RoundAway => round_away(l, x),
         Unary::Exp => exp(l, x),
         Unary::Expm1 => expm1(l, x),
         Unary::Log => log(l, x),
@@ -154,13 +159,19 @@ pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
         Unary::Atanh => atanh(l, x),
         Unary::Logistic => logistic(l, x),
         Unary::Erf => erf(l, x),
+        Unary::Erfc => erfc(l, x),
         Unary::ErfInv => erf_inv(l, x),
-        Unary::Not | Unary::IsFinite | Unary::Real | Unary::Imag => return None,
+        Unary::Lgamma => lgamma(l, x),
+        Unary::Digamma => digamma(l, x),
+        Unary::BesselI0e => bessel_i0e(l, x),
+        Unary::BesselI1e => bessel_i1e(l, x),
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => return None,
+        Unary::IsFinite | Unary::Real | Unary::Imag => return None,
     })
 }
 
-/// The f32 function `op` of two operands; `None` for those on integers, and for the remainder, which is no
-/// straight-line program (see [`crate::eval::ScalarOps::binary`]).
+/// The f32 function `op` of two operands; `None` for those on integers, and for the remainder and zeta, which
+/// are no straight-line programs (see [`crate::eval::ScalarOps::binary`]).
 pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option<L::F> {
     Some(match op {
         Binary::Add => l.add(x, y),
@@ -171,8 +182,10 @@ pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option
         Binary::Max => max(l, x, y),
         Binary::Min => min(l, x, y),
         Binary::Atan2 => atan2(l, x, y),
+        Binary::NextAfter => next_after(l, x, y),
         Binary::Rem
         | Binary::Complex
+        | Binary::Zeta
         | Binary::And
         | Binary::Or
         | Binary::Xor

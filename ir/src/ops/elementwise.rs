@@ -18,6 +18,8 @@ named_enum! {
         Ceil = "ceil",
         /// Nearest integer, ties to even.
         Round = "round_nearest_even",
+        /// Nearest integer, ties away from zero.
+        RoundAway = "round_nearest_afz",
         /// e^x
         Exp = "exponential",
         /// e^x - 1
@@ -62,8 +64,22 @@ named_enum! {
         Erf = "erf",
         /// Inverse of erf on (-1, 1).
         ErfInv = "erf_inv",
+        /// 1 - erf(x)
+        Erfc = "erfc",
+        /// ln |gamma(x)|
+        Lgamma = "lgamma",
+        /// Derivative of ln gamma.
+        Digamma = "digamma",
+        /// Modified Bessel function I0, times e^-|x|.
+        BesselI0e = "bessel_i0e",
+        /// Modified Bessel function I1, times e^-|x|.
+        BesselI1e = "bessel_i1e",
         /// Bitwise complement; logical not for bool.
         Not = "not",
+        /// Number of bits that are 1.
+        PopulationCount = "popcnt",
+        /// Number of zeros above the topmost 1; the width for 0.
+        LeadingZeros = "count_leading_zeros",
         /// Neither infinite nor NaN; the result is bool.
         IsFinite = "is_finite",
         /// Real part of a complex number.
@@ -96,6 +112,10 @@ named_enum! {
         Atan2 = "atan2",
         /// The complex number of real part lhs and imaginary part rhs.
         Complex = "complex",
+        /// The next float after lhs towards rhs; rhs where they are equal.
+        NextAfter = "next_after",
+        /// Hurwitz zeta function: the sum over k >= 0 of (rhs + k)^-lhs; NaN for lhs < 1.
+        Zeta = "zeta",
         /// Bitwise and; logical for bool.
         And = "and",
         /// Bitwise or; logical for bool.
@@ -135,6 +155,7 @@ impl Unary {
         use Unary::*;
         match self {
             Neg | Abs | Sign => dtype != DType::Bool,
+            PopulationCount | LeadingZeros => dtype.is_int(),
             Not => dtype.is_int() || dtype == DType::Bool,
             Real | Imag => dtype.is_complex(),
             Exp | Expm1 | Log | Log1p | Sqrt | Rsqrt | Cbrt | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh
@@ -155,6 +176,7 @@ impl Unary {
     fn expected(self) -> &'static str {
         match self {
             Unary::Not => "an integer or bool",
+            Unary::PopulationCount | Unary::LeadingZeros => "an integer",
             Unary::Real | Unary::Imag => "complex",
             Unary::Neg | Unary::Abs | Unary::Sign => "a number",
             _ if self.accepts(DType::C64) => "a float or complex",
@@ -170,7 +192,9 @@ impl Binary {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow => dtype != DType::Bool,
             Binary::Rem => dtype != DType::Bool && !dtype.is_complex(),
             Binary::Max | Binary::Min => !dtype.is_complex(),
-            Binary::Atan2 => dtype.is_float(),
+            Binary::Atan2 | Binary::Zeta => dtype.is_float(),
+            // of a 16-bit float the next f32 is no neighbour
+            Binary::NextAfter => matches!(dtype, DType::F32 | DType::F64),
             Binary::Complex => dtype.complex().is_some(),
             Binary::And | Binary::Or | Binary::Xor => !dtype.is_inexact(),
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype.is_int(),
@@ -218,8 +242,8 @@ pub(super) fn binary(op: Binary, x: &Type, y: &Type) -> Result<Type> {
     if !op.accepts(x.dtype) {
         let expected = match op {
             Binary::And | Binary::Or | Binary::Xor => "an integer or bool",
-            Binary::Atan2 => "a float",
-            Binary::Complex => "f32 or f64",
+            Binary::Atan2 | Binary::Zeta => "a float",
+            Binary::Complex | Binary::NextAfter => "f32 or f64",
             Binary::Max | Binary::Min | Binary::Rem => "a number that is not complex",
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => "an integer",
             _ => "a number",

@@ -11,6 +11,7 @@ mod indexing;
 mod linalg;
 mod reduction;
 mod shaping;
+mod spectral;
 
 pub use contraction::{ConvGeometry, conv_geometry};
 pub use elementwise::{Binary, Comparison, Unary};
@@ -81,6 +82,20 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// Which discrete Fourier transform.
+    FftKind {
+        /// Complex to complex, `sum_j x[j] e^(-2 pi i j k / n)`.
+        Fft = "fft",
+        /// Its inverse, with the factor 1/n.
+        Ifft = "ifft",
+        /// Real to the frequencies 0 to n/2 of its last axis.
+        Rfft = "rfft",
+        /// The inverse of `rfft`; imaginary parts at the frequencies 0 and n/2 of the last axis count as 0.
+        Irfft = "irfft",
+    }
+}
+
 macro_rules! kind_attrs {
     ($($t:ident),*) => {$(
         impl AttrValue for $t {
@@ -91,7 +106,7 @@ macro_rules! kind_attrs {
         }
     )*};
 }
-kind_attrs!(ReduceKind, ScatterKind, Transposition);
+kind_attrs!(ReduceKind, ScatterKind, FftKind, Transposition);
 
 macro_rules! define_ops {
     ($($(#[$doc:meta])* $variant:ident = $name:literal { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
@@ -256,6 +271,9 @@ define_ops! {
     /// Sorts all operands along `axis` by the first `num_keys` of them, ascending, stable; NaN last, -0 before 0.
     Sort = "sort" { axis: usize, num_keys: usize }
 
+    // ---- spectral ----
+    /// Transforms the last `lengths.len()` axes, whose lengths on the side that is not halved are `lengths`.
+    Fft = "fft" { kind: FftKind, lengths: Shape }
     // ---- linear algebra: matrices in the last two axes, a batch of them along all axes before ----
     // A matrix that holds NaN or an infinity gives NaN in every float result of a decomposition.
     /// The triangular factor of a symmetric positive definite matrix, of which one triangle is read: `L` with `L L^H = A`,
@@ -360,6 +378,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::SelectAndGather { kind, .. } => reduction::select_and_gather(op, *kind, &args[0], &args[1]).map(one),
         Op::SelectAndScatter { kind, .. } => reduction::select_and_scatter(op, *kind, &args[0], &args[1]).map(one),
         Op::Sort { axis, num_keys } => reduction::sort(args, *axis, *num_keys),
+        Op::Fft { kind, lengths } => spectral::fft(*kind, lengths, &args[0]).map(one),
         Op::AllReduce { kind, .. } => reduction::all_reduce(*kind, &args[0]).map(one),
         Op::AxisIndex { .. } => Ok(one(Type::scalar(DType::I32))),
         Op::Barrier {} => Ok(args.iter().cloned().collect()),
@@ -409,6 +428,7 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::ArgReduce { .. }
         | Op::Cumulative { .. }
         | Op::ReduceWindow { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. } => Some(1),
         Op::Binary(_)
         | Op::Compare(_)

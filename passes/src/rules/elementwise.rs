@@ -42,6 +42,14 @@ fn const_over(b: &mut Builder, c: f64, x: Value) -> Value {
     b.div(c, x)
 }
 
+/// c e^(-x^2)
+fn bell(b: &mut Builder, x: Value, c: f64) -> Value {
+    let s = b.mul(x, x);
+    let n = b.neg(s);
+    let e = b.unary(Unary::Exp, n);
+    b.scale(e, c)
+}
+
 /// `y_dot` of `y = f(x)`.
 pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option<Value>) -> Option<Value> {
     let t = t?;
@@ -84,7 +92,9 @@ pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option
             return Some(b.select(at_zero, nothing, turned));
         }
         // constant wherever it has a derivative
-        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Not | Unary::IsFinite => return None,
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::RoundAway | Unary::IsFinite => return None,
+        // not defined on floats
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => return None,
         // the same of x_dot
         Unary::Real | Unary::Imag => return Some(b.unary(f, t)),
         // sign x
@@ -157,11 +167,33 @@ pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option
             b.mul(y, r)
         }
         // 2 / sqrt(pi) e^(-x^2)
-        Unary::Erf => {
-            let s = b.mul(x, x);
-            let n = b.neg(s);
-            let e = b.unary(Unary::Exp, n);
-            b.scale(e, FRAC_2_SQRT_PI)
+        Unary::Erf => bell(b, x, FRAC_2_SQRT_PI),
+        // -2 / sqrt(pi) e^(-x^2)
+        Unary::Erfc => bell(b, x, -FRAC_2_SQRT_PI),
+        // digamma(x)
+        Unary::Lgamma => b.unary(Unary::Digamma, x),
+        // zeta(2, x)
+        Unary::Digamma => {
+            let two = b.full_like(x, 2.0);
+            b.binary(Binary::Zeta, two, x)
+        }
+        // I1e(x) - sign(x) y
+        Unary::BesselI0e => {
+            let (first, sign) = (b.unary(Unary::BesselI1e, x), b.unary(Unary::Sign, x));
+            let s = b.mul(sign, y);
+            b.sub(first, s)
+        }
+        // I0e(x) - y (sign(x) + 1 / x), where y / x is 1/2 at 0
+        Unary::BesselI1e => {
+            let (zero, one, half) = (b.full_like(x, 0.0), b.full_like(x, 1.0), b.full_like(x, 0.5));
+            let at_zero = b.compare(Comparison::Eq, x, zero);
+            let safe = b.select(at_zero, one, x);
+            let ratio = b.div(y, safe);
+            let ratio = b.select(at_zero, half, ratio);
+            let (zeroth, sign) = (b.unary(Unary::BesselI0e, x), b.unary(Unary::Sign, x));
+            let s = b.mul(sign, y);
+            let rest = b.sub(zeroth, s);
+            b.sub(rest, ratio)
         }
         // sqrt(pi) / 2 e^(y^2)
         Unary::ErfInv => {
@@ -260,6 +292,23 @@ pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t:
             let (re, im) = (or_zeros(b, t[0], x[0]), or_zeros(b, t[1], x[1]));
             Some(b.complex(re, Some(im)))
         }
+        // x0_dot: the step to the next float is constant but at powers of two
+        Binary::NextAfter => t[0],
+        // zeta'(x0, x1) x0_dot - x0 zeta(x0 + 1, x1) x1_dot
+        Binary::Zeta => {
+            let left = t[0].map(|t| {
+                let slope = zeta_slope(b, x);
+                b.mul(t, slope)
+            });
+            let right = t[1].map(|t| {
+                let above = b.offset(x[0], 1.0);
+                let z = b.binary(Binary::Zeta, above, x[1]);
+                let n = b.neg(x[0]);
+                let slope = b.mul(n, z);
+                b.mul(t, slope)
+            });
+            add(b, left, right)
+        }
         // not defined on floats
         Binary::And
         | Binary::Or
@@ -281,6 +330,58 @@ fn pow_slope(b: &mut Builder, x: [Value; 2]) -> Value {
     let safe = b.select(both, one, lowered);
     let p = b.binary(Binary::Pow, x[0], safe);
     b.mul(x[1], p)
+}
+
+/// The derivative of zeta(s, q) in s, by Euler and Maclaurin; NaN for q <= 0, where s has no neighbourhood.
+fn zeta_slope(b: &mut Builder, [s, q]: [Value; 2]) -> Value {
+    const TERMS: usize = 16;
+    // B2k / (2k)!
+    const COEFFICIENTS: [f64; 6] =
+        [1.0 / 12.0, -1.0 / 720.0, 1.0 / 30240.0, -1.0 / 1209600.0, 1.0 / 47900160.0, -691.0 / 1307674368000.0];
+    // (q + k)^-s and the logarithm of q + k
+    let at = |b: &mut Builder, k: usize| {
+        let w = b.offset(q, k as f64);
+        let l = b.unary(Unary::Log, w);
+        let n = b.neg(s);
+        let p = b.binary(Binary::Pow, w, n);
+        (w, l, p)
+    };
+    let mut sum = b.full_like(s, 0.0);
+    for k in 0..TERMS {
+        let (_, l, p) = at(b, k);
+        let term = b.mul(l, p);
+        sum = b.sub(sum, term);
+    }
+    let (w, l, p) = at(b, TERMS);
+    // f = w / (s - 1) + 1/2 + sum c_k s (s + 1) .. (s + 2k - 2) w^-(2k - 1), and its derivative
+    let d = b.offset(s, -1.0);
+    let first = b.div(w, d);
+    let mut f = b.offset(first, 0.5);
+    let square = b.mul(d, d);
+    let slope = b.div(w, square);
+    let mut f_dot = b.neg(slope);
+    let (mut c, mut c_dot) = (b.div(s, w), const_over(b, 1.0, w));
+    for (k, coefficient) in COEFFICIENTS.into_iter().enumerate() {
+        if k > 0 {
+            // times (s + 2k - 1)(s + 2k) / w^2
+            for j in [2 * k - 1, 2 * k] {
+                let factor = b.offset(s, j as f64);
+                let a = b.mul(c_dot, factor);
+                let a = b.add(a, c);
+                c_dot = b.div(a, w);
+                let a = b.mul(c, factor);
+                c = b.div(a, w);
+            }
+        }
+        let (term, term_dot) = (b.scale(c, coefficient), b.scale(c_dot, coefficient));
+        f = b.add(f, term);
+        f_dot = b.add(f_dot, term_dot);
+    }
+    // (p f)' = p (f' - f ln w)
+    let a = b.mul(f, l);
+    let a = b.sub(f_dot, a);
+    let tail = b.mul(p, a);
+    b.add(sum, tail)
 }
 
 /// The tangent of the winner; at a tie the mean of both.

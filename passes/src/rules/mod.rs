@@ -17,6 +17,7 @@ mod linalg;
 mod products;
 mod reduction;
 mod shaping;
+mod spectral;
 
 use gradloom_ir::{Builder, Error, Op, Result, Type, Value, Values};
 use smallvec::{SmallVec, smallvec};
@@ -109,6 +110,7 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::jvp(b, op, x, y, t),
+        Op::Fft { .. } => spectral::jvp(b, op, t),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -168,6 +170,7 @@ pub(crate) fn transpose(
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::AllReduce { .. } => reduction::transpose(b, op, args, outs, ct),
+        Op::Fft { .. } => spectral::transpose(b, op, args, ct),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -251,6 +254,7 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::batch(b, op, a),
+        Op::Fft { .. } => spectral::batch(b, op, a),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }

@@ -82,7 +82,7 @@ pub(super) fn binary(v: &mut View, f: Binary, x: Value, y: Value) -> Option<Valu
             let z = v.unary_of(Unary::Real, x)?;
             (v.unary_of(Unary::Imag, y) == Some(z)).then_some(z)
         }
-        Binary::Atan2 => None,
+        Binary::Atan2 | Binary::NextAfter | Binary::Zeta => None,
     }
 }
 

@@ -42,6 +42,18 @@ extern "C" fn atan2_f64(y: f64, x: f64) -> f64 {
     math::atan2_f64(y, x)
 }
 
+extern "C" fn next_after_f64(x: f64, y: f64) -> f64 {
+    math::next_after_f64(x, y)
+}
+
+extern "C" fn zeta_f32(s: f32, q: f32) -> f32 {
+    math::zeta_f32(s, q)
+}
+
+extern "C" fn zeta_f64(s: f64, q: f64) -> f64 {
+    math::zeta_f64(s, q)
+}
+
 extern "C" fn power_i64(x: i64, y: i64) -> i64 {
     ScalarOps::binary(Binary::Pow, x, y).expect("integers have powers")
 }
@@ -66,7 +78,7 @@ macro_rules! libcalls {
 pub(super) fn register(builder: &mut JITBuilder) {
     builder.symbols(unary_table![
         Sign, Exp, Expm1, Log, Log1p, Cbrt, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh,
-        Logistic, Erf, ErfInv,
+        Logistic, Erf, ErfInv, Erfc, RoundAway, Lgamma, Digamma, BesselI0e, BesselI1e,
     ]);
     builder.symbols(libcalls! {
         "fmaf": fn(x, y, z: f32) x.mul_add(y, z);
@@ -84,6 +96,9 @@ pub(super) fn register(builder: &mut JITBuilder) {
         (Binary::Rem.name(), remainder_f64 as *const u8),
         (Binary::Pow.name(), power_f64 as *const u8),
         (Binary::Atan2.name(), atan2_f64 as *const u8),
+        (Binary::NextAfter.name(), next_after_f64 as *const u8),
+        ("zeta_f32", zeta_f32 as *const u8),
+        (Binary::Zeta.name(), zeta_f64 as *const u8),
         ("power_i64", power_i64 as *const u8),
         ("power_u64", power_u64 as *const u8),
     ]);

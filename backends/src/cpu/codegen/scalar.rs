@@ -116,6 +116,8 @@ impl<'a> Emitter<'a> {
                 self.b.ins().select(below, minus, x)
             }
             Unary::Abs => x,
+            Unary::PopulationCount => self.b.ins().popcnt(x),
+            Unary::LeadingZeros => self.b.ins().clz(x),
             Unary::Sign => {
                 let condition = if signed { IntCC::SignedGreaterThan } else { IntCC::UnsignedGreaterThan };
                 let above = self.b.ins().icmp(condition, x, zero);
@@ -146,8 +148,11 @@ impl<'a> Emitter<'a> {
             Binary::Max => self.b.ins().fmax(x, y),
             Binary::Min => self.b.ins().fmin(x, y),
             Binary::Rem if single => self.call("remainder_f32", &[x, y], types::F32),
-            Binary::Pow | Binary::Atan2 if single => math::apply_binary(&mut self.machine(false), op, x, y)
-                .unwrap_or_else(|| unreachable!("{} is a function of f32", op.name())),
+            Binary::Zeta if single => self.call("zeta_f32", &[x, y], types::F32),
+            Binary::Pow | Binary::Atan2 | Binary::NextAfter if single => {
+                math::apply_binary(&mut self.machine(false), op, x, y)
+                    .unwrap_or_else(|| unreachable!("{} is a function of f32", op.name()))
+            }
             _ => self.call(op.name(), &[x, y], types::F64),
         }
     }
@@ -175,7 +180,9 @@ impl<'a> Emitter<'a> {
                 self.convert(wide, dtype, power)
             }
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => self.shift(op, dtype, x, y),
-            Binary::Atan2 | Binary::Complex => unreachable!("{} is no function of {dtype}", op.name()),
+            Binary::Atan2 | Binary::NextAfter | Binary::Zeta | Binary::Complex => {
+                unreachable!("{} is no function of {dtype}", op.name())
+            }
         }
     }
 

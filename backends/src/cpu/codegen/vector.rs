@@ -69,9 +69,9 @@ impl<'a> Emitter<'a> {
                 single || !float || matches!(op, Neg | Abs | Sign | Floor | Ceil | Round | Sqrt | Rsqrt | IsFinite)
             }
             Inst::Binary(op, ..) => match op {
-                Binary::Rem => false,
+                Binary::Rem | Binary::Zeta => false,
                 Binary::Div => float,
-                Binary::Pow | Binary::Atan2 => single,
+                Binary::Pow | Binary::Atan2 | Binary::NextAfter => single,
                 _ => true,
             },
             Inst::Convert(..) => self.plan.lanes == 4 || !float,
@@ -169,7 +169,7 @@ impl<'a> Emitter<'a> {
                 Binary::Mul => self.b.ins().fmul(x, y),
                 Binary::Div => self.b.ins().fdiv(x, y),
                 Binary::Max | Binary::Min => self.extremum(op, x, y),
-                Binary::Pow | Binary::Atan2 if dtype == DType::F32 => {
+                Binary::Pow | Binary::Atan2 | Binary::NextAfter if dtype == DType::F32 => {
                     return math::apply_binary(&mut self.machine(true), op, x, y);
                 }
                 _ => return None,

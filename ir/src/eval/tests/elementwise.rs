@@ -35,11 +35,11 @@ fn unary_ops_on_floats() {
     }
 }
 
-/// Values XLA gives for jax.lax.erf_inv.
+/// True values; XLA's formula is 8 units in the last place off at the first.
 #[test]
-fn the_inverse_error_function_is_that_of_xla() {
+fn the_inverse_error_function_is_accurate_near_one() {
     let x = lit("f32[4]", &[-0.9990000128746033, -0.7492499947547913, -0.49950000643730164, 0.24975000321865082]);
-    let want = [-2.3267576694488525, -0.8121330142021179, -0.4763801693916321, 0.2250789850950241];
+    let want = [-2.3267563267961546, -0.8121330608678677, -0.4763801384370041, 0.22507897569102997];
     let g = parse("graph(%0: f32[4]) { %1 = erf_inv(%0) : f32[4] return %1 }").unwrap();
     for (got, want) in eval(&g, &[x]).unwrap()[0].to_f64().iter().zip(want) {
         assert!((got - want).abs() <= 2.0 * f64::from(f32::EPSILON) * want.abs(), "{got} {want}");

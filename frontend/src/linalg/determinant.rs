@@ -124,7 +124,7 @@ fn adjugate(a: &Tensor, n: usize) -> Tensor {
         },
         &one,
     );
-    if n % 2 == 0 { -m } else { m }
+    if n.is_multiple_of(2) { -m } else { m }
 }
 
 /// v diag(products of the other singular values) u^H, times det u det v^H.

@@ -57,10 +57,11 @@ const NODES: &[(&[&str], &str, &str)] = &[
     (&["f32[3,2]"], "lu(%0)", "f32[3,2], i32[2], i32[3]"),
     (&["f32[2,2]", "f32[2,2]", "i32[2]", "f32[2,1]"], "lu_solve(%0, %1, %2, %3) {transpose_a = \"none\"}", "f32[2,1]"),
     (&["c64[3,2]"], "qr(%0) {full = false}", "c64[3,2], c64[2,2]"),
-    (&["f32[3,2]"], "svd(%0) {full = false, vectors = true}", "f32[3,2], f32[2], f32[2,2]"),
+    (&["f32[3,2]"], "svd(%0) {full = false, vectors = true}", "f32[2], f32[3,2], f32[2,2]"),
     (&["f32[2,2]"], "eigh(%0) {vectors = true}", "f32[2], f32[2,2]"),
     (&["f32[2,2]"], "eig(%0) {vectors = false}", "c64[2]"),
     (&["f32[3,2]", "f32[]"], "pinv(%0, %1)", "f32[2,3]"),
+    (&["f32[2,2]", "f32[2,2]", "f32[2,2]", "f32[2,2]"], "spectral_form(%0, %1, %2, %3) {order = 1}", "f32[2,2]"),
     (&["i8[2,3]"], "reduce(%0) {kind = \"and\", axes = [0, 1]}", "i8[]"),
     (&["f32[2,3]"], "arg_reduce(%0) {kind = \"min\", axis = 1}", "i32[2]"),
     (&["f32[2,3]"], "cumulative(%0) {kind = \"prod\", axis = 0, reverse = true}", "f32[2,3]"),
@@ -177,7 +178,8 @@ fn the_table_is_complete() {
     let names: Vec<&str> =
         table.lines().filter_map(|l| l.split_once(" = \"")?.1.split_once("\" {")).map(|(name, _)| name).collect();
     assert!(names.len() > 35, "{names:?}");
-    for name in names {
+    // a host call reads back only while its callback lives: the passes test `text_names_functions_that_live` covers it
+    for name in names.into_iter().filter(|n| *n != "host_call") {
         assert!(NODES.iter().any(|(_, node, _)| node.split('(').next() == Some(name)), "no text for {name}");
     }
 }
@@ -200,7 +202,10 @@ fn errors_give_line_and_column() {
     refused("graph(%0: f32[]) {\n  %1 = sine(%1) : f32[]\n  return %1\n}", "2:15: %1 is not defined yet");
     refused("graph(%0: f32[]) {\n  %1 = sin(%0) : f32[]\n", "2:16: unknown op sin");
     refused("graph(%0: f32[]) { %1 = sine(%0) : f64[] return %1 }", "1:42: sine gives [f32[]], the text says [f64[]]");
-    refused("graph(%0: i32[]) { %1 = sine(%0) : i32[] return %1 }", "1:42: dtype i32 is not allowed, expected a float or complex");
+    refused(
+        "graph(%0: i32[]) { %1 = sine(%0) : i32[] return %1 }",
+        "1:42: dtype i32 is not allowed, expected a float or complex",
+    );
     refused("graph(%0: f32[]) { return %1 }", "1:29: %1 is not defined yet");
     refused("graph() { return } x", "1:20: text after the end of the program");
     refused("graph() { %0 = iota() {dtype = i32} : i32[2] return }", "1:36: iota lacks attribute shape");

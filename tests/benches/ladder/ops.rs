@@ -3,8 +3,8 @@
 use crate::Size;
 use crate::inputs::{u, u_in};
 use crate::measure::{Workload, case};
-use gradloom::{fft, linalg};
 use gradloom::prelude::*;
+use gradloom::{fft, linalg};
 
 /// A sum that any result has; of complex numbers that of their moduli.
 fn total(y: &Tensor) -> gradloom::Result<f64> {

@@ -18,8 +18,8 @@ fn spectral(x: &Tensor, re: &Tensor, im: &Tensor) -> Tensor {
     let f = over.rfft(x);
     let mix = |low: &Tensor, corner: i64| einsum("bxyi,xyio->bxyo", &[low, &weights.i(corner)]);
     let (first, last) = (f.i((.., 0..m, 0..m)), f.i((.., n - m..n, 0..m)));
-    let o = f.zeros_like().at((.., 0..m, 0..m)).set(&mix(&first, 0));
-    let o = o.at((.., n - m..n, 0..m)).set(&mix(&last, 1));
+    let o = f.zeros_like().at((.., 0..m, 0..m)).set(mix(&first, 0));
+    let o = o.at((.., n - m..n, 0..m)).set(mix(&last, 1));
     over.lengths(&[n, n]).irfft(&o)
 }
 

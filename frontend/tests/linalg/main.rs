@@ -82,7 +82,7 @@ fn differentiable_within(what: &str, f: impl Fn(&Tensor) -> Tensor, x: &Tensor, 
     let t = numbers(x.shape(), 5);
     let inner = |a: &Tensor, b: &Tensor| (a * b).sum(..);
     let value = |h: f64| read(&f(&(x + &t * h)))[0];
-    let forward = |x: &Tensor| jvp(&f, x, &t).1;
+    let forward = |x: &Tensor| jvp(f, x, &t).1;
     let slope = |h: f64| read(&forward(&(x + &t * h)))[0];
     let difference = |g: &dyn Fn(f64) -> f64, h: f64| (8.0 * (g(h) - g(-h)) - (g(2.0 * h) - g(-2.0 * h))) / (12.0 * h);
     let check = |order: &str, got: f64, want: f64| {

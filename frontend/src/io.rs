@@ -40,57 +40,32 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(format!("read {}", path.display()), &e))
 }
 
-/// How a file holds its elements: as one of our dtypes, or in a half precision that is widened to f32 (exactly).
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Stored {
-    As(DType),
-    F16,
-    Bf16,
-}
-
-impl Stored {
-    fn size(self) -> usize {
-        match self {
-            Stored::As(d) => d.size(),
-            Stored::F16 | Stored::Bf16 => 2,
-        }
-    }
-
-    fn dtype(self) -> DType {
-        match self {
-            Stored::As(d) => d,
-            Stored::F16 | Stored::Bf16 => DType::F32,
-        }
-    }
+/// Elements as a file holds them, or as they are in memory: their order of bytes reversed, number by number.
+fn reversed(dtype: DType, bytes: &mut [u8]) {
+    bytes.chunks_exact_mut(dtype.real().size()).for_each(<[u8]>::reverse);
 }
 
 /// A tensor of elements as a file holds them; `None` if their number does not fit the shape.
-fn decode(stored: Stored, shape: &[usize], bytes: &[u8], little_endian: bool) -> Option<Tensor> {
-    let size = stored.size();
+fn decode(dtype: DType, shape: &[usize], bytes: &[u8], little_endian: bool) -> Option<Tensor> {
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
-    if count.checked_mul(size)? != bytes.len() {
+    if count.checked_mul(dtype.size())? != bytes.len() {
         return None;
     }
     let mut native = bytes.to_vec();
     if little_endian != cfg!(target_endian = "little") {
-        native.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        reversed(dtype, &mut native);
     }
-    let halves = || native.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
-    let widened = |values: Vec<f32>| values.iter().flat_map(|v| v.to_ne_bytes()).collect::<Vec<u8>>();
-    let native = match stored {
-        Stored::As(DType::Bool) => native.iter().map(|&b| u8::from(b != 0)).collect(),
-        Stored::As(_) => native,
-        Stored::F16 => widened(halves().map(|b| half::f16::from_bits(b).to_f32()).collect()),
-        Stored::Bf16 => widened(halves().map(|b| half::bf16::from_bits(b).to_f32()).collect()),
-    };
-    Some(Tensor::from_buffer(Type::new(stored.dtype(), shape), Arc::new(Buffer::from_bytes(&native))))
+    if dtype == DType::Bool {
+        native.iter_mut().for_each(|b| *b = u8::from(*b != 0));
+    }
+    Some(Tensor::from_buffer(Type::new(dtype, shape), Arc::new(Buffer::from_bytes(&native))))
 }
 
 /// The elements in little-endian order.
 fn encode(t: &Tensor) -> Result<Vec<u8>> {
     let mut bytes = t.array()?.buffer.bytes().to_vec();
     if cfg!(target_endian = "big") {
-        bytes.chunks_exact_mut(t.dtype().size()).for_each(<[u8]>::reverse);
+        reversed(t.dtype(), &mut bytes);
     }
     Ok(bytes)
 }

@@ -3,9 +3,12 @@
 extern crate self as gradloom_frontend;
 
 mod eager;
+pub mod fft;
+mod image;
 pub mod io;
 mod jit;
 pub mod random;
+mod segment;
 pub mod special;
 mod tensor;
 mod trace;
@@ -15,13 +18,18 @@ pub mod tree;
 pub use gradloom_backends::{Cost, Device};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;
-pub use gradloom_ir::{DType, Element, Error, ErrorKind, ReduceKind, Result};
+pub use gradloom_ir::{Complex, DType, Element, Error, ErrorKind, ReduceKind, Result, bf16, f16};
 pub use gradloom_passes as passes;
+pub use image::Resize;
 pub use jit::{Compiled, Jit, Lowered, jit};
 pub use random::Key;
+pub use segment::{
+    segment_logsumexp, segment_max, segment_mean, segment_min, segment_prod, segment_softmax, segment_sum,
+};
 pub use tensor::{
-    At, Axes, Conv, Index, IntoAxes, IntoIndex, IntoIndices, IntoShape, IntoStarts, NewAxis, Operand, Padding, Scalar,
-    Tensor, conv_general, einsum, step,
+    At, Axes, Between, Conv, EinsumPath, Grid, Index, IntoAxes, IntoIndex, IntoIndices, IntoShape, IntoStarts, NewAxis,
+    Operand, Outside, Overlap, PadMode, Padding, Scalar, Side, TakeMode, Tensor, Unique, broadcast_arrays,
+    conv_general, einsum, einsum_path, interp, meshgrid, polyval, step, where_,
 };
 pub use transform::*;
 pub use tree::Tree;
@@ -31,6 +39,6 @@ pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
         Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
-        special, step,
+        special, step, where_,
     };
 }

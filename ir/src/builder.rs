@@ -211,6 +211,12 @@ impl Builder {
         self.unary(Unary::Neg, x)
     }
 
+    /// re + i im; without `im` the imaginary part is 0.
+    pub fn complex(&mut self, re: Value, im: Option<Value>) -> Value {
+        let im = im.unwrap_or_else(|| self.full_like(re, 0.0));
+        self.binary(Binary::Complex, re, im)
+    }
+
     /// An elementwise comparison.
     pub fn compare(&mut self, op: Comparison, x: Value, y: Value) -> Value {
         self.op(Op::Compare(op), &[x, y])

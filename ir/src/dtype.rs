@@ -1,5 +1,7 @@
 //! Element types.
 
+use half::{bf16, f16};
+use num_complex::Complex;
 use std::fmt;
 
 /// The element type of an array.
@@ -25,15 +27,23 @@ pub enum DType {
     U32,
     /// Unsigned 64-bit integer.
     U64,
+    /// IEEE binary16. Arithmetic rounds the f32 result, sums are kept in f32.
+    F16,
+    /// The upper half of an IEEE binary32. Arithmetic as for [`DType::F16`].
+    BF16,
     /// IEEE binary32, the default float.
     F32,
     /// IEEE binary64.
     F64,
+    /// Real and imaginary part, each f32.
+    C64,
+    /// Real and imaginary part, each f64.
+    C128,
 }
 
 impl DType {
     /// Every dtype, in declaration order.
-    pub const ALL: [DType; 11] = [
+    pub const ALL: [DType; 15] = [
         DType::Bool,
         DType::I8,
         DType::I16,
@@ -43,8 +53,12 @@ impl DType {
         DType::U16,
         DType::U32,
         DType::U64,
+        DType::F16,
+        DType::BF16,
         DType::F32,
         DType::F64,
+        DType::C64,
+        DType::C128,
     ];
 
     /// The name used in the text form: `f32`, `bool`, ...
@@ -59,8 +73,12 @@ impl DType {
             DType::U16 => "u16",
             DType::U32 => "u32",
             DType::U64 => "u64",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
             DType::F32 => "f32",
             DType::F64 => "f64",
+            DType::C64 => "c64",
+            DType::C128 => "c128",
         }
     }
 
@@ -73,15 +91,54 @@ impl DType {
     pub fn size(self) -> usize {
         match self {
             DType::Bool | DType::I8 | DType::U8 => 1,
-            DType::I16 | DType::U16 => 2,
+            DType::I16 | DType::U16 | DType::F16 | DType::BF16 => 2,
             DType::I32 | DType::U32 | DType::F32 => 4,
-            DType::I64 | DType::U64 | DType::F64 => 8,
+            DType::I64 | DType::U64 | DType::F64 | DType::C64 => 8,
+            DType::C128 => 16,
         }
     }
 
-    /// `f32` or `f64`: the dtypes that have derivatives.
+    /// A real floating point number.
     pub fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64)
+        matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+    }
+
+    /// A float of 16 bits, which is computed in f32.
+    pub fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
+    }
+
+    /// A complex number.
+    pub fn is_complex(self) -> bool {
+        matches!(self, DType::C64 | DType::C128)
+    }
+
+    /// Float or complex: the dtypes that have derivatives.
+    pub fn is_inexact(self) -> bool {
+        self.is_float() || self.is_complex()
+    }
+
+    /// The dtype of the parts of a complex dtype; any other dtype is its own.
+    pub fn real(self) -> DType {
+        match self {
+            DType::C64 => DType::F32,
+            DType::C128 => DType::F64,
+            other => other,
+        }
+    }
+
+    /// The complex dtype with parts of this dtype; `None` if there is none.
+    pub fn complex(self) -> Option<DType> {
+        match self {
+            DType::F32 => Some(DType::C64),
+            DType::F64 => Some(DType::C128),
+            _ => None,
+        }
+    }
+
+    /// The dtype in which sums and products of this one are accumulated: f32 for the halves, itself otherwise.
+    pub fn accumulator(self) -> DType {
+        if self.is_half() { DType::F32 } else { self }
     }
 
     /// Signed or unsigned integer (not bool).
@@ -137,7 +194,27 @@ macro_rules! elements {
         }
     )*};
 }
-elements!(i8 => I8, i16 => I16, i32 => I32, i64 => I64, u8 => U8, u16 => U16, u32 => U32, u64 => U64, f32 => F32, f64 => F64);
+elements!(
+    i8 => I8, i16 => I16, i32 => I32, i64 => I64, u8 => U8, u16 => U16, u32 => U32, u64 => U64,
+    f16 => F16, bf16 => BF16, f32 => F32, f64 => F64,
+);
+
+macro_rules! complex_elements {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for Complex<$t> {
+            const DTYPE: DType = DType::$d;
+            fn from_bytes(bytes: &[u8]) -> Self {
+                let (re, im) = bytes.split_at(size_of::<$t>());
+                Complex::new(<$t>::from_bytes(re), <$t>::from_bytes(im))
+            }
+            fn push_bytes(self, out: &mut Vec<u8>) {
+                self.re.push_bytes(out);
+                self.im.push_bytes(out);
+            }
+        }
+    )*};
+}
+complex_elements!(f32 => C64, f64 => C128);
 
 impl Element for bool {
     const DTYPE: DType = DType::Bool;
@@ -153,51 +230,17 @@ impl Element for bool {
 #[macro_export]
 macro_rules! with_element {
     ($dtype:expr, $T:ident => $body:expr) => {
+        $crate::with_element!(@ $dtype, $T => $body;
+            Bool bool, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64,
+            F16 $crate::f16, BF16 $crate::bf16, F32 f32, F64 f64,
+            C64 $crate::Complex<f32>, C128 $crate::Complex<f64>)
+    };
+    (@ $dtype:expr, $T:ident => $body:expr; $($name:ident $t:ty),*) => {
         match $dtype {
-            $crate::DType::Bool => {
-                type $T = bool;
+            $($crate::DType::$name => {
+                type $T = $t;
                 $body
-            }
-            $crate::DType::I8 => {
-                type $T = i8;
-                $body
-            }
-            $crate::DType::I16 => {
-                type $T = i16;
-                $body
-            }
-            $crate::DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            $crate::DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            $crate::DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            $crate::DType::U16 => {
-                type $T = u16;
-                $body
-            }
-            $crate::DType::U32 => {
-                type $T = u32;
-                $body
-            }
-            $crate::DType::U64 => {
-                type $T = u64;
-                $body
-            }
-            $crate::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::DType::F64 => {
-                type $T = f64;
-                $body
-            }
+            })*
         }
     };
 }

@@ -23,10 +23,13 @@ pub use builder::Builder;
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Node, Value, Values};
+pub use half::{bf16, f16};
 pub use literal::Literal;
 pub use loc::Loc;
+pub use num_complex::Complex;
 pub use ops::{
-    Binary, Comparison, ConvGeometry, Op, ReduceKind, ScatterKind, Types, Unary, WindowGeometry, conv_geometry, infer,
+    Binary, Comparison, ConvGeometry, FftKind, Op, ReduceKind, ScatterKind, Types, Unary, WindowGeometry,
+    conv_geometry, infer,
 };
 pub use parse::parse;
 pub use ty::{Shape, Type, row_major_strides};

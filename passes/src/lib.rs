@@ -11,7 +11,9 @@ mod inline_bodies;
 mod manager;
 pub mod rules;
 mod simplify;
+mod split_complex;
 pub mod transform;
+mod widen_sums;
 
 pub use cse::cse;
 pub use dce::dead_code;
@@ -20,3 +22,5 @@ pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, PassContext, PassRecord, Pipeline, map_bodies, pass_fn};
 pub use simplify::simplify;
+pub use split_complex::split_complex;
+pub use widen_sums::widen_sums;

@@ -188,6 +188,18 @@ impl Pipeline {
         }
     }
 
+    /// What a backend that computes on real numbers, and sums in the operands' dtype, runs before it compiles a program
+    /// with complex numbers or 16-bit floats: `split_complex`, `widen_sums`, then `simplify`, `cse`, `dce`.
+    pub fn lowering() -> Pipeline {
+        let split = standard_pass("split_complex", crate::split_complex);
+        let widen = standard_pass("widen_sums", crate::widen_sums);
+        let simplify = standard_pass("simplify", crate::simplify);
+        let cse = standard_pass("cse", crate::cse);
+        let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
+        let stage = |entries: Vec<Entry>, sweeps| Stage { entries, sweeps };
+        Pipeline { stages: vec![stage(vec![split, widen], 1), stage(vec![simplify, cse, dce], 2)], error: None }
+    }
+
     /// Adds a pass at the end.
     pub fn push(mut self, pass: impl Pass + 'static) -> Pipeline {
         self.stages.push(Stage { entries: vec![user(pass)], sweeps: 1 });

@@ -26,18 +26,23 @@ fn run(g: &Graph, inputs: &[Literal]) -> Vec<Literal> {
 #[track_caller]
 fn assert_close(what: &str, got: &Literal, want: &Literal, tolerance: f64) {
     assert_eq!(got.ty(), want.ty(), "{what}");
-    for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
+    for (i, (g, w)) in got.to_numbers().into_iter().zip(want.to_numbers()).enumerate() {
         let ok = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= tolerance * (1.0 + w.abs());
         assert!(ok, "{what}: element {i} is {g}, should be {w}\ngot {got}\nwant {want}");
     }
 }
 
+/// The sum of products; of complex numbers their real parts.
 fn dot(a: &[Literal], b: &[Literal]) -> f64 {
-    a.iter().zip(b).flat_map(|(a, b)| a.to_f64().into_iter().zip(b.to_f64())).map(|(x, y)| x * y).sum()
+    let one = |(a, b): (&Literal, &Literal)| -> f64 {
+        let sign = |i: usize| if a.ty().dtype.is_complex() && i % 2 == 1 { -1.0 } else { 1.0 };
+        a.to_numbers().into_iter().zip(b.to_numbers()).enumerate().map(|(i, (x, y))| sign(i) * x * y).sum()
+    };
+    a.iter().zip(b).map(one).sum()
 }
 
 fn floats(g: &Graph) -> Vec<bool> {
-    g.input_types().iter().map(|t| t.dtype.is_float()).collect()
+    g.input_types().iter().map(|t| t.dtype.is_inexact()).collect()
 }
 
 /// The non-empty subsets of `of`.
@@ -56,7 +61,7 @@ fn select<'a, T>(xs: &'a [T], mask: &'a [bool]) -> impl Iterator<Item = &'a T> {
 
 /// The program and its tangents, with zeros written out; one tangent a float output.
 fn full_jvp(g: &Graph, active: &[bool]) -> Graph {
-    let all: Vec<bool> = g.output_types().iter().map(|t| t.dtype.is_float()).collect();
+    let all: Vec<bool> = g.output_types().iter().map(|t| t.dtype.is_inexact()).collect();
     jvp(g, active, Some(&all)).unwrap_or_else(|e| panic!("{e}\n{g}")).graph
 }
 
@@ -94,10 +99,10 @@ fn check_jvp(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Ra
     for (got, want) in y.iter().zip(run(g, x)) {
         assert_close(&format!("{what}: primal"), got, &want, 0.0);
     }
-    let float_outputs: Vec<usize> = (0..y.len()).filter(|&i| y[i].ty().dtype.is_float()).collect();
+    let float_outputs: Vec<usize> = (0..y.len()).filter(|&i| y[i].ty().dtype.is_inexact()).collect();
     assert_eq!(float_outputs.len(), y_dot.len());
     for (&i, got) in float_outputs.iter().zip(y_dot) {
-        let values = [&far_back, &back, &ahead, &far_ahead].map(|v| v[i].to_f64());
+        let values = [&far_back, &back, &ahead, &far_ahead].map(|v| v[i].to_numbers());
         let slope: Vec<f64> = (0..values[0].len())
             .map(|k| (values[0][k] - 8.0 * values[1][k] + 8.0 * values[2][k] - values[3][k]) / (12.0 * H))
             // the difference of infinities (an empty maximum) is no number, its derivative is 0
@@ -109,7 +114,7 @@ fn check_jvp(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Ra
 
 /// x + h t
 fn combine(x: &Literal, t: &Literal, h: f64) -> Literal {
-    let data: Vec<f64> = x.to_f64().iter().zip(t.to_f64()).map(|(x, t)| x + h * t).collect();
+    let data: Vec<f64> = x.to_numbers().iter().zip(t.to_numbers()).map(|(x, t)| x + h * t).collect();
     literal(x.ty(), &data)
 }
 
@@ -264,7 +269,11 @@ fn empty_batch() {
     for row in table() {
         for batched in subsets(&vec![true; row.domains.len()]) {
             let b = batch(&row.graph, &batched, 0, None, Some(&vec![true; row.graph.num_outputs()])).unwrap().graph;
-            let x: Vec<Literal> = b.input_types().iter().map(|t| literal(t, &vec![0.0; t.numel()])).collect();
+            let x: Vec<Literal> = b
+                .input_types()
+                .iter()
+                .map(|t| literal(t, &vec![0.0; t.numel() * t.dtype.size() / t.dtype.real().size()]))
+                .collect();
             for (got, ty) in run(&b, &x).iter().zip(row.graph.output_types()) {
                 assert_eq!(got.ty().shape[0], 0, "{}", row.text);
                 assert_eq!(got.ty().shape[1..], ty.shape[..], "{}", row.text);
@@ -280,6 +289,15 @@ fn table_is_complete() {
     let has = |name: &str| assert!(ops.iter().any(|op| op.name() == name), "no row for {name}");
     Unary::ALL.iter().for_each(|u| has(u.name()));
     Binary::ALL.iter().filter(|f| f.accepts(DType::F64)).for_each(|f| has(f.name()));
+    let complex: Vec<Op> = table()
+        .iter()
+        .filter(|r| r.graph.types()[0].dtype == DType::C128)
+        .map(|r| r.graph.nodes()[0].op.clone())
+        .collect();
+    Unary::ALL
+        .iter()
+        .filter(|f| f.accepts(DType::C128))
+        .for_each(|f| assert!(complex.contains(&Op::Unary(*f)), "no complex row for {}", f.name()));
     for name in [
         "select",
         "convert",
@@ -306,6 +324,7 @@ fn table_is_complete() {
         "select_and_gather",
         "select_and_scatter",
         "sort",
+        "fft",
     ] {
         has(name);
     }
@@ -364,7 +383,7 @@ fn derivatives_of_powers() {
     let mut g = parse("graph(%0: f64[], %1: f64[]) { %2 = power(%0, %1) : f64[] return %2 }").unwrap();
     for want in [(0.0, 9.0), (0.0, -6.0), (2.0, 2.0), (0.0, 0.0), (0.0, 0.0)] {
         for (x, want) in [(0.0, want.0), (-3.0, want.1)] {
-            assert_eq!(run(&g, &[x, 2.0].map(|x| Literal::scalar(DType::F64, x)))[0].to_f64(), [want]);
+            assert_eq!(run(&g, &[x, 2.0].map(|x| Literal::scalar(DType::F64, x)))[0].to_numbers(), [want]);
         }
         let j = full_jvp(&g, &[true, false]);
         let (mut b, inputs) = Builder::with_inputs(&j.input_types()[..2]);
@@ -375,7 +394,7 @@ fn derivatives_of_powers() {
     let power = parse("graph(%0: f64[], %1: f64[]) { %2 = power(%0, %1) : f64[] return %2 }").unwrap();
     let mixed = full_jvp(&full_jvp(&power, &[true, false]), &[false, true, false]);
     let got = run(&mixed, &[2.0, 0.0, 1.0, 1.0].map(|x| Literal::scalar(DType::F64, x)));
-    assert_eq!(got.last().unwrap().to_f64(), [0.5]);
+    assert_eq!(got.last().unwrap().to_numbers(), [0.5]);
 }
 
 /// f32 and f64 tangents meet in conversions, which finite differences cannot resolve.
@@ -420,16 +439,16 @@ fn collectives_commute_with_derivatives() {
         let y = run(&mapped(&twice), &[stack_twice(&x)]);
         let want = run(&whole, &[x]).remove(0);
         assert_eq!(y[0].ty().shape[..], [3, 2, 2]);
-        for (i, pair) in y[0].to_f64().chunks(4).enumerate() {
-            assert_eq!(pair[..2], want.to_f64()[2 * i..2 * i + 2]);
-            assert_eq!(pair[2..], want.to_f64()[2 * i..2 * i + 2]);
+        for (i, pair) in y[0].to_numbers().chunks(4).enumerate() {
+            assert_eq!(pair[..2], want.to_numbers()[2 * i..2 * i + 2]);
+            assert_eq!(pair[2..], want.to_numbers()[2 * i..2 * i + 2]);
         }
     }
 }
 
 /// Each row of a matrix twice, along a new second axis.
 fn stack_twice(x: &Literal) -> Literal {
-    let data: Vec<f64> = x.to_f64().chunks(2).flat_map(|r| r.repeat(2)).collect();
+    let data: Vec<f64> = x.to_numbers().chunks(2).flat_map(|r| r.repeat(2)).collect();
     literal(&Type::new(DType::F64, &[3, 2, 2]), &data)
 }
 

@@ -100,6 +100,7 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}
@@ -159,6 +160,7 @@ fn expands(g: &Graph, node: &Node) -> bool {
 fn own_cost(op: &Op) -> u32 {
     match op {
         Op::Unary(u) => match u {
+            Unary::Real | Unary::Imag => 0,
             Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => 1,
             Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite | Unary::PopulationCount | Unary::LeadingZeros => 3,
             _ => HEAVY,
@@ -247,6 +249,10 @@ fn decide_stored(
                 }
             }
             continue;
+        }
+        // the parts of a complex number are read from memory
+        if let Op::Unary(Unary::Real | Unary::Imag) = node.op {
+            needed[node.args[0].index()] = true;
         }
         let r = node.results[0];
         let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE;

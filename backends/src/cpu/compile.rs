@@ -13,7 +13,9 @@ use super::program::{Program, Slot, Step};
 use super::run::CpuProgram;
 use crate::Buffer;
 use crate::kernel::LoopNest;
-use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
+use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
+use gradloom_passes::Pipeline;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Compiles an optimised graph.
@@ -22,11 +24,26 @@ use std::sync::Arc;
 /// If an op has no compiled form; the error names it.
 pub fn compile(g: &Graph) -> Result<CpuProgram> {
     let mut jit = Jit::new()?;
+    let g = &*real(g)?;
     let mut program = build(g, &mut jit)?;
     let code = Arc::new(jit.finish()?);
     resolve(&mut program, &code);
     program.code = Some(code);
     Ok(CpuProgram::new(program, g.output_types().iter().map(Type::bytes).collect()))
+}
+
+/// The program without arithmetic on dtypes the kernels do not compute in.
+fn real(g: &Graph) -> Result<Cow<'_, Graph>> {
+    fn any(g: &Graph) -> bool {
+        let other = |d: DType| d.is_complex() || d.is_half();
+        g.types().iter().any(|t| other(t.dtype)) || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| any(b)))
+    }
+    if !any(g) {
+        return Ok(Cow::Borrowed(g));
+    }
+    let mut g = g.clone();
+    Pipeline::lowering().run(&mut g)?;
+    Ok(Cow::Owned(g))
 }
 
 /// Fills in the kernels' addresses, which are known once all code is placed.
@@ -162,7 +179,7 @@ fn lower(g: &Graph) -> Result<Lowered> {
 /// # Errors
 /// As [`compile`].
 pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
-    Ok(lower(g)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
+    Ok(lower(&*real(g)?)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
 }
 
 fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {

@@ -2,8 +2,8 @@
 
 use super::cluster::{Cluster, Clustered, split_axes};
 use crate::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store, Val};
-use gradloom_ir::{DType, Error, Graph, Literal, Op, Result, Shape, Value, row_major_strides};
-use smallvec::SmallVec;
+use gradloom_ir::{Binary, DType, Error, Graph, Literal, Node, Op, Result, Shape, Unary, Value, row_major_strides};
+use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 /// A loop nest and the stored values its params stand for.
@@ -67,13 +67,15 @@ pub(super) fn kernel(
     let loop_of = |axis: usize| order.iter().position(|&a| a == axis).expect("every axis has a loop");
     let full: Index = (0..rank).map(|a| b.loop_index(loop_of(a))).collect();
     let outer: Index = kept.iter().map(|&a| b.loop_index(loop_of(a))).collect();
-    let mut stores = Vec::new();
+    let mut stores: Vec<Stored> = Vec::new();
     if cluster.reduced.is_empty() {
         for &r in &cluster.roots {
-            let v = b.computed(r, &full)?;
-            b.known.insert((r, full.clone(), false), v);
+            let values = b.parts(r, &full)?;
+            if let [v] = values[..] {
+                b.known.insert((r, full.clone(), false), v);
+            }
             if written.contains(&r) {
-                stores.push((r, v));
+                stores.push(Stored { root: r, values });
             }
         }
     } else {
@@ -89,45 +91,64 @@ pub(super) fn kernel(
         }
         b.in_epilogue = true;
         for &r in &cluster.roots {
-            let v = match b.accumulators.get(&r) {
-                Some(&k) => b.push(Inst::Acc(k)),
-                None => b.computed(r, &outer)?,
+            let values = match b.accumulators.get(&r) {
+                Some(&k) => smallvec![b.push(Inst::Acc(k))],
+                None => b.parts(r, &outer)?,
             };
-            b.known.insert((r, outer.clone(), true), v);
+            if let [v] = values[..] {
+                b.known.insert((r, outer.clone(), true), v);
+            }
             if written.contains(&r) {
-                stores.push((r, v));
+                stores.push(Stored { root: r, values });
             }
         }
     }
     let body_len = b.body.len() as Val;
     let read_params = b.params.len();
     let at_root = if cluster.reduced.is_empty() { full } else { outer };
-    let nest_stores: Vec<Store> = stores
-        .iter()
-        .enumerate()
-        .map(|(i, (r, value))| Store {
-            param: (read_params + i) as u32,
-            value: *value,
-            at: b.linear(&at_root, &row_major_strides(&g.ty(*r).shape)),
-        })
-        .collect();
-    let in_place = b.in_place(&nest_stores, &stores);
+    let mut nest_stores: Vec<Store> = Vec::new();
+    for (i, stored) in stores.iter().enumerate() {
+        let at = b.linear(&at_root, &row_major_strides(&g.ty(stored.root).shape));
+        let parts = stored.values.len();
+        for (part, &value) in stored.values.iter().enumerate() {
+            let at = if parts == 1 { at.clone() } else { part_of(&at, part) };
+            nest_stores.push(Store { param: (read_params + i) as u32, value, at });
+        }
+    }
+    let in_place = b.in_place(&nest_stores, &stores, read_params);
     let mut params = b.params;
-    params.extend(stores.iter().map(|(r, _)| *r));
+    params.extend(stores.iter().map(|s| s.root));
     let written = stores.len();
     // epilogue values were numbered from EPILOGUE on while the body's length was not known
     let epilogue = b.epilogue.into_iter().map(|i| renumber(i, body_len)).collect();
     let fix = |v: Val| if v >= EPILOGUE { v - EPILOGUE + body_len } else { v };
     let nest = LoopNest {
         name: name(g, definitions, cluster),
-        params: params.iter().map(|&v| Param { dtype: g.ty(v).dtype, len: g.ty(v).numel() }).collect(),
+        params: params
+            .iter()
+            .map(|&v| {
+                let dtype = g.ty(v).dtype;
+                Param { dtype: dtype.real(), len: g.ty(v).numel() * if dtype.is_complex() { 2 } else { 1 } }
+            })
+            .collect(),
         axes,
         body: b.body,
         reductions: b.reductions,
         epilogue,
         stores: nest_stores.into_iter().map(|s| Store { value: fix(s.value), ..s }).collect(),
     };
-    Ok(Kernel { nest, params, written, in_place })
+    Ok(Kernel { nest: nest.widen_halves()?, params, written, in_place })
+}
+
+/// A root to be written, and its value; of a complex root the two parts.
+struct Stored {
+    root: Value,
+    values: SmallVec<[Val; 2]>,
+}
+
+/// Where part 0 or 1 of the complex number at `at` is among the numbers of its array.
+fn part_of(at: &Affine, part: usize) -> Affine {
+    Affine { offset: at.offset * 2 + part as i64, strides: at.strides.iter().map(|s| s * 2).collect() }
 }
 
 /// Numbers of epilogue values while the nest is being built.
@@ -183,6 +204,39 @@ impl Builder<'_> {
         sum
     }
 
+    /// The value of a root at an index, computed from its operands; the two parts of a complex one.
+    fn parts(&mut self, root: Value, index: &Index) -> Result<SmallVec<[Val; 2]>> {
+        let node = self.definitions[root.index()].map(|i| &self.g.nodes()[i]);
+        match node {
+            Some(Node { op: Op::Binary(Binary::Complex), args, .. }) => {
+                Ok(smallvec![self.value(args[0], index)?, self.value(args[1], index)?])
+            }
+            _ => Ok(smallvec![self.computed(root, index)?]),
+        }
+    }
+
+    /// One part of a stored complex number.
+    fn part(&mut self, z: Value, part: usize, index: &Index) -> Result<Val> {
+        if let Some(Node { op: Op::Binary(Binary::Complex), args, .. }) =
+            self.definitions[z.index()].map(|i| &self.g.nodes()[i])
+        {
+            return self.value(args[part], index);
+        }
+        let at = self.linear(index, &row_major_strides(&self.g.ty(z).shape));
+        let memory = self.c.alias[z.index()].unwrap_or(z);
+        let param = self.param(memory);
+        Ok(self.push(Inst::Load { param, at: part_of(&at, part) }))
+    }
+
+    /// The position of a stored value among the params.
+    fn param(&mut self, memory: Value) -> u32 {
+        let found = self.params.iter().position(|&p| p == memory);
+        found.unwrap_or_else(|| {
+            self.params.push(memory);
+            self.params.len() - 1
+        }) as u32
+    }
+
     /// The value at an index: read if stored, else computed.
     fn value(&mut self, v: Value, index: &Index) -> Result<Val> {
         let key = (v, index.clone(), self.in_epilogue);
@@ -195,15 +249,9 @@ impl Builder<'_> {
                 if let Some(value) = self.splat(m) {
                     self.push(Inst::Const(value))
                 } else {
-                    let param = match self.params.iter().position(|&p| p == m) {
-                        Some(p) => p,
-                        None => {
-                            self.params.push(m);
-                            self.params.len() - 1
-                        }
-                    };
+                    let param = self.param(m);
                     let at = self.linear(index, &row_major_strides(&self.g.ty(v).shape));
-                    self.push(Inst::Load { param: param as u32, at })
+                    self.push(Inst::Load { param, at })
                 }
             }
             None => self.computed(v, index)?,
@@ -227,6 +275,8 @@ impl Builder<'_> {
         let node = &g.nodes()[i];
         let shape_of = |k: usize| -> &Shape { &g.ty(node.args[k]).shape };
         let inst = match &node.op {
+            Op::Unary(Unary::Real) => return self.part(node.args[0], 0, index),
+            Op::Unary(Unary::Imag) => return self.part(node.args[0], 1, index),
             Op::Unary(u) => Inst::Unary(*u, self.value(node.args[0], index)?),
             Op::Binary(o) => {
                 let (a, b) = (self.value(node.args[0], index)?, self.value(node.args[1], index)?);
@@ -326,7 +376,7 @@ impl Builder<'_> {
 
     /// Pairs of a read and a written param that may be one buffer: of one size, and every read is of the element
     /// about to be written.
-    fn in_place(&self, stores: &[Store], roots: &[(Value, Val)]) -> Vec<(usize, usize)> {
+    fn in_place(&self, stores: &[Store], roots: &[Stored], first: usize) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();
         let loads = |p: usize| {
             self.body.iter().chain(&self.epilogue).filter_map(move |i| match i {
@@ -338,9 +388,15 @@ impl Builder<'_> {
             return pairs; // reads of the body come many times before the one write
         }
         let size = |v: Value| -> (usize, DType) { (self.g.ty(v).numel(), self.g.ty(v).dtype) };
+        let is_complex = |v: Value| self.g.ty(v).dtype.is_complex();
         for (p, &v) in self.params.iter().enumerate() {
-            for (s, (r, _)) in stores.iter().zip(roots) {
-                if size(v).0 == size(*r).0 && size(v).1.size() == size(*r).1.size() && loads(p).all(|at| *at == s.at) {
+            for s in stores {
+                let r = roots[s.param as usize - first].root;
+                // the parts of a complex number are read and written one after the other
+                if is_complex(v) || is_complex(r) {
+                    continue;
+                }
+                if size(v).0 == size(r).0 && size(v).1.size() == size(r).1.size() && loads(p).all(|at| *at == s.at) {
                     pairs.push((p, s.param as usize));
                 }
             }

@@ -6,12 +6,12 @@ use gradloom_ir::eval::{ScalarOps, Wide, threefry2x32};
 use gradloom_ir::{DType, Element, Error, Result, with_element};
 
 /// One element: its native-endian bytes come first.
-type Cell = [u8; 8];
+type Cell = [u8; 16];
 
 fn cell<T: Element>(x: T) -> Cell {
-    let mut bytes = Vec::with_capacity(8);
+    let mut bytes = Vec::with_capacity(16);
     x.push_bytes(&mut bytes);
-    let mut cell = [0; 8];
+    let mut cell = [0; 16];
     cell[..bytes.len()].copy_from_slice(&bytes);
     cell
 }
@@ -79,7 +79,7 @@ impl Run<'_> {
             }
             more = advance(&mut index[parallel..], &self.extents[parallel..]);
         }
-        values.resize(self.nest.body.len(), [0; 8]);
+        values.resize(self.nest.body.len(), [0; 16]);
         for inst in &self.nest.epilogue {
             values.push(self.inst(inst, values.len(), index, &values, &accs, buffers)?);
         }
@@ -116,18 +116,15 @@ impl Run<'_> {
             Inst::Acc(i) => Some(accs[*i as usize]),
             Inst::Unary(gradloom_ir::Unary::IsFinite, x) => {
                 let (x, from) = of(x);
-                Some(cell(if from == DType::F32 {
-                    element::<f32>(x).is_finite()
-                } else {
-                    element::<f64>(x).is_finite()
-                }))
+                let wide = with_element!(from, T => <T as ScalarOps>::widen(element(x)));
+                Some(cell(matches!(wide, Wide::Float(x) if x.is_finite())))
             }
             Inst::Unary(op, x) => with_element!(dtype, T => <T as ScalarOps>::unary(*op, element(of(x).0)).map(cell)),
             Inst::Binary(op, x, y) => with_element!(dtype, T => {
                 <T as ScalarOps>::binary(*op, element(of(x).0), element(of(y).0)).map(cell)
             }),
             Inst::Compare(op, x, y) => with_element!(of(x).1, T => {
-                Some(cell(<T as ScalarOps>::compare(*op, element(of(x).0), element(of(y).0))))
+                <T as ScalarOps>::compare(*op, element(of(x).0), element(of(y).0)).map(cell)
             }),
             Inst::Select(p, x, y) => Some(*if element(of(p).0) { of(x).0 } else { of(y).0 }),
             Inst::Convert(_, x) => {
@@ -146,7 +143,7 @@ impl Run<'_> {
 }
 
 fn padded(bytes: &[u8]) -> Cell {
-    let mut cell = [0; 8];
+    let mut cell = [0; 16];
     cell[..bytes.len()].copy_from_slice(bytes);
     cell
 }

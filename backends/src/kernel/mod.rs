@@ -24,6 +24,7 @@ mod print;
 mod simplify;
 mod types;
 mod verify;
+mod widen;
 
 pub use interpret::interpret;
 pub(crate) use types::identity;

@@ -51,7 +51,10 @@ impl LoopNest {
             Inst::Threefry(lane, _) => Op::Threefry { lane: *lane },
         };
         let args: Vec<Type> = operands.iter().map(ty).collect();
-        Ok(infer(&op, &args)?[0].dtype)
+        match infer(&op, &args)?[0].dtype {
+            d if d.is_complex() => bad(format!("{} gives {d}, and kernels compute on real numbers", op.name())),
+            d => Ok(d),
+        }
     }
 }
 

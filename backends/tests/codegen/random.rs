@@ -44,12 +44,26 @@ pub enum Sums {
 }
 
 const EXTENTS: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33];
+/// The dtypes generated code computes in: nests on 16-bit floats are widened before.
+const COMPUTED: [DType; 11] = [
+    DType::Bool,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::F32,
+    DType::F64,
+];
 const FAMILIES: &[&[DType]] = &[
     &[DType::F32, DType::I32, DType::U32, DType::Bool],
     &[DType::F32],
     &[DType::F64, DType::I64, DType::U64, DType::Bool],
     &[DType::I8, DType::U8, DType::I16, DType::U16, DType::Bool],
-    &DType::ALL,
+    &COMPUTED,
 ];
 
 /// Builds one nest.
@@ -186,7 +200,11 @@ impl Generator<'_> {
             }
             2 | 3 if self.tame => (Inst::Binary(self.rng.pick(&[Binary::Mul, Binary::Add, Binary::Max]), x, y), dtype),
             2..=4 => {
-                let ops: Vec<Binary> = Binary::ALL.iter().copied().filter(|op| op.accepts(dtype)).collect();
+                let ops: Vec<Binary> = Binary::ALL
+                    .iter()
+                    .copied()
+                    .filter(|op| op.accepts(dtype) && !op.result(dtype).is_complex())
+                    .collect();
                 let op = self.rng.pick(&ops);
                 let shifts = [Binary::ShiftLeft, Binary::ShiftRightLogical, Binary::ShiftRightArithmetic];
                 let y = if shifts.contains(&op) && self.rng.chance(2) {
@@ -198,7 +216,11 @@ impl Generator<'_> {
                 (Inst::Binary(op, x, y), dtype)
             }
             5 | 6 => {
-                let ops: Vec<Unary> = Unary::ALL.iter().copied().filter(|op| op.accepts(dtype)).collect();
+                let ops: Vec<Unary> = Unary::ALL
+                    .iter()
+                    .copied()
+                    .filter(|op| op.accepts(dtype) && !op.result(dtype).is_complex())
+                    .collect();
                 if ops.is_empty() {
                     return;
                 }
@@ -219,7 +241,7 @@ impl Generator<'_> {
                 (Inst::Convert(to, x), to)
             }
             10 => {
-                let to: Vec<DType> = DType::ALL
+                let to: Vec<DType> = COMPUTED
                     .into_iter()
                     .filter(|d| d.size() == dtype.size() && (*d == DType::Bool) == (dtype == DType::Bool))
                     .collect();

@@ -1,6 +1,6 @@
 //! NumPy's array files: one array (`.npy`), or a zip archive of several (`.npz`).
 
-use super::{Stored, decode, encode, named_leaves, read, write_atomically};
+use super::{decode, encode, named_leaves, read, write_atomically};
 use crate::tensor::Tensor;
 use crate::tree::Tree;
 use gradloom_ir::{DType, Error, Result};
@@ -10,6 +10,7 @@ use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// NumPy's name of a dtype. It has none for bf16, which is written as f32.
 fn descr(d: DType) -> &'static str {
     match d {
         DType::Bool => "|b1",
@@ -21,14 +22,17 @@ fn descr(d: DType) -> &'static str {
         DType::U16 => "<u2",
         DType::U32 => "<u4",
         DType::U64 => "<u8",
-        DType::F32 => "<f4",
+        DType::F16 => "<f2",
+        DType::F32 | DType::BF16 => "<f4",
         DType::F64 => "<f8",
+        DType::C64 => "<c8",
+        DType::C128 => "<c16",
     }
 }
 
 /// The array as a `.npy` file, format 1.0.
 fn npy_bytes(t: &Tensor) -> Result<Vec<u8>> {
-    let data = encode(t)?;
+    let data = encode(&if t.dtype() == DType::BF16 { t.to(DType::F32) } else { t.clone() })?;
     let lengths: String = t.shape().iter().map(|n| format!("{n}, ")).collect();
     // a tuple of one keeps its comma; longer ones may end without
     let lengths = if t.ndim() == 1 { lengths.trim_end() } else { lengths.trim_end_matches(", ") };
@@ -51,7 +55,7 @@ fn npy_bytes(t: &Tensor) -> Result<Vec<u8>> {
 
 /// What the header of a `.npy` file says.
 struct Header {
-    stored: Stored,
+    dtype: DType,
     little_endian: bool,
     fortran: bool,
     shape: Vec<usize>,
@@ -73,9 +77,8 @@ fn parse_header(header: &str) -> Result<Header, String> {
         Some(b'<' | b'>' | b'|' | b'=') => descr.split_at(1),
         _ => ("=", descr),
     };
-    let own = DType::ALL.into_iter().find(|&d| self::descr(d)[1..] == *kind).map(Stored::As);
-    let stored = own.or((kind == "f2").then_some(Stored::F16));
-    let stored = stored.ok_or_else(|| format!("dtype '{descr}' is not one gradloom has"))?;
+    let own = DType::ALL.into_iter().find(|&d| d != DType::BF16 && self::descr(d)[1..] == *kind);
+    let dtype = own.ok_or_else(|| format!("dtype '{descr}' is not one gradloom has"))?;
     let fortran = entry(header, "fortran_order")?.starts_with("True");
     let shape = entry(header, "shape")?;
     let inner = shape.strip_prefix('(').and_then(|s| s.split_once(')')).map(|(s, _)| s);
@@ -83,7 +86,7 @@ fn parse_header(header: &str) -> Result<Header, String> {
     let lengths = inner.split(',').map(str::trim).filter(|s| !s.is_empty());
     let shape = lengths.map(|s| s.parse().map_err(|_| format!("`{s}` is no length"))).collect::<Result<_, _>>()?;
     let little_endian = order == "<" || (order != ">" && cfg!(target_endian = "little"));
-    Ok(Header { stored, little_endian, fortran, shape })
+    Ok(Header { dtype, little_endian, fortran, shape })
 }
 
 fn parse_npy(bytes: &[u8]) -> Result<Tensor, String> {
@@ -96,12 +99,12 @@ fn parse_npy(bytes: &[u8]) -> Result<Tensor, String> {
     let header = std::str::from_utf8(header).map_err(|_| "the header is no text")?;
     let h = parse_header(header)?;
     let lying: Vec<usize> = if h.fortran { h.shape.iter().rev().copied().collect() } else { h.shape.clone() };
-    let t = decode(h.stored, &lying, data, h.little_endian)
+    let t = decode(h.dtype, &lying, data, h.little_endian)
         .ok_or_else(|| format!("{} bytes of elements do not make the shape {:?}", data.len(), h.shape))?;
     Ok(if h.fortran { t.t() } else { t })
 }
 
-/// Writes one array as a `.npy` file.
+/// Writes one array as a `.npy` file. NumPy has no bf16: such an array is written as f32.
 ///
 /// # Errors
 /// If the tensor is traced or holds an error, or the file cannot be written.
@@ -109,7 +112,7 @@ pub fn save_npy(path: impl AsRef<Path>, t: &Tensor) -> Result<()> {
     write_atomically(path.as_ref(), &npy_bytes(t)?)
 }
 
-/// Reads a `.npy` file: any byte order, C or Fortran order; f16 is widened to f32.
+/// Reads a `.npy` file: any byte order, C or Fortran order.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;

@@ -1,6 +1,6 @@
 //! Weights by name, in the safetensors format.
 
-use super::{Stored, decode, encode, named_leaves, read, write_atomically};
+use super::{decode, encode, named_leaves, read, write_atomically};
 use crate::tensor::Tensor;
 use crate::tree::Tree;
 use gradloom_ir::{DType, Error, Result, Type};
@@ -11,8 +11,9 @@ use std::path::Path;
 /// Most names an error lists.
 const NAMES_SHOWN: usize = 10;
 
-fn file_dtype(d: DType) -> Dtype {
-    match d {
+/// The format's name of a dtype; it has none for c128.
+fn file_dtype(d: DType) -> Option<Dtype> {
+    Some(match d {
         DType::Bool => Dtype::BOOL,
         DType::I8 => Dtype::I8,
         DType::I16 => Dtype::I16,
@@ -22,17 +23,17 @@ fn file_dtype(d: DType) -> Dtype {
         DType::U16 => Dtype::U16,
         DType::U32 => Dtype::U32,
         DType::U64 => Dtype::U64,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
         DType::F32 => Dtype::F32,
         DType::F64 => Dtype::F64,
-    }
+        DType::C64 => Dtype::C64,
+        DType::C128 => return None,
+    })
 }
 
-fn stored(d: Dtype) -> Option<Stored> {
-    match d {
-        Dtype::F16 => Some(Stored::F16),
-        Dtype::BF16 => Some(Stored::Bf16),
-        _ => DType::ALL.into_iter().find(|&own| file_dtype(own) == d).map(Stored::As),
-    }
+fn dtype_of(d: Dtype) -> Option<DType> {
+    DType::ALL.into_iter().find(|&own| file_dtype(own) == Some(d))
 }
 
 /// Writes the leaves of a tree under their paths.
@@ -57,7 +58,11 @@ pub fn save_safetensors<T: Tree>(path: impl AsRef<Path>, tree: &T) -> Result<()>
     let data = leaves.iter().map(|(_, t)| encode(t)).collect::<Result<Vec<_>>>()?;
     let mut views = Vec::with_capacity(leaves.len());
     for ((name, t), bytes) in leaves.iter().zip(&data) {
-        let view = TensorView::new(file_dtype(t.dtype()), t.shape().to_vec(), bytes);
+        let dtype = file_dtype(t.dtype()).ok_or_else(|| {
+            Error::limit(op, format!("`{name}` is {}, which the format has no name for", t.ty_ref()))
+                .help("save `.real()` and `.imag()`, or use `save_npz`")
+        })?;
+        let view = TensorView::new(dtype, t.shape().to_vec(), bytes);
         views.push((name.as_str(), view.map_err(|e| Error::internal(op, e.to_string()))?));
     }
     let bytes = serialize(views, None).map_err(|e| Error::user(op, e.to_string()))?;
@@ -66,7 +71,7 @@ pub fn save_safetensors<T: Tree>(path: impl AsRef<Path>, tree: &T) -> Result<()>
 
 /// Reads a tree of the template's structure, each leaf by its path. The template's values do not matter.
 ///
-/// Half precision (f16, bf16) is widened to f32. Every other type must be the template's.
+/// 16-bit floats are widened to f32 where the template wants f32. Every other type must be the template's.
 ///
 /// # Errors
 /// If the file cannot be read, or lacks a name, has one more, or has one with another type: one error that lists them.
@@ -84,9 +89,10 @@ pub fn load_safetensors<T: Tree>(path: impl AsRef<Path>, template: &T) -> Result
             continue;
         };
         let like = like.ty_ref();
-        match stored(view.dtype()) {
-            Some(s) if s.dtype() == like.dtype && view.shape() == &like.shape[..] => {
-                found.push(tensor(op, path, name, s, &view)?);
+        let fits = |d: DType| d == like.dtype || d.is_half() && like.dtype == DType::F32;
+        match dtype_of(view.dtype()) {
+            Some(d) if fits(d) && view.shape() == &like.shape[..] => {
+                found.push(tensor(op, path, name, d, &view)?.to(like.dtype));
             }
             _ => problems.mistyped.push(format!("`{name}` is {} where {like} is wanted", file_type(&view))),
         }
@@ -108,13 +114,13 @@ pub fn load_safetensors_all(path: impl AsRef<Path>) -> Result<BTreeMap<String, T
     let bytes = read(path)?;
     let file = open(op, path, &bytes)?;
     let one = |(name, view): (&str, TensorView<'_>)| {
-        let s = stored(view.dtype()).ok_or_else(|| {
+        let dtype = dtype_of(view.dtype()).ok_or_else(|| {
             Error::limit(
                 op,
                 format!("{}: `{name}` is {}, a dtype gradloom does not have", path.display(), file_type(&view)),
             )
         })?;
-        Ok((name.to_string(), tensor(op, path, name, s, &view)?))
+        Ok((name.to_string(), tensor(op, path, name, dtype, &view)?))
     };
     file.iter().map(one).collect()
 }
@@ -124,14 +130,14 @@ fn open<'a>(op: &str, path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
         .map_err(|e| Error::user(op, format!("{} is not a safetensors file: {e}", path.display())))
 }
 
-fn tensor(op: &str, path: &Path, name: &str, s: Stored, view: &TensorView<'_>) -> Result<Tensor> {
-    decode(s, view.shape(), view.data(), true)
+fn tensor(op: &str, path: &Path, name: &str, dtype: DType, view: &TensorView<'_>) -> Result<Tensor> {
+    decode(dtype, view.shape(), view.data(), true)
         .ok_or_else(|| Error::user(op, format!("{}: `{name}` has fewer bytes than its shape says", path.display())))
 }
 
 fn file_type(view: &TensorView<'_>) -> String {
-    match stored(view.dtype()) {
-        Some(Stored::As(d)) => Type::new(d, view.shape()).to_string(),
+    match dtype_of(view.dtype()) {
+        Some(d) => Type::new(d, view.shape()).to_string(),
         _ => format!("{:?}{:?}", view.dtype(), view.shape()),
     }
 }

@@ -37,7 +37,7 @@ scalar_operands!(f32, f64, i32, i64, u32, u8, usize, bool);
 
 fn number_at(x: impl Scalar, float: bool, dtype: DType, loc: &Loc) -> Tensor {
     let v = x.to_f64();
-    if float && !dtype.is_float() && v.fract() != 0.0 {
+    if float && !dtype.is_inexact() && v.fract() != 0.0 {
         let e = Error::user("literal", format!("{v} has no value in dtype {dtype}"))
             .help("convert the tensor with `.to(DType::F32)` first, or use a whole number");
         return Tensor::failed(e.at(loc));

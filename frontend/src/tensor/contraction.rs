@@ -2,13 +2,14 @@
 
 use super::arithmetic::binary_at;
 use super::axes::{IntoAxes, resolve_axes, settle};
+use super::checks::same_dtype;
+use super::path::{Contraction, EinsumPath, Label};
 use super::shaping::{diagonal_at, reshape_at, transpose_at};
 use super::{Tensor, apply};
 use gradloom_ir::{Binary, Error, Loc, Op, ReduceKind, Result, Shape, Type};
 use std::collections::HashMap;
 
-/// Names an index of an einsum: a letter, or (from `ELLIPSIS` up) an axis under the ellipsis, counted from the end.
-type Label = u32;
+/// An index of an einsum is named by its letter, or, from here up, by an axis under the ellipsis, counted from the end.
 const ELLIPSIS: Label = 1 << 24;
 
 /// An operand with a label an axis, no label twice.
@@ -73,28 +74,14 @@ fn contract(l: Labelled, r: Labelled, needed: &impl Fn(Label) -> bool, loc: &Loc
     Labelled { x, labels }
 }
 
-/// Contracts all operands to `out`, always taking the pair whose product grows least over what it replaces.
-fn contract_all(mut xs: Vec<Labelled>, out: &[Label], lengths: &HashMap<Label, usize>, loc: &Loc) -> Tensor {
-    let size = |labels: &mut dyn Iterator<Item = Label>| {
-        labels.map(|l| lengths.get(&l).copied().unwrap_or(1) as f64).product::<f64>()
-    };
-    while xs.len() > 1 {
-        let wanted = |l: Label, i: usize, j: usize| {
-            out.contains(&l) || xs.iter().enumerate().any(|(k, x)| k != i && k != j && x.labels.contains(&l))
-        };
-        let mut best = (f64::INFINITY, 0, 1);
-        for j in 1..xs.len() {
-            for i in 0..j {
-                let (a, b) = (&xs[i].labels, &xs[j].labels);
-                let only_b = b.iter().filter(|l| !a.contains(l));
-                let product = size(&mut a.iter().chain(only_b).copied().filter(|&l| wanted(l, i, j)));
-                let cost = product - size(&mut a.iter().copied()) - size(&mut b.iter().copied());
-                if cost < best.0 {
-                    best = (cost, i, j);
-                }
-            }
-        }
-        let (_, i, j) = best;
+/// Contracts all operands to `out`, pair by pair in the order of least cost.
+fn contract_all(xs: Vec<Labelled>, out: &[Label], lengths: &HashMap<Label, usize>, loc: &Loc) -> Tensor {
+    let groups: Vec<Vec<Label>> = xs.iter().map(|x| x.labels.clone()).collect();
+    let operands: Vec<Vec<Label>> = (0..xs.len()).map(|i| shared_labels(&groups, i, out)).collect();
+    let path = Contraction { operands: &operands, out, lengths }.path();
+    let mut xs: Vec<Labelled> =
+        xs.into_iter().zip(&operands).map(|(x, keep)| x.sum(|l| !keep.contains(&l), loc)).collect();
+    for (i, j) in path.order {
         let r = xs.remove(j);
         let l = xs.remove(i);
         let needed = |m: Label| out.contains(&m) || xs.iter().any(|x| x.labels.contains(&m));
@@ -105,6 +92,12 @@ fn contract_all(mut xs: Vec<Labelled>, out: &[Label], lengths: &HashMap<Label, u
         Some(x) => x.sum(|l| !out.contains(&l), loc).arranged(out, loc),
         None => Tensor::failed(Error::internal("einsum", "no operands").at(loc)),
     }
+}
+
+/// The labels of group `i` that the result or another group has; the others are summed before anything else.
+fn shared_labels(groups: &[Vec<Label>], i: usize, out: &[Label]) -> Vec<Label> {
+    let elsewhere = |l: &Label| groups.iter().enumerate().any(|(k, g)| k != i && g.contains(l));
+    groups[i].iter().copied().filter(|l| out.contains(l) || elsewhere(l)).collect()
 }
 
 fn bad_spec(spec: &str, what: impl std::fmt::Display) -> Error {
@@ -145,7 +138,15 @@ fn implicit_output(inputs: &[&str]) -> String {
     format!("{dots}{}", once.into_iter().collect::<String>())
 }
 
-fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
+/// An einsum's labels.
+struct Spec {
+    /// One label an axis of each operand.
+    groups: Vec<Vec<Label>>,
+    out: Vec<Label>,
+    lengths: HashMap<Label, usize>,
+}
+
+fn parse(spec: &str, operands: &[&Tensor]) -> Result<Spec> {
     let (inputs, output) = match spec.split_once("->") {
         Some((i, o)) => (i, Some(o.to_string())),
         None => (spec, None),
@@ -155,7 +156,7 @@ fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
         return Err(bad_spec(spec, format!("{} groups for {} operands", inputs.len(), operands.len())));
     }
     let output = output.unwrap_or_else(|| implicit_output(&inputs));
-    let mut xs = Vec::with_capacity(operands.len());
+    let mut groups = Vec::with_capacity(operands.len());
     let mut most_under = 0;
     for (&x, text) in operands.iter().zip(&inputs) {
         x.check()?;
@@ -168,10 +169,10 @@ fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
             return Err(bad_spec(spec, format!("group \"{text}\" names {named} axes of {}", x.ty_ref())));
         }
         most_under = most_under.max(under);
-        xs.push((x.clone(), group(spec, text, under)?));
+        groups.push(group(spec, text, under)?);
     }
     let out = group(spec, &output, most_under)?;
-    let lengths = label_lengths(spec, &xs)?;
+    let lengths = label_lengths(spec, operands.iter().map(|x| x.ty_ref()).zip(&groups))?;
     if let Some(l) = out.iter().find(|l| !lengths.contains_key(l)) {
         let name = char::from_u32(*l).unwrap_or('.');
         return Err(bad_spec(spec, format!("the result's index `{name}` is in no operand")));
@@ -183,22 +184,63 @@ fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
     if most_under > 0 && !output.contains("...") {
         return Err(bad_spec(spec, "the operands have an ellipsis, the result has none"));
     }
-    let xs = xs.into_iter().map(|(x, labels)| distinct(x, labels, &lengths, loc)).collect::<Result<Vec<_>>>()?;
+    Ok(Spec { groups, out, lengths })
+}
+
+fn einsum_at(spec: &str, operands: &[&Tensor], loc: &Loc) -> Result<Tensor> {
+    let Spec { groups, out, lengths } = parse(spec, operands)?;
+    let pairs = operands.iter().zip(groups);
+    let xs = pairs.map(|(&x, labels)| distinct(x.clone(), labels, &lengths, loc)).collect::<Result<Vec<_>>>()?;
     Ok(contract_all(xs, &out, &lengths, loc))
 }
 
+/// The order in which [`einsum`] contracts these operands, and what that costs once every index that one operand alone
+/// has is summed. Nothing is computed: traced tensors do.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{einsum_path, prelude::*};
+/// let (a, b, v) = (Tensor::ones([8, 9]), Tensor::ones([9, 10]), Tensor::ones([10]));
+/// let path = einsum_path("ij,jk,k->i", &[&a, &b, &v]).unwrap();
+/// assert_eq!(path.order, [(1, 2), (0, 1)]);
+/// assert_eq!(path.flops, 2.0 * 90.0 + 2.0 * 72.0);
+/// ```
+///
+/// # Errors
+/// Where [`einsum`] would give one.
+#[track_caller]
+pub fn einsum_path(spec: &str, operands: &[&Tensor]) -> Result<EinsumPath> {
+    let loc = Loc::caller();
+    let Spec { mut groups, out, lengths } = parse(spec, operands).map_err(|e| e.at(&loc))?;
+    for (x, group) in operands.iter().zip(&mut groups) {
+        let mut seen = Vec::new();
+        for (&l, &n) in group.iter().zip(x.shape()) {
+            let stretches = l >= ELLIPSIS && n == 1 && lengths[&l] != 1;
+            if !seen.contains(&l) && !stretches {
+                seen.push(l);
+            }
+        }
+        *group = seen;
+    }
+    let operands: Vec<Vec<Label>> = (0..groups.len()).map(|i| shared_labels(&groups, i, &out)).collect();
+    Ok(Contraction { operands: &operands, out: &out, lengths: &lengths }.path())
+}
+
 /// The length each label stands for; under the ellipsis 1 stretches.
-fn label_lengths(spec: &str, xs: &[(Tensor, Vec<Label>)]) -> Result<HashMap<Label, usize>> {
+fn label_lengths<'a>(
+    spec: &str,
+    xs: impl Iterator<Item = (&'a Type, &'a Vec<Label>)>,
+) -> Result<HashMap<Label, usize>> {
     let mut lengths: HashMap<Label, usize> = HashMap::new();
     for (x, labels) in xs {
-        for (&l, &n) in labels.iter().zip(x.shape()) {
+        for (&l, &n) in labels.iter().zip(&x.shape) {
             let known = lengths.entry(l).or_insert(n);
             if *known == n || (l >= ELLIPSIS && n == 1) {
                 continue;
             }
             if l < ELLIPSIS || *known != 1 {
                 let name = char::from_u32(l).filter(|_| l < ELLIPSIS).unwrap_or('.');
-                return Err(bad_spec(spec, format!("index `{name}` has length {known} and, in {}, {n}", x.ty_ref())));
+                return Err(bad_spec(spec, format!("index `{name}` has length {known} and, in {x}, {n}")));
             }
             *known = n;
         }
@@ -244,16 +286,6 @@ pub fn einsum(spec: &str, operands: &[&Tensor]) -> Tensor {
     settle(&loc, einsum_at(spec, operands, &loc))
 }
 
-/// `op` needs both operands of one dtype.
-fn check_pair(op: &str, l: &Tensor, r: &Tensor) -> Result<()> {
-    l.check()?;
-    r.check()?;
-    if l.dtype() != r.dtype() {
-        return Err(Error::dtype_mismatch(op, l.dtype(), r.dtype()));
-    }
-    Ok(())
-}
-
 fn mismatch(op: &str, l: &Type, r: &Type, m: usize, n: usize) -> Error {
     Error::shape_mismatch(op, l, r, &format!("the contracted axes have lengths {m} and {n}"))
         .help("transpose one side (`.t()`, `.mt()`), or name the axes with `einsum`")
@@ -261,7 +293,7 @@ fn mismatch(op: &str, l: &Type, r: &Type, m: usize, n: usize) -> Error {
 
 fn matmul_at(l: &Tensor, r: &Tensor, loc: &Loc) -> Result<Tensor> {
     let op = "matmul";
-    check_pair(op, l, r)?;
+    same_dtype(op, l, r)?;
     if l.ndim() == 0 || r.ndim() == 0 {
         return Err(Error::shape_mismatch(op, l.ty_ref(), r.ty_ref(), "both need at least one axis")
             .help("multiply by a scalar with `*`"));
@@ -292,7 +324,7 @@ fn matmul_at(l: &Tensor, r: &Tensor, loc: &Loc) -> Result<Tensor> {
     let mut out: Vec<Label> = (0..rank).rev().map(|k| ELLIPSIS + k as Label).collect();
     out.extend(if own_l == 2 { &[1, 2][..] } else { &[2][..] });
     let xs = [(l.clone(), labels_l), (r.clone(), labels_r)];
-    let lengths = label_lengths(op, &xs).map_err(|_| {
+    let lengths = label_lengths(op, xs.iter().map(|(x, labels)| (x.ty_ref(), labels))).map_err(|_| {
         Error::shape_mismatch(op, l.ty_ref(), r.ty_ref(), "batch axes aligned at the end must be equal or 1")
     })?;
     let xs = xs.into_iter().map(|(x, ls)| distinct(x, ls, &lengths, loc)).collect::<Result<Vec<_>>>()?;
@@ -322,7 +354,7 @@ impl Tensor {
     pub fn dot(&self, rhs: &Tensor) -> Tensor {
         let loc = Loc::caller();
         let run = || {
-            check_pair("dot", self, rhs)?;
+            same_dtype("dot", self, rhs)?;
             if self.ndim() == 0 || rhs.ndim() == 0 {
                 return Ok(binary_at(Binary::Mul, self, rhs, &loc));
             }
@@ -347,7 +379,7 @@ impl Tensor {
     pub fn outer(&self, rhs: &Tensor) -> Tensor {
         let loc = Loc::caller();
         let run = || {
-            check_pair("outer", self, rhs)?;
+            same_dtype("outer", self, rhs)?;
             let column = reshape_at(self, &[self.size(), 1], &loc);
             let row = reshape_at(rhs, &[1, rhs.size()], &loc);
             Ok(binary_at(Binary::Mul, &column, &row, &loc))
@@ -367,7 +399,7 @@ impl Tensor {
     pub fn tensordot(&self, rhs: &Tensor, axes: impl IntoAxes, rhs_axes: impl IntoAxes) -> Tensor {
         let loc = Loc::caller();
         let run = || {
-            check_pair("tensordot", self, rhs)?;
+            same_dtype("tensordot", self, rhs)?;
             let op = Op::DotGeneral {
                 lhs_batch: Shape::new(),
                 rhs_batch: Shape::new(),

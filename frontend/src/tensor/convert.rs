@@ -2,7 +2,7 @@
 
 use super::{Tensor, apply};
 use gradloom_backends::Buffer;
-use gradloom_ir::{DType, Element, Error, Literal, Loc, Op, Result, Shape, Type};
+use gradloom_ir::{Complex, DType, Element, Error, Literal, Loc, Op, Result, Shape, Type, bf16, f16};
 use std::sync::Arc;
 
 /// A Rust number that can stand next to a tensor in an expression; it takes the tensor's dtype.
@@ -76,7 +76,7 @@ macro_rules! from_arrays {
         }
     )*};
 }
-from_arrays!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+from_arrays!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, Complex<f32>, Complex<f64>);
 
 impl<T: Element> TryFrom<&Tensor> for Vec<T> {
     type Error = Error;

@@ -24,7 +24,13 @@ pub enum Padding {
 
 impl Padding {
     /// The widths for spatial `lengths` under windows of these (dilated) lengths.
-    fn widths(&self, op: &str, lengths: &[usize], windows: &[usize], strides: &[usize]) -> Result<Vec<(i64, i64)>> {
+    pub(crate) fn widths(
+        &self,
+        op: &str,
+        lengths: &[usize],
+        windows: &[usize],
+        strides: &[usize],
+    ) -> Result<Vec<(i64, i64)>> {
         match self {
             Padding::Valid => Ok(vec![(0, 0); lengths.len()]),
             Padding::Same => Ok((0..lengths.len()).map(|i| same(lengths[i], windows[i], strides[i])).collect()),
@@ -117,7 +123,7 @@ impl Conv {
 }
 
 /// One entry a spatial axis: none means 1 everywhere, one means the same everywhere.
-fn per_axis(op: &str, name: &str, given: &[usize], spatial: usize) -> Result<Shape> {
+pub(crate) fn per_axis(op: &str, name: &str, given: &[usize], spatial: usize) -> Result<Shape> {
     let most = if name == "window" { MAX_LENGTH } else { MAX_STEP };
     if let Some(n) = given.iter().find(|n| **n == 0 || **n > most) {
         return Err(Error::user(op, format!("{name} {n} must be at least 1 and at most {most}")));
@@ -185,6 +191,51 @@ fn conv_at(op: &str, x: &Tensor, w: &Tensor, layouts: (&str, &str, &str), conv: 
     Ok(apply(node, &[x, w], loc))
 }
 
+/// The letters of the 1 to 3 spatial axes of a channels-last array.
+fn spatial_axes(op: &str, x: &Tensor) -> Result<&'static str> {
+    match x.ndim() {
+        3 => Ok("W"),
+        4 => Ok("HW"),
+        5 => Ok("DHW"),
+        r => Err(Error::user(op, format!("{} has {r} axes, not 3 to 5", x.ty_ref()))
+            .help("the array is laid out as batch, 1 to 3 spatial axes, features; see `conv_general`")),
+    }
+}
+
+fn transposed_at(op: &str, x: &Tensor, kernel: &Tensor, conv: &Conv, loc: &Loc) -> Result<Tensor> {
+    x.check()?;
+    kernel.check()?;
+    let spatial = spatial_axes(op, x)?;
+    let n = spatial.len();
+    if kernel.ndim() != n + 2 {
+        return Err(Error::user(
+            op,
+            format!("the kernel {} has {} axes, not {}", kernel.ty_ref(), kernel.ndim(), n + 2),
+        ));
+    }
+    if !conv.lhs_dilation.is_empty() {
+        return Err(Error::user(op, "an input dilation has no meaning here").help("the strides spread the input out"));
+    }
+    let strides = per_axis(op, "strides", &conv.strides, n)?;
+    let dilation = per_axis(op, "dilation", &conv.dilation, n)?;
+    let width = |i: usize| {
+        let (k, s) = (dilated(kernel.shape()[i], dilation[i]) as i64, strides[i] as i64);
+        let total = k + s - 2;
+        match conv.padding {
+            Padding::Same if s > k - 1 => (k - 1, total - (k - 1)),
+            Padding::Same => (total - total / 2, total / 2),
+            _ => (k - 1, total + (k - s).max(0) - (k - 1)),
+        }
+    };
+    let padding = match &conv.padding {
+        Padding::Explicit(_) => conv.padding.clone(),
+        _ => Padding::Explicit((0..n).map(width).collect()),
+    };
+    let conv = Conv { strides: Vec::new(), lhs_dilation: strides.to_vec(), padding, ..conv.clone() };
+    let (layout, kernel_layout) = (format!("N{spatial}C"), format!("{spatial}IO"));
+    conv_at(op, x, kernel, (&layout, &kernel_layout, &layout), &conv, loc)
+}
+
 /// A convolution of any number of spatial axes under any layouts: of the input (`N`, `C` and letters for the spatial
 /// axes), the kernel (`I`, `O` and the same letters) and the result.
 ///
@@ -244,15 +295,7 @@ impl Tensor {
         let loc = Loc::caller();
         let run = || {
             self.check()?;
-            let spatial: String = match self.ndim() {
-                3 => "W".into(),
-                4 => "HW".into(),
-                5 => "DHW".into(),
-                r => {
-                    return Err(Error::user("conv", format!("{} has {r} axes, not 3 to 5", self.ty_ref()))
-                        .help("the array is laid out as batch, 1 to 3 spatial axes, features; see `conv_general`"));
-                }
-            };
+            let spatial = spatial_axes("conv", self)?;
             let (x, w) = (format!("N{spatial}C"), format!("{spatial}IO"));
             conv_at("conv", self, kernel, (&x, &w, &x), conv, &loc)
         };
@@ -280,39 +323,37 @@ impl Tensor {
         settle(&loc, conv_at("conv3d", self, kernel, ("NDHWC", "DHWIO", "NDHWC"), conv, &loc))
     }
 
-    /// Upsampling convolution of a channels-last image, `NHWC` with a kernel `HWIO`: each input element spreads the
-    /// kernel, flipped as in a convolution, `strides` apart. `Same` gives `length * stride` elements, `Valid` those any
-    /// input element reaches; explicit widths pad the spread-out input.
+    /// Upsampling convolution of a channels-last array of 1 to 3 spatial axes with a kernel `spatial.., I, O`: each input
+    /// element spreads the kernel, flipped as in a convolution, `strides` apart. `Same` gives `length * stride` elements,
+    /// `Valid` those any input element reaches; explicit widths pad the spread-out input (the meaning of
+    /// `jax.lax.conv_transpose`). It is not the derivative of a convolution: for that, flip the kernel's spatial axes and
+    /// exchange its last two.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{Conv, prelude::*};
+    /// let x = Tensor::from([1.0f32, 2.0]).reshape([1, 2, 1]);
+    /// let w = Tensor::ones([2, 1, 1]);
+    /// let y = x.conv_transpose(&w, &Conv::new().strides([2]));
+    /// assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 1.0, 2.0, 2.0]);
+    /// ```
+    #[track_caller]
+    pub fn conv_transpose(&self, kernel: &Tensor, conv: &Conv) -> Tensor {
+        let loc = Loc::caller();
+        settle(&loc, transposed_at("conv_transpose", self, kernel, conv, &loc))
+    }
+
+    /// [`Tensor::conv_transpose`] of images: `NHWC` with a kernel `HWIO`.
     #[track_caller]
     pub fn conv2d_transpose(&self, kernel: &Tensor, strides: [usize; 2], padding: &Padding) -> Tensor {
         let loc = Loc::caller();
-        let run = || {
-            let op = "conv2d_transpose";
-            kernel.check()?;
-            if kernel.ndim() != 4 {
-                return Err(Error::user(
-                    op,
-                    format!("the kernel {} has {} axes, not 4", kernel.ty_ref(), kernel.ndim()),
-                ));
-            }
-            let strides = per_axis(op, "strides", &strides, 2)?;
-            let width = |i: usize| {
-                let (k, s) = (kernel.shape()[i] as i64, strides[i] as i64);
-                let total = k + s - 2;
-                match padding {
-                    Padding::Same if s > k - 1 => (k - 1, total - (k - 1)),
-                    Padding::Same => (total - total / 2, total / 2),
-                    _ => (k - 1, total + (k - s).max(0) - (k - 1)),
-                }
-            };
-            let padding = match padding {
-                Padding::Explicit(_) => padding.clone(),
-                _ => Padding::Explicit((0..2).map(width).collect()),
-            };
-            let conv = Conv::new().input_dilation(strides.to_vec()).padding(padding);
-            conv_at(op, self, kernel, ("NHWC", "HWIO", "NHWC"), &conv, &loc)
+        let conv = Conv::new().strides(strides).padding(padding.clone());
+        let image = if self.ndim() == 4 || self.check().is_err() {
+            transposed_at("conv2d_transpose", self, kernel, &conv, &loc)
+        } else {
+            Err(Error::user("conv2d_transpose", format!("{} has {} axes, not 4", self.ty_ref(), self.ndim())))
         };
-        settle(&loc, run())
+        settle(&loc, image)
     }
 
     /// The greatest element of each window over the spatial axes of `N, spatial.., C`; padding never wins.

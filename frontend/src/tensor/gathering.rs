@@ -2,6 +2,7 @@
 
 use super::arithmetic::{binary_at, broadcast_at, broadcast_shapes};
 use super::axes::{resolve_axis, settle};
+use super::checks::{self, settled};
 use super::convert::{full_at, plain_shape, scalar_at};
 use super::indexing::{Index, Plan, from_front, plan};
 use super::shaping::{concatenate_at, reshape_at};
@@ -165,6 +166,24 @@ fn update_at(kind: ScatterKind, x: &Tensor, index: &[Index], u: &Tensor, loc: &L
     Ok(put(x, &apply(op, &[&old, &indices, &u], loc), &p, loc))
 }
 
+/// `x` with row `i` of `updates` met by `kind` at row `at[i]`; positions that name no row, negative ones too, are left
+/// out. The caller has checked that the shapes and dtypes fit.
+pub(crate) fn scatter_rows(kind: ScatterKind, x: &Tensor, at: &Tensor, updates: &Tensor, loc: &Loc) -> Tensor {
+    if updates.size() == 0 || x.size() == 0 {
+        return x.clone();
+    }
+    let op = Op::Scatter {
+        update_window_dims: (1..x.ndim()).collect(),
+        inserted_window_dims: Shape::from_elem(0, 1),
+        input_batching_dims: Shape::new(),
+        scatter_indices_batching_dims: Shape::new(),
+        scatter_dims_to_operand_dims: Shape::from_elem(0, 1),
+        index_vector_dim: 1,
+        kind,
+    };
+    apply(op, &[x, at, updates], loc)
+}
+
 /// A place in a tensor; see [`Tensor::at`].
 #[must_use = "a place does nothing until `set`, `add` or another update is asked of it"]
 pub struct At {
@@ -284,6 +303,48 @@ fn stretch(t: &Tensor, shape: &[usize], axis: usize, loc: &Loc) -> Tensor {
     broadcast_at(t, &shape, loc)
 }
 
+/// What positions beyond an axis read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TakeMode {
+    /// The nearest element; negative positions count from the end, as in [`Tensor::take`].
+    Clip,
+    /// The position modulo the length.
+    Wrap,
+    /// This number; negative positions count from the end.
+    Fill(f64),
+}
+
+#[track_caller]
+fn take_with(x: &Tensor, indices: &Tensor, axis: i64, mode: TakeMode) -> Result<Tensor> {
+    let op = "take_with";
+    x.check()?;
+    checks::integer(op, indices)?;
+    let axis = resolve_axis(op, axis, x.ty_ref())?;
+    let n = x.shape()[axis];
+    match mode {
+        TakeMode::Clip => Ok(x.take(indices, axis as i64)),
+        // an empty axis is refused by `take`
+        TakeMode::Wrap => Ok(x.take(&indices.to(DType::I64).remainder(n.max(1)), axis as i64)),
+        TakeMode::Fill(value) => {
+            // a u64 beyond i64 would turn negative; nothing has so many elements that it could be meant
+            let at = if indices.dtype() == DType::U64 { indices.minimum(i64::MAX) } else { indices.clone() };
+            let at = at.to(DType::I64);
+            let at = at.lt(0).select(&at + n, &at);
+            let inside = at.ge(0) & at.lt(n);
+            let mut shape = Shape::from_elem(1, x.ndim() - 1);
+            shape.insert_many(axis, indices.shape().iter().copied());
+            if n == 0 {
+                let mut shape = Shape::from(x.shape());
+                shape.remove(axis);
+                shape.insert_many(axis, indices.shape().iter().copied());
+                return Ok(Tensor::full(&shape[..], value, x.dtype()));
+            }
+            let taken = x.take(&inside.select(&at, 0), axis as i64);
+            Ok(inside.reshape(&shape[..]).select(taken, value))
+        }
+    }
+}
+
 impl Tensor {
     /// The slices at integer positions along an axis; the positions' shape takes the axis' place. Positions beyond the
     /// axis are clamped, negative ones count from its end.
@@ -306,6 +367,20 @@ impl Tensor {
             read(self, &plan(self, &entries, &loc)?, &loc)
         };
         settle(&loc, run())
+    }
+
+    /// [`Tensor::take`] with a choice of what positions beyond the axis read.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{TakeMode, prelude::*};
+    /// let (x, at) = (Tensor::from([1.0f32, 2.0]), Tensor::from([-1, 2]));
+    /// assert_eq!(x.take_with(&at, 0, TakeMode::Wrap).to_vec::<f32>().unwrap(), [2.0, 1.0]);
+    /// assert_eq!(x.take_with(&at, 0, TakeMode::Fill(0.0)).to_vec::<f32>().unwrap(), [2.0, 0.0]);
+    /// ```
+    #[track_caller]
+    pub fn take_with(&self, indices: &Tensor, axis: i64, mode: TakeMode) -> Tensor {
+        settled(take_with(self, indices, axis, mode))
     }
 
     /// For each position of `indices`, the element of `self` that it names along `axis` at the same place of all other

@@ -2,27 +2,46 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod axes;
+pub(crate) mod checks;
+mod complex;
 mod contraction;
 pub(crate) mod convert;
-mod convolution;
-mod gathering;
+pub(crate) mod convolution;
+mod creation;
+mod division;
+mod elementwise;
+pub(crate) mod gathering;
 mod indexing;
+mod nan_reduction;
+mod path;
+mod products;
+mod rearranging;
 mod reduction;
+mod running;
+mod searching;
 pub(crate) mod shaping;
 pub(crate) mod sorting;
+mod statistics;
 
 pub use arithmetic::Operand;
 pub use axes::{Axes, IntoAxes};
-pub use contraction::einsum;
-pub(crate) use convert::scalar_at;
+pub use contraction::{einsum, einsum_path};
 pub use convert::{IntoShape, Scalar};
+pub(crate) use convert::{plain_shape, scalar_at};
 pub use convolution::{Conv, Padding, conv_general};
-pub use gathering::{At, IntoStarts};
+pub use creation::{Grid, meshgrid};
+pub use elementwise::{broadcast_arrays, polyval, where_};
+pub use gathering::{At, IntoStarts, TakeMode};
 pub use indexing::{Index, IntoIndex, IntoIndices, NewAxis, step};
+pub use path::EinsumPath;
+pub use products::Overlap;
+pub use rearranging::PadMode;
+pub use searching::{Outside, Side, Unique, interp};
+pub use statistics::Between;
 
 use crate::{eager, trace};
 use gradloom_backends::Buffer;
-use gradloom_ir::{DType, Element, Error, Loc, Op, Result, Type};
+use gradloom_ir::{Complex, DType, Element, Error, Loc, Op, Result, Type, with_element};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
@@ -232,19 +251,32 @@ impl fmt::Debug for Tensor {
 impl fmt::Display for Tensor {
     /// The type and up to 1,000 elements, nested as the axes are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn level(f: &mut fmt::Formatter<'_>, shape: &[usize], data: &[f64], float: bool) -> fmt::Result {
+        fn level(f: &mut fmt::Formatter<'_>, ty: &Type, shape: &[usize], data: &[u8]) -> fmt::Result {
             let Some((&n, rest)) = shape.split_first() else {
-                return if float { write!(f, "{:?}", data[0]) } else { write!(f, "{}", data[0]) };
+                return element(f, ty.dtype, data);
             };
-            let step = rest.iter().product::<usize>();
+            let step = rest.iter().product::<usize>() * ty.dtype.size();
             f.write_str("[")?;
             for i in 0..n {
                 if i > 0 {
                     f.write_str(", ")?;
                 }
-                level(f, rest, &data[i * step..(i + 1) * step], float)?;
+                level(f, ty, rest, &data[i * step..(i + 1) * step])?;
             }
             f.write_str("]")
+        }
+        fn element(f: &mut fmt::Formatter<'_>, dtype: DType, data: &[u8]) -> fmt::Result {
+            match dtype {
+                DType::C64 => {
+                    let z = Complex::<f32>::from_bytes(data);
+                    write!(f, "{:?}{:+?}i", z.re, z.im)
+                }
+                DType::C128 => {
+                    let z = Complex::<f64>::from_bytes(data);
+                    write!(f, "{:?}{:+?}i", z.re, z.im)
+                }
+                _ => with_element!(dtype, T => write!(f, "{:?}", <T as Element>::from_bytes(data))),
+            }
         }
         match &self.0 {
             Repr::Error(e) => write!(f, "error: {e}"),
@@ -252,13 +284,7 @@ impl fmt::Display for Tensor {
             Repr::Array(a) if a.ty.numel() > 1000 => write!(f, "{} (too many elements to show)", a.ty),
             Repr::Array(a) => {
                 write!(f, "{} ", a.ty)?;
-                let data = self.to_f64_vec().map_err(|_| fmt::Error)?;
-                if a.ty.dtype == DType::F32 {
-                    // the shortest decimal of the f32, not of its f64 widening
-                    let data: Vec<f64> = data.iter().map(|x| (*x as f32).to_string().parse().unwrap_or(*x)).collect();
-                    return level(f, &a.ty.shape, &data, true);
-                }
-                level(f, &a.ty.shape, &data, a.ty.dtype.is_float())
+                level(f, &a.ty, &a.ty.shape, a.buffer.bytes())
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Reductions, running reductions, and the softmax family.
 
-use super::arithmetic::{binary_at, unary_at};
+use super::arithmetic::{binary_at, compare_at, unary_at};
 use super::axes::{Axes, IntoAxes, resolve_axes, resolve_axis, settle};
+use super::checks;
 use super::convert::{full_at, scalar_at};
 use super::shaping::reshape_at;
+use super::statistics::sqrt_zero_safe;
 use super::{Tensor, apply};
 use crate::transform::stop_gradient;
-use gradloom_ir::{Binary, DType, Error, Loc, Op, ReduceKind, Result, Shape, Unary};
+use gradloom_ir::{Binary, Comparison, DType, Error, Loc, Op, ReduceKind, Result, Shape, Unary};
 
 /// `x` combined along `axes`, which disappear or stay with length 1.
 fn reduce_at(kind: ReduceKind, x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor> {
@@ -26,16 +28,8 @@ fn kept(y: &Tensor, x: &Tensor, axes: &[usize], loc: &Loc) -> Tensor {
     reshape_at(y, &shape, loc)
 }
 
-fn check_float(op: &str, x: &Tensor) -> Result<()> {
-    x.check()?;
-    if x.dtype().is_float() {
-        return Ok(());
-    }
-    Err(Error::bad_dtype(op, x.dtype(), "a float").help("convert with `.to(DType::F32)` first"))
-}
-
 fn mean_at(op: &str, x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor> {
-    check_float(op, x)?;
+    checks::float(op, x)?;
     let count: usize = resolve_axes(op, axes, x.ty_ref())?.iter().map(|&a| x.shape()[a]).product();
     let sum = reduce_at(ReduceKind::Sum, x, axes, keep, loc)?;
     Ok(binary_at(Binary::Div, &sum, &scalar_at(x.dtype(), count as f64, loc), loc))
@@ -53,14 +47,19 @@ fn shift_at(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
 }
 
 fn logsumexp_at(x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor> {
-    check_float("logsumexp", x)?;
+    checks::float("logsumexp", x)?;
     let shift = shift_at(x, axes, loc)?;
     // an infinite maximum would make inf - inf: shift by 0 then
     let finite = unary_at(Unary::IsFinite, &shift, loc);
     let shift = apply(Op::Select {}, &[&finite, &shift, &full_at(shift.ty_ref(), 0.0, loc)], loc);
     let e = unary_at(Unary::Exp, &binary_at(Binary::Sub, x, &shift, loc), loc);
     let sum = reduce_at(ReduceKind::Sum, &e, axes, true, loc)?;
-    let y = binary_at(Binary::Add, &unary_at(Unary::Log, &sum, loc), &shift, loc);
+    // a sum of nothing but zeros is -inf with derivative 0
+    let (zero, one) = (full_at(sum.ty_ref(), 0.0, loc), full_at(sum.ty_ref(), 1.0, loc));
+    let empty = compare_at(Comparison::Eq, &sum, &zero, loc);
+    let log = unary_at(Unary::Log, &apply(Op::Select {}, &[&empty, &one, &sum], loc), loc);
+    let none = full_at(sum.ty_ref(), f64::NEG_INFINITY, loc);
+    let y = binary_at(Binary::Add, &apply(Op::Select {}, &[&empty, &none, &log], loc), &shift, loc);
     if keep {
         return Ok(y);
     }
@@ -70,22 +69,16 @@ fn logsumexp_at(x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor
 }
 
 fn softmax_at(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
-    check_float("softmax", x)?;
+    checks::float("softmax", x)?;
     let e = unary_at(Unary::Exp, &binary_at(Binary::Sub, x, &shift_at(x, axes, loc)?, loc), loc);
     Ok(binary_at(Binary::Div, &e, &reduce_at(ReduceKind::Sum, &e, axes, true, loc)?, loc))
 }
 
 fn log_softmax_at(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
-    check_float("log_softmax", x)?;
+    checks::float("log_softmax", x)?;
     let d = binary_at(Binary::Sub, x, &shift_at(x, axes, loc)?, loc);
     let sum = reduce_at(ReduceKind::Sum, &unary_at(Unary::Exp, &d, loc), axes, true, loc)?;
     Ok(binary_at(Binary::Sub, &d, &unary_at(Unary::Log, &sum, loc), loc))
-}
-
-fn norm_at(x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor> {
-    check_float("norm", x)?;
-    let sum = reduce_at(ReduceKind::Sum, &binary_at(Binary::Mul, x, x, loc), axes, keep, loc)?;
-    Ok(unary_at(Unary::Sqrt, &sum, loc))
 }
 
 fn logical_at(name: &str, kind: ReduceKind, x: &Tensor, axes: &Axes, keep: bool, loc: &Loc) -> Result<Tensor> {
@@ -100,19 +93,6 @@ fn arg_at(name: &str, kind: ReduceKind, x: &Tensor, axis: i64, loc: &Loc) -> Res
     x.check()?;
     let axis = resolve_axis(name, axis, x.ty_ref())?;
     Ok(apply(Op::ArgReduce { kind, axis }, &[x], loc))
-}
-
-pub(crate) fn cumulative_at(
-    name: &str,
-    kind: ReduceKind,
-    x: &Tensor,
-    axis: i64,
-    reverse: bool,
-    loc: &Loc,
-) -> Result<Tensor> {
-    x.check()?;
-    let axis = resolve_axis(name, axis, x.ty_ref())?;
-    Ok(apply(Op::Cumulative { kind, axis, reverse }, &[x], loc))
 }
 
 macro_rules! reductions {
@@ -160,8 +140,11 @@ reductions! {
     mean mean_keepdims |x, axes, keep, loc| mean_at("mean", x, axes, keep, loc);
     /// The variance along axes, the mean squared distance from the mean.
     var var_keepdims |x, axes, keep, loc| var_at("var", x, axes, keep, loc);
-    /// The standard deviation along axes, the root of [`Tensor::var`].
-    std std_keepdims |x, axes, keep, loc| var_at("std", x, axes, keep, loc).map(|v| unary_at(Unary::Sqrt, &v, loc));
+    /// The standard deviation along axes, the root of [`Tensor::var`], with derivative 0 where it is 0.
+    std std_keepdims |x, axes, keep, loc| match var_at("std", x, axes, keep, loc) {
+        Ok(variance) => Ok(sqrt_zero_safe(&variance)),
+        Err(e) => Err(e),
+    };
     /// ln of the sum of e^x along axes, without overflow.
     ///
     /// ```
@@ -171,8 +154,6 @@ reductions! {
     /// assert!((x.logsumexp(..).item::<f32>().unwrap() - (1000.0 + 2f32.ln())).abs() < 1e-4);
     /// ```
     logsumexp logsumexp_keepdims |x, axes, keep, loc| logsumexp_at(x, axes, keep, loc);
-    /// The Euclidean norm along axes.
-    norm norm_keepdims |x, axes, keep, loc| norm_at(x, axes, keep, loc);
 }
 
 impl Tensor {
@@ -209,46 +190,5 @@ impl Tensor {
     pub fn log_softmax(&self, axes: impl IntoAxes) -> Tensor {
         let loc = Loc::caller();
         settle(&loc, log_softmax_at(self, &axes.axes(), &loc))
-    }
-
-    /// Running sums along an axis.
-    ///
-    /// ```
-    /// # use gradloom_frontend as gradloom;
-    /// use gradloom::prelude::*;
-    /// assert_eq!(Tensor::arange(4).cumsum(0).to_vec::<i32>().unwrap(), [0, 1, 3, 6]);
-    /// ```
-    #[track_caller]
-    pub fn cumsum(&self, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        settle(&loc, cumulative_at("cumsum", ReduceKind::Sum, self, axis, false, &loc))
-    }
-
-    /// Running sums from the end of an axis.
-    #[track_caller]
-    pub fn cumsum_reverse(&self, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        settle(&loc, cumulative_at("cumsum_reverse", ReduceKind::Sum, self, axis, true, &loc))
-    }
-
-    /// Running products along an axis.
-    #[track_caller]
-    pub fn cumprod(&self, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        settle(&loc, cumulative_at("cumprod", ReduceKind::Prod, self, axis, false, &loc))
-    }
-
-    /// Running maxima along an axis.
-    #[track_caller]
-    pub fn cummax(&self, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        settle(&loc, cumulative_at("cummax", ReduceKind::Max, self, axis, false, &loc))
-    }
-
-    /// Running minima along an axis.
-    #[track_caller]
-    pub fn cummin(&self, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        settle(&loc, cumulative_at("cummin", ReduceKind::Min, self, axis, false, &loc))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn diagonal_at(x: &Tensor, a: usize, b: usize, loc: &Loc) -> Result<T
 }
 
 /// An axis of length 1 at `axis` of the result.
-fn insert_axes(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
+pub(crate) fn insert_axes(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
     x.check()?;
     let op = "expand_dims";
     let Axes::Listed(axes) = axes else {
@@ -87,7 +87,7 @@ fn insert_axes(x: &Tensor, axes: &Axes, loc: &Loc) -> Result<Tensor> {
 }
 
 /// `op(row, column + k)` over the last two axes of `shape`.
-fn triangle(op: Comparison, shape: &[usize], k: i64, loc: &Loc) -> Tensor {
+pub(crate) fn triangle(op: Comparison, shape: &[usize], k: i64, loc: &Loc) -> Tensor {
     let r = shape.len();
     let iota = |axis| apply(Op::Iota { dtype: DType::I64, shape: shape[r - 2..].into(), axis }, &[], loc);
     let k = scalar_at(DType::I64, k.clamp(-(1 << 50), 1 << 50) as f64, loc);
@@ -206,21 +206,6 @@ impl Tensor {
             let [a, b] = [resolve_axis("swapaxes", a, self.ty_ref())?, resolve_axis("swapaxes", b, self.ty_ref())?];
             let mut perm: Shape = (0..self.ndim()).collect();
             perm.swap(a, b);
-            Ok(transpose_at(self, &perm, &loc))
-        };
-        settle(&loc, run())
-    }
-
-    /// Axis `from` moved to position `to`, the others in their order.
-    #[track_caller]
-    pub fn move_axis(&self, from: i64, to: i64) -> Tensor {
-        let loc = Loc::caller();
-        let run = || {
-            self.check()?;
-            let from = resolve_axis("move_axis", from, self.ty_ref())?;
-            let to = resolve_axis("move_axis", to, self.ty_ref())?;
-            let mut perm: Shape = (0..self.ndim()).filter(|a| *a != from).collect();
-            perm.insert(to, from);
             Ok(transpose_at(self, &perm, &loc))
         };
         settle(&loc, run())
@@ -436,24 +421,6 @@ impl Tensor {
         settle(&loc, run())
     }
 
-    /// Elements moved `shift` places towards the end of an axis, around its end.
-    #[track_caller]
-    pub fn roll(&self, shift: i64, axis: i64) -> Tensor {
-        let loc = Loc::caller();
-        let run = || {
-            self.check()?;
-            let a = resolve_axis("roll", axis, self.ty_ref())?;
-            let n = self.shape()[a];
-            if n == 0 {
-                return Ok(self.clone());
-            }
-            let cut = n - shift.rem_euclid(n as i64) as usize;
-            let back = slice_axis_at(self, a, cut, n, 1, &loc)?;
-            Ok(concatenate_at(&[back, slice_axis_at(self, a, 0, cut, 1, &loc)?], a, &loc))
-        };
-        settle(&loc, run())
-    }
-
     /// Each element of an axis `n` times in a row.
     #[track_caller]
     pub fn repeat(&self, n: usize, axis: i64) -> Tensor {
@@ -522,48 +489,6 @@ impl Tensor {
         apply(Op::Convert { dtype: DType::F32 }, &[&triangle(Comparison::Eq, &[n, n], 0, &loc)], &loc)
     }
 
-    /// The main diagonal of the last two axes; of a vector, the matrix that has it on its diagonal.
-    #[track_caller]
-    pub fn diag(&self) -> Tensor {
-        let loc = Loc::caller();
-        let run = || {
-            self.check()?;
-            match *self.shape() {
-                [] => Err(Error::user("diag", format!("{} has no axes", self.ty_ref()))),
-                [n] => {
-                    let eye = triangle(Comparison::Eq, &[n, n], 0, &loc);
-                    let wide = broadcast_at(self, &[n, n], &loc);
-                    Ok(apply(Op::Select {}, &[&eye, &wide, &full_at(wide.ty_ref(), 0.0, &loc)], &loc))
-                }
-                [.., _, _] => diagonal_at(self, self.ndim() - 2, self.ndim() - 1, &loc),
-            }
-        };
-        settle(&loc, run())
-    }
-
-    /// `n` f32 numbers evenly from `start` to `stop`, both included.
-    ///
-    /// ```
-    /// # use gradloom_frontend as gradloom;
-    /// use gradloom::prelude::*;
-    /// assert_eq!(Tensor::linspace(0.0, 1.0, 3).to_vec::<f32>().unwrap(), [0.0, 0.5, 1.0]);
-    /// ```
-    #[track_caller]
-    pub fn linspace(start: f64, stop: f64, n: usize) -> Tensor {
-        let loc = Loc::caller();
-        let number = |v: f64| scalar_at(DType::F64, v, &loc);
-        let last = number(n.saturating_sub(1) as f64);
-        let i = apply(Op::Iota { dtype: DType::F64, shape: Shape::from_elem(n, 1), axis: 0 }, &[], &loc);
-        let part = |op, a: &Tensor, b: &Tensor| binary_at(op, a, b, &loc);
-        let t = part(Binary::Div, &i, &number(n.saturating_sub(1).max(1) as f64));
-        let x = part(Binary::Add, &part(Binary::Mul, &t, &number(stop - start)), &number(start));
-        // the last one exactly, whatever the sum rounds to
-        let at_end = compare_at(Comparison::Eq, &i, &last, &loc);
-        let end = if n > 1 { stop } else { start };
-        let x = apply(Op::Select {}, &[&at_end, &broadcast_at(&number(end), &[n], &loc), &x], &loc);
-        apply(Op::Convert { dtype: DType::F32 }, &[&x], &loc)
-    }
-
     /// 1 at the position each integer names along a new last axis of length `classes`, else 0.
     ///
     /// ```
@@ -591,6 +516,6 @@ impl Tensor {
     }
 }
 
-fn times(op: &str, n: usize, k: usize) -> Result<usize> {
+pub(crate) fn times(op: &str, n: usize, k: usize) -> Result<usize> {
     n.checked_mul(k).ok_or_else(|| Error::limit(op, format!("an axis of length {n} x {k}")))
 }

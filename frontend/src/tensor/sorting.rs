@@ -68,6 +68,65 @@ impl Tensor {
         settle(&loc, run())
     }
 
+    /// Sorted descending along an axis; NaN first.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1, 3, 2]).sort_descending(0).to_vec::<i32>().unwrap(), [3, 2, 1]);
+    /// ```
+    #[track_caller]
+    pub fn sort_descending(&self, axis: i64) -> Tensor {
+        self.sort(axis).flip(axis)
+    }
+
+    /// The positions (i32) that sort an axis descending; equal elements keep their order, NaN goes first.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert_eq!(Tensor::from([1, 3, 3]).argsort_descending(0).to_vec::<i32>().unwrap(), [1, 2, 0]);
+    /// ```
+    #[track_caller]
+    pub fn argsort_descending(&self, axis: i64) -> Tensor {
+        let loc = Loc::caller();
+        let run = || {
+            let op = "argsort_descending";
+            self.check()?;
+            let axis = resolve_axis(op, axis, self.ty_ref())?;
+            // sorted from the back, so that of equal elements the last comes first, and read from the back
+            let reverse = |t: &Tensor| apply(Op::Reverse { axes: Shape::from_elem(axis, 1) }, &[t], &loc);
+            let sorted = sort_many(&[&reverse(self), &reverse(&positions(op, self, axis, &loc)?)], axis, &loc)?;
+            sorted.last().map(reverse).ok_or_else(|| Error::internal(op, "sort has no result"))
+        };
+        settle(&loc, run())
+    }
+
+    /// The positions (i32) that sort by several keys, all of one shape: by the last key, where it is equal by the last
+    /// but one, and so on; where all are equal the order stays.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let (first, last) = (Tensor::from([3, 1, 2]), Tensor::from([0, 1, 0]));
+    /// assert_eq!(Tensor::lexsort(&[&first, &last], 0).to_vec::<i32>().unwrap(), [2, 0, 1]);
+    /// ```
+    #[track_caller]
+    pub fn lexsort(keys: &[&Tensor], axis: i64) -> Tensor {
+        let loc = Loc::caller();
+        let run = || {
+            let op = "lexsort";
+            let last = keys.last().ok_or_else(|| Error::user(op, "there are no keys to sort by"))?;
+            last.check()?;
+            let axis = resolve_axis(op, axis, last.ty_ref())?;
+            let at = positions(op, last, axis, &loc)?;
+            let operands: Vec<&Tensor> = keys.iter().rev().copied().chain([&at]).collect();
+            let mut sorted = apply_n(Op::Sort { axis, num_keys: keys.len() }, &operands, &loc)?;
+            sorted.pop().ok_or_else(|| Error::internal(op, "sort has no result"))
+        };
+        settle(&loc, run())
+    }
+
     /// The `k` greatest elements of the last axis in descending order, and their positions (i32); of equal elements the
     /// first comes first, NaN counts as greatest.
     ///

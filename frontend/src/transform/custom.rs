@@ -3,7 +3,7 @@
 use crate::tensor::{Tensor, apply_n};
 use crate::trace::{fill, fill_error, template, trace};
 use crate::tree::Tree;
-use gradloom_ir::{Builder, Error, Graph, Loc, Op, Result, Value};
+use gradloom_ir::{Builder, DType, Error, Graph, Loc, Op, Result, Value};
 use std::sync::Arc;
 
 /// A graph over `captures.., own inputs..` that ignores the captures it does not use.
@@ -119,12 +119,17 @@ pub fn checkpoint<A: Tree, B: Tree>(f: impl Fn(&A) -> B) -> impl Fn(&A) -> B {
 #[track_caller]
 pub fn stop_gradient<A: Tree>(x: &A) -> A {
     // float to bits and back: no derivative passes an integer
-    x.map(|t| match t.dtype().is_float() {
-        false => t.clone(),
-        true => {
-            let bits =
-                if t.dtype() == gradloom_ir::DType::F64 { gradloom_ir::DType::I64 } else { gradloom_ir::DType::I32 };
-            t.bitcast(bits).bitcast(t.dtype())
-        }
-    })
+    x.map(constant)
+}
+
+#[track_caller]
+fn constant(t: &Tensor) -> Tensor {
+    let bits = match t.dtype() {
+        DType::F16 | DType::BF16 => DType::I16,
+        DType::F32 => DType::I32,
+        DType::F64 => DType::I64,
+        DType::C64 | DType::C128 => return Tensor::complex(&constant(&t.real()), &constant(&t.imag())),
+        _ => return t.clone(),
+    };
+    t.bitcast(bits).bitcast(t.dtype())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Which inputs of a traced function are differentiated: the arguments' float leaves.
 fn active_inputs<B>(t: &TracedFn<B>) -> Vec<bool> {
-    (0..t.graph.num_inputs()).map(|i| i >= t.captures.len() && t.graph.types()[i].dtype.is_float()).collect()
+    (0..t.graph.num_inputs()).map(|i| i >= t.captures.len() && t.graph.types()[i].dtype.is_inexact()).collect()
 }
 
 /// The operands of a traced function: captures, then the arguments' leaves.

@@ -2,7 +2,10 @@
 
 use super::numbers;
 use gradloom_frontend::prelude::*;
-use gradloom_frontend::{Tensor, conv_general, random};
+use gradloom_frontend::{
+    Between, Grid, Outside, Overlap, PadMode, Resize, Side, TakeMode, Tensor, broadcast_arrays, conv_general,
+    einsum_path, interp, meshgrid, polyval, random, segment_mean, segment_sum,
+};
 
 #[track_caller]
 fn says(t: &Tensor, parts: &[&str]) {
@@ -137,6 +140,67 @@ fn indices() {
     says(&x().dynamic_update_slice(&Tensor::zeros([3, 3]), (0, 0)), &["fit"]);
     says(&x().top_k(4).1, &["top_k", "4 greatest"]);
     says(&Tensor::sort_by_key(&x(), &[Tensor::zeros([3])], 0).1[0], &["sort", "one shape"]);
+}
+
+#[test]
+fn composed_functions() {
+    let ints = Tensor::arange(3);
+    says(&ints.sinc(), &["sinc", "i32", ".to(DType::F32)"]);
+    says(&x().gcd(2), &["gcd", "f32", "integer"]);
+    says(&x().gt(0.0).remainder(true), &["remainder", "bool", "a number"]);
+    says(&x().logaddexp(&ints), &["logaddexp", "f32", "i32"]);
+    says(&x().hypot(Tensor::zeros([2])), &["hypot", "f32[2,3]", "f32[2]", "expand_dims"]);
+    says(&polyval(&x(), &x()), &["polyval", "2 axes", "flatten"]);
+    says(&Tensor::arange_from(0.0, 1.0, 0.0, DType::F32), &["arange_from", "by 0", "step"]);
+    says(&Tensor::arange_from(0.0, 1.0, 0.5, DType::I32), &["arange_from", "0.5", "i32"]);
+    says(&Tensor::geomspace(-1.0, 1.0, 3), &["geomspace", "one sign"]);
+    says(&meshgrid(&[&x()], Grid::Ij)[0], &["meshgrid", "2 axes"]);
+    says(&broadcast_arrays(&[&x(), &ints.i(..2)])[1], &["broadcast_arrays", "f32[2,3]", "i32[2]"]);
+    says(&x().pad_with(&[(1, 1)], PadMode::Wrap), &["pad_with", "1 pairs"]);
+    says(&Tensor::zeros([0]).pad_with(&[(1, 1)], PadMode::Edge), &["pad_with", "empty", "x.pad("]);
+    says(&x().roll([1, 2, 3], [0, 1]), &["roll", "3 shifts for 2 axes"]);
+    says(&x().roll(1, 2), &["roll", "axis 2", "-2..=1"]);
+    says(&x().move_axis([0, 1], 0), &["move_axis", "2 axes and 1"]);
+    says(&x().rot90(1, (0, 0)), &["rot90", "twice"]);
+    says(&x().i(0).trace(), &["trace", "axis -2", "f32[3]"]);
+    says(&x().diagonal(0, 0, 5), &["diagonal", "axis 5"]);
+    says(&x().repeat_counts(&ints, 0, 4), &["repeat_counts", "one count an element", "length 2"]);
+    says(&x().array_split(0, 0)[0], &["array_split", "0 parts"]);
+    says(&x().searchsorted(&x(), Side::Left), &["searchsorted", "2 axes"]);
+    says(&ints.searchsorted(&x(), Side::Left), &["searchsorted", "i32", "f32"]);
+    let (two, three) = (Tensor::zeros([2]), Tensor::zeros([3]));
+    says(&interp(&x(), &two, &three, Outside::Nearest), &["interp", "one value a point"]);
+    says(&interp(&x(), &two, &two, Outside::Period(0.0)), &["interp", "no period"]);
+    says(&x().histogram(0, None, None).1, &["histogram", "at least one bin"]);
+    says(&x().histogram(3, Some((2.0, 1.0)), None).0, &["histogram", "from 2 to 1"]);
+    says(&x().bincount(None, 3), &["bincount", "integer"]);
+    says(&ints.bincount(Some(&two), 3), &["bincount", "one weight an element"]);
+    says(&Tensor::zeros([0]).unique(2, None::<f32>).counts, &["unique", "fill"]);
+    says(&x().take_with(&two, 0, TakeMode::Wrap), &["take_with", "integer"]);
+    says(&ints.median(..), &["median", "i32"]);
+    says(&x().quantile(0.5, 3, Between::Linear), &["quantile", "axis 3"]);
+    says(&x().average(0, &three), &["average", "f32[3]", "vector along the one axis"]);
+    says(&Tensor::zeros([1, 1, 1]).cov(0.0), &["cov", "3 axes", "vmap"]);
+    says(&x().norm_order(f64::NAN, ..), &["norm_order", "NaN"]);
+    says(&x().nanmean(4), &["nanmean", "axis 4"]);
+    says(&x().ptp(4), &["ptp", "axis 4"]);
+    says(&Tensor::lexsort(&[], 0), &["lexsort", "no keys"]);
+    says(&two.convolve(&Tensor::zeros([0]), Overlap::Full), &["convolve", "empty"]);
+    says(&two.inner(&three), &["inner", "2 and 3"]);
+    says(&two.vdot(&three), &["vdot", "2 and 3"]);
+    says(&x().cross(&Tensor::zeros([4]), -1), &["cross", "3 and 4", "2 or 3"]);
+    says(&two.distances(&x()), &["distances", "[.., n, d]"]);
+    says(&segment_sum(&x(), &ints, 3), &["segment_sum", "one id a row", "move_axis"]);
+    says(&segment_mean(&ints, &ints, 3), &["segment_mean", "i32", "float"]);
+    says(&x().resize([4], Resize::bilinear()), &["resize", "1 lengths", "every axis"]);
+    says(&x().unfold(&[2], &[1], &Padding::Valid), &["unfold", "window of 1 axes"]);
+    says(&Tensor::zeros([1, 3, 2]).fold(&[9], &[2], &[1], &Padding::Valid), &["fold", "[8] windows", "unfold"]);
+    says(&x().pixel_shuffle(2), &["pixel_shuffle", "4"]);
+    says(&Tensor::zeros([1, 2, 2, 3]).pixel_shuffle(2), &["pixel_shuffle", "3 features"]);
+    let conv = Conv::new().input_dilation([2]);
+    says(&Tensor::zeros([1, 4, 1]).conv_transpose(&Tensor::zeros([2, 1, 1]), &conv), &["conv_transpose", "dilation"]);
+    let e = einsum_path("ij->k", &[&x()]).unwrap_err().to_string();
+    assert!(e.contains("`k`") && e.contains("errors.rs:"), "{e}");
 }
 
 #[test]

@@ -87,9 +87,14 @@ fn every_dtype_comes_back() {
     let x = Tensor::from_slice([2, 2], &[0i32, 1, 2, 100]);
     let tree: BTreeMap<String, Tensor> = DType::ALL.into_iter().map(|d| (d.to_string(), x.to(d))).collect();
     let (s, z) = (Scratch::new("all.safetensors"), Scratch::new("all.npz"));
-    io::save_safetensors(&s.0, &tree).unwrap();
-    io::save_npz(&z.0, &tree).unwrap();
-    for back in [io::load_safetensors_all(&s.0).unwrap(), io::load_npz(&z.0).unwrap()] {
+    // safetensors has no c128, NumPy no bf16
+    let without = |d: &str| -> BTreeMap<String, Tensor> {
+        tree.iter().filter(|(n, _)| *n != d).map(|(n, t)| (n.clone(), t.clone())).collect()
+    };
+    let (weights, arrays) = (without("c128"), without("bf16"));
+    io::save_safetensors(&s.0, &weights).unwrap();
+    io::save_npz(&z.0, &arrays).unwrap();
+    for (back, tree) in [(io::load_safetensors_all(&s.0).unwrap(), weights), (io::load_npz(&z.0).unwrap(), arrays)] {
         assert_eq!(back.len(), tree.len());
         for (name, t) in &tree {
             assert_eq!(back[name].ty(), t.ty());
@@ -120,7 +125,7 @@ fn files_of_numpy() {
     let half = b"\x93NUMPY\x01\x00v\x00{'descr': '<f2', 'fortran_order': False, 'shape': (4,), }                 \
         \x20                                          \n\x00>\x00\xc0\xff{\x00|";
     let half = load(half);
-    assert_eq!(half.dtype(), DType::F32);
+    assert_eq!(half.dtype(), DType::F16);
     is(&half, &[4], &[1.5, -2.0, 65504.0, f64::INFINITY]);
     let flag = b"\x93NUMPY\x01\x00v\x00{'descr': '|b1', 'fortran_order': False, 'shape': (), }                   \
         \x20                                          \n\x01";
@@ -156,7 +161,7 @@ fn broken_files() {
     };
     says(&with("{}", b""), &["no descr"]);
     says(&with("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", b""), &["records"]);
-    says(&with("{'descr': '<c8', 'fortran_order': False, 'shape': ()}", b""), &["'<c8'"]);
+    says(&with("{'descr': '<M8', 'fortran_order': False, 'shape': ()}", b""), &["'<M8'"]);
     says(&with("{'descr': '', 'fortran_order': False, 'shape': ()}", b""), &["''"]);
     says(&with("{'descr': '\u{e9}4', 'fortran_order': False, 'shape': ()}", b""), &["dtype"]);
     says(&with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", b"1234567"), &["7 bytes", "[2]"]);

@@ -1,12 +1,17 @@
 //! The array surface: what a user finds on `Tensor`, against NumPy's and JAX's values, closed forms and naive loops.
 
+mod composed;
 mod contraction;
 mod convolution;
+mod dtypes;
 mod errors;
 mod files;
+mod fourier;
+mod hostile;
 mod indexing;
 mod randomness;
 mod reduction;
+mod reference;
 mod shaping;
 mod special;
 mod transformed;

@@ -11,7 +11,7 @@ fn dot(a: &Tensor, b: &Tensor) -> f64 {
 
 /// Checks `f` at `x` (f64) under every transform.
 #[track_caller]
-fn holds(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) {
+pub(super) fn holds(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) {
     let y = f(x);
     y.check().unwrap_or_else(|e| panic!("eager: {e}"));
     let compiled = jit(&f).call(x).unwrap_or_else(|e| panic!("jit: {e}"));

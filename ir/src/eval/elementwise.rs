@@ -1,11 +1,11 @@
 //! Elementwise ops on arrays.
 
-use super::scalar::{ScalarOps, threefry2x32};
+use super::scalar::{ScalarOps, modulus, threefry2x32};
 use super::strided::{elements, undefined};
-use crate::{Binary, Comparison, DType, Literal, Result, Unary, with_element};
+use crate::{Binary, Comparison, Complex, DType, Element, Literal, Result, Unary, with_element};
 
 /// The elements of an operand whose type was checked.
-fn vec<T: crate::Element>(x: &Literal) -> Vec<T> {
+fn vec<T: Element>(x: &Literal) -> Vec<T> {
     elements(x).expect("operands were type checked")
 }
 
@@ -14,13 +14,44 @@ pub(super) fn unary(op: Unary, x: &Literal) -> Result<Literal> {
         let finite: Vec<bool> = x.to_f64().iter().map(|x| x.is_finite()).collect();
         return Ok(Literal::new(&x.ty().shape, &finite));
     }
+    match x.ty().dtype {
+        DType::C64 if op.result(DType::C64) == DType::F32 => return real_part::<f32>(op, x),
+        DType::C128 if op.result(DType::C128) == DType::F64 => return real_part::<f64>(op, x),
+        _ => {}
+    }
     with_element!(x.ty().dtype, T => {
         let y: Option<Vec<T>> = vec::<T>(x).into_iter().map(|x| <T as ScalarOps>::unary(op, x)).collect();
         Ok(Literal::new(&x.ty().shape, &y.ok_or_else(|| undefined(op.name(), x.ty()))?))
     })
 }
 
+/// The functions of complex numbers with real values.
+fn real_part<T: ScalarOps>(op: Unary, x: &Literal) -> Result<Literal>
+where
+    Complex<T>: Element,
+{
+    let part = |z: Complex<T>| match op {
+        Unary::Real => z.re,
+        Unary::Imag => z.im,
+        _ => modulus(z),
+    };
+    Ok(Literal::new(&x.ty().shape, &vec(x).into_iter().map(part).collect::<Vec<T>>()))
+}
+
+fn complex<T: Element>(re: &Literal, im: &Literal) -> Literal
+where
+    Complex<T>: Element,
+{
+    let z = vec::<T>(re).into_iter().zip(vec::<T>(im)).map(|(re, im)| Complex { re, im });
+    Literal::new(&re.ty().shape, &z.collect::<Vec<_>>())
+}
+
 pub(super) fn binary(op: Binary, x: &Literal, y: &Literal) -> Result<Literal> {
+    match (op, x.ty().dtype) {
+        (Binary::Complex, DType::F32) => return Ok(complex::<f32>(x, y)),
+        (Binary::Complex, DType::F64) => return Ok(complex::<f64>(x, y)),
+        _ => {}
+    }
     with_element!(x.ty().dtype, T => {
         let pairs = vec::<T>(x).into_iter().zip(vec::<T>(y));
         let z: Option<Vec<T>> = pairs.map(|(x, y)| <T as ScalarOps>::binary(op, x, y)).collect();
@@ -28,11 +59,11 @@ pub(super) fn binary(op: Binary, x: &Literal, y: &Literal) -> Result<Literal> {
     })
 }
 
-pub(super) fn compare(op: Comparison, x: &Literal, y: &Literal) -> Literal {
+pub(super) fn compare(op: Comparison, x: &Literal, y: &Literal) -> Result<Literal> {
     with_element!(x.ty().dtype, T => {
         let pairs = vec::<T>(x).into_iter().zip(vec::<T>(y));
-        let z: Vec<bool> = pairs.map(|(x, y)| <T as ScalarOps>::compare(op, x, y)).collect();
-        Literal::new(&x.ty().shape, &z)
+        let z: Option<Vec<bool>> = pairs.map(|(x, y)| <T as ScalarOps>::compare(op, x, y)).collect();
+        Ok(Literal::new(&x.ty().shape, &z.ok_or_else(|| undefined(op.name(), x.ty()))?))
     })
 }
 

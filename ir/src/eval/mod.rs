@@ -16,6 +16,7 @@ mod indexing;
 mod reduction;
 mod scalar;
 mod shaping;
+mod spectral;
 mod strided;
 #[cfg(test)]
 mod tests;
@@ -100,10 +101,16 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         return Err(Error::limit(op.name(), format!("no memory for results {results:?}, {bytes} bytes")));
     }
     let one = |x: Literal| Ok(vec![x]);
+    if op.accumulates() && results.iter().any(|r| r.dtype.is_half()) {
+        let wide = |x: &Literal| elementwise::convert(x, x.ty().dtype.accumulator());
+        let wide_results: Vec<Type> = results.iter().map(|r| r.with_dtype(r.dtype.accumulator())).collect();
+        let sums = apply(op, &args.iter().map(wide).collect::<Vec<_>>(), &wide_results)?;
+        return Ok(sums.iter().zip(results).map(|(x, r)| elementwise::convert(x, r.dtype)).collect());
+    }
     match op {
         Op::Unary(u) => one(elementwise::unary(*u, &args[0])?),
         Op::Binary(b) => one(elementwise::binary(*b, &args[0], &args[1])?),
-        Op::Compare(c) => one(elementwise::compare(*c, &args[0], &args[1])),
+        Op::Compare(c) => one(elementwise::compare(*c, &args[0], &args[1])?),
         Op::Select {} => one(elementwise::select(&args[0], &args[1], &args[2])),
         Op::Convert { dtype } => one(elementwise::convert(&args[0], *dtype)),
         Op::Bitcast { .. } => one(strided::literal(&results[0], args[0].bytes().to_vec())),
@@ -133,6 +140,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         Op::SelectAndGather { kind, .. } => one(reduction::select_and_gather(op, *kind, &args[0], &args[1])?),
         Op::SelectAndScatter { kind, .. } => one(reduction::select_and_scatter(op, *kind, &args[0], &args[1])?),
         Op::Sort { axis, num_keys } => Ok(reduction::sort(args, *axis, *num_keys)),
+        Op::Fft { kind, lengths } => one(spectral::fft(*kind, lengths, &args[0], &results[0])?),
         Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
             Err(Error::unmapped_axis(op.name(), axis_name))
         }

@@ -144,7 +144,7 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, source: &Literal, ke
 pub(super) fn sort(args: &[Literal], axis: usize, num_keys: usize) -> Vec<Literal> {
     let ty = args[0].ty();
     let (lanes, step) = lanes(ty, axis);
-    let keys: Vec<Vec<u64>> = args[..num_keys]
+    let keys: Vec<Vec<u128>> = args[..num_keys]
         .iter()
         .map(|k| {
             with_element!(k.ty().dtype, T => {

@@ -1,9 +1,11 @@
 //! Functions of single elements, for every dtype.
 
 use crate::math::{
-    Scalar, apply_binary, apply_unary, atan2_f64, next_after_f64, pow_f64, unary_f64, zeta_f32, zeta_f64,
+    RealMachine, Scalar, apply_binary, apply_unary, atan2_f64, complex_abs, complex_binary, complex_unary, f64_to_bf16,
+    f64_to_f16, next_after_f64, pow_f64, unary_f64, zeta_f32, zeta_f64,
 };
-use crate::{Binary, Comparison, Element, ReduceKind, Unary};
+use crate::{Binary, Comparison, Complex, Element, ReduceKind, Unary, bf16, f16};
+use std::marker::PhantomData;
 
 /// Any element without loss.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -12,12 +14,14 @@ pub enum Wide {
     Int(i128),
     /// A float.
     Float(f64),
+    /// A complex number.
+    Complex(Complex<f64>),
 }
 
 /// What the ops do to elements of one dtype.
 ///
 /// `None` means that the op does not accept the dtype, as [`Unary::accepts`] and [`Binary::accepts`] say.
-pub trait ScalarOps: Element + PartialOrd {
+pub trait ScalarOps: Element {
     /// 0 or false.
     const ZERO: Self;
 
@@ -33,23 +37,16 @@ pub trait ScalarOps: Element + PartialOrd {
     /// The element without loss.
     fn widen(self) -> Wide;
 
-    /// The element nearest to `x`: integers wrap, floats truncate and saturate, NaN becomes 0, bool is `x != 0`.
+    /// The element nearest to `x`: integers wrap, floats truncate and saturate, NaN becomes 0, bool is `x != 0`. Of a
+    /// complex number a real element is the real part.
     fn narrow(x: Wide) -> Self;
 
-    /// A number whose order is that of `sort`: all NaN equal and last, -0 before 0.
-    fn order_key(self) -> u64;
+    /// A number whose order is that of `sort`: all NaN equal and last, -0 before 0; complex numbers by real, then
+    /// imaginary part.
+    fn order_key(self) -> u128;
 
-    /// A comparison; false before true.
-    fn compare(op: Comparison, x: Self, y: Self) -> bool {
-        match op {
-            Comparison::Eq => x == y,
-            Comparison::Ne => x != y,
-            Comparison::Lt => x < y,
-            Comparison::Le => x <= y,
-            Comparison::Gt => x > y,
-            Comparison::Ge => x >= y,
-        }
-    }
+    /// A comparison; false before true. Complex numbers are only equal or not: `None` for the other comparisons.
+    fn compare(op: Comparison, x: Self, y: Self) -> Option<bool>;
 
     /// One step of a reduction.
     fn combine(kind: ReduceKind, acc: Self, x: Self) -> Option<Self> {
@@ -66,8 +63,9 @@ pub trait ScalarOps: Element + PartialOrd {
 
     /// Whether `x` replaces `best` as the greatest (`Max`) or least (any other kind); the first NaN stays.
     fn beats(kind: ReduceKind, x: Self, best: Self) -> bool {
-        let known = |x: Self| x.partial_cmp(&x).is_some();
-        known(best) && (!known(x) || if kind == ReduceKind::Max { x > best } else { x < best })
+        let known = |x: Self| Self::compare(Comparison::Eq, x, x) == Some(true);
+        let better = if kind == ReduceKind::Max { Comparison::Gt } else { Comparison::Lt };
+        known(best) && (!known(x) || Self::compare(better, x, best) == Some(true))
     }
 
     /// The integer as an index, saturating at the ends of i64; 0 for NaN.
@@ -75,8 +73,25 @@ pub trait ScalarOps: Element + PartialOrd {
         match self.widen() {
             Wide::Int(i) => i.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
             Wide::Float(f) => f as i64,
+            Wide::Complex(z) => z.re as i64,
         }
     }
+}
+
+/// `compare` of an ordered type.
+macro_rules! ordered {
+    () => {
+        fn compare(op: Comparison, x: Self, y: Self) -> Option<bool> {
+            Some(match op {
+                Comparison::Eq => x == y,
+                Comparison::Ne => x != y,
+                Comparison::Lt => x < y,
+                Comparison::Le => x <= y,
+                Comparison::Gt => x > y,
+                Comparison::Ge => x >= y,
+            })
+        }
+    };
 }
 
 /// Integer power by repeated squaring; negative powers are 0 but for 1 and -1.
@@ -135,7 +150,7 @@ macro_rules! int_ops {
                     Binary::Pow => int_pow!($t, x, y),
                     Binary::Max => x.max(y),
                     Binary::Min => x.min(y),
-                    Binary::Atan2 | Binary::NextAfter | Binary::Zeta => return None,
+                    Binary::Atan2 | Binary::NextAfter | Binary::Zeta | Binary::Complex => return None,
                     Binary::And => x & y,
                     Binary::Or => x | y,
                     Binary::Xor => x ^ y,
@@ -164,13 +179,16 @@ macro_rules! int_ops {
                 match x {
                     Wide::Int(i) => i as $t,
                     Wide::Float(f) => f as $t,
+                    Wide::Complex(z) => z.re as $t,
                 }
             }
 
-            fn order_key(self) -> u64 {
+            fn order_key(self) -> u128 {
                 // only the order counts: shift the range so that the least is 0
-                (i128::from(self) - i128::from(<$t>::MIN)) as u64
+                (i128::from(self) - i128::from(<$t>::MIN)) as u128
             }
+
+            ordered!();
         }
     )*};
 }
@@ -216,12 +234,15 @@ impl ScalarOps for bool {
         match x {
             Wide::Int(i) => i != 0,
             Wide::Float(f) => f != 0.0,
+            Wide::Complex(z) => z.re != 0.0,
         }
     }
 
-    fn order_key(self) -> u64 {
+    fn order_key(self) -> u128 {
         self.into()
     }
+
+    ordered!();
 }
 
 macro_rules! float_ops {
@@ -231,7 +252,8 @@ macro_rules! float_ops {
 
             fn unary(op: Unary, x: $t) -> Option<$t> {
                 match op {
-                    Unary::Not | Unary::PopulationCount | Unary::LeadingZeros | Unary::IsFinite => None,
+                    Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => None,
+                    Unary::IsFinite | Unary::Real | Unary::Imag => None,
                     _ => $unary(op, x),
                 }
             }
@@ -244,7 +266,8 @@ macro_rules! float_ops {
                     Binary::Div => Some(x / y),
                     Binary::Rem => Some(x % y),
                     $(Binary::$op => $binary(x, y),)*
-                    Binary::And
+                    Binary::Complex
+                    | Binary::And
                     | Binary::Or
                     | Binary::Xor
                     | Binary::ShiftLeft
@@ -271,10 +294,13 @@ macro_rules! float_ops {
                 match x {
                     Wide::Int(i) => i as $t,
                     Wide::Float(f) => f as $t,
+                    Wide::Complex(z) => z.re as $t,
                 }
             }
 
-            fn order_key(self) -> u64 {
+            ordered!();
+
+            fn order_key(self) -> u128 {
                 let b = self.to_bits();
                 let top: $bits = 1 << (<$bits>::BITS - 1);
                 let key = if self.is_nan() { <$bits>::MAX } else if b & top == 0 { b | top } else { !b };
@@ -303,6 +329,133 @@ float_ops! {
     NextAfter => |x, y| Some(next_after_f64(x, y)),
     Zeta => |s, q| Some(zeta_f64(s, q))
 }
+
+/// The 16-bit floats: what f32 computes, rounded.
+macro_rules! half_ops {
+    ($($t:ty: $nearest:path),*) => {$(
+        impl ScalarOps for $t {
+            const ZERO: $t = <$t>::ZERO;
+
+            fn unary(op: Unary, x: $t) -> Option<$t> {
+                <f32 as ScalarOps>::unary(op, x.to_f32()).map(<$t>::from_f32)
+            }
+
+            fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
+                // the next f32 is no 16-bit float
+                let defined = op != Binary::NextAfter;
+                <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).filter(|_| defined).map(<$t>::from_f32)
+            }
+
+            fn identity(kind: ReduceKind) -> Option<$t> {
+                <f32 as ScalarOps>::identity(kind).map(<$t>::from_f32)
+            }
+
+            fn widen(self) -> Wide {
+                Wide::Float(self.to_f64())
+            }
+
+            fn narrow(x: Wide) -> $t {
+                match x {
+                    Wide::Int(i) => $nearest(i as f64),
+                    Wide::Float(f) => $nearest(f),
+                    Wide::Complex(z) => $nearest(z.re),
+                }
+            }
+
+            fn order_key(self) -> u128 {
+                self.to_f32().order_key()
+            }
+
+            ordered!();
+        }
+    )*};
+}
+half_ops!(f16: f64_to_f16, bf16: f64_to_bf16);
+
+/// Computes on one real number at a time.
+struct Numbers<T>(PhantomData<T>);
+
+impl<T: ScalarOps> RealMachine for Numbers<T> {
+    type V = T;
+    type M = bool;
+
+    fn constant(&mut self, x: f64) -> T {
+        T::narrow(Wide::Float(x))
+    }
+    fn unary(&mut self, op: Unary, x: T) -> T {
+        T::unary(op, x).expect("the functions of complex numbers use functions of floats alone")
+    }
+    fn binary(&mut self, op: Binary, x: T, y: T) -> T {
+        T::binary(op, x, y).expect("the functions of complex numbers use functions of floats alone")
+    }
+    fn compare(&mut self, op: Comparison, x: T, y: T) -> bool {
+        T::compare(op, x, y) == Some(true)
+    }
+    fn or(&mut self, x: bool, y: bool) -> bool {
+        x || y
+    }
+    fn and(&mut self, x: bool, y: bool) -> bool {
+        x && y
+    }
+    fn select(&mut self, m: bool, x: T, y: T) -> T {
+        if m { x } else { y }
+    }
+}
+
+/// The modulus.
+pub(super) fn modulus<T: ScalarOps>(z: Complex<T>) -> T {
+    complex_abs(&mut Numbers::<T>(PhantomData), [z.re, z.im])
+}
+
+macro_rules! complex_ops {
+    ($($t:ty),*) => {$(
+        impl ScalarOps for Complex<$t> {
+            const ZERO: Self = Complex::new(0.0, 0.0);
+
+            fn unary(op: Unary, x: Self) -> Option<Self> {
+                complex_unary(&mut Numbers::<$t>(PhantomData), op, [x.re, x.im]).map(|[re, im]| Complex { re, im })
+            }
+
+            fn binary(op: Binary, x: Self, y: Self) -> Option<Self> {
+                let machine = &mut Numbers::<$t>(PhantomData);
+                complex_binary(machine, op, [x.re, x.im], [y.re, y.im]).map(|[re, im]| Complex { re, im })
+            }
+
+            fn identity(kind: ReduceKind) -> Option<Self> {
+                match kind {
+                    ReduceKind::Sum => Some(Complex::new(0.0, 0.0)),
+                    ReduceKind::Prod => Some(Complex::new(1.0, 0.0)),
+                    _ => None,
+                }
+            }
+
+            fn widen(self) -> Wide {
+                Wide::Complex(Complex::new(self.re.into(), self.im.into()))
+            }
+
+            fn narrow(x: Wide) -> Self {
+                let (re, im) = match x {
+                    Wide::Complex(z) => (Wide::Float(z.re), Wide::Float(z.im)),
+                    x => (x, Wide::Float(0.0)),
+                };
+                Complex { re: ScalarOps::narrow(re), im: ScalarOps::narrow(im) }
+            }
+
+            fn order_key(self) -> u128 {
+                self.re.order_key() << 64 | self.im.order_key()
+            }
+
+            fn compare(op: Comparison, x: Self, y: Self) -> Option<bool> {
+                match op {
+                    Comparison::Eq => Some(x == y),
+                    Comparison::Ne => Some(x != y),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+complex_ops!(f32, f64);
 
 /// Both lanes of the threefry-2x32 block cipher, 20 rounds (Salmon et al. 2011).
 pub fn threefry2x32(key: [u32; 2], count: [u32; 2]) -> [u32; 2] {

@@ -5,7 +5,7 @@ use super::series::{bessel_i0e, bessel_i1e, digamma};
 use crate::Unary;
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
-/// The f64 function `op`. Those that are not from f64 to f64, such as `Not`, give NaN.
+/// The f64 function `op`. Those that are not from f64 to f64 give NaN.
 pub fn unary_f64(op: Unary, x: f64) -> f64 {
     match op {
         Unary::Neg => -x,
@@ -47,7 +47,8 @@ pub fn unary_f64(op: Unary, x: f64) -> f64 {
         Unary::Digamma => digamma(x),
         Unary::BesselI0e => bessel_i0e(x),
         Unary::BesselI1e => bessel_i1e(x),
-        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros | Unary::IsFinite => f64::NAN,
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => f64::NAN,
+        Unary::IsFinite | Unary::Real | Unary::Imag => f64::NAN,
     }
 }
 

@@ -5,10 +5,12 @@
 //! f64 functions are those of the Rust standard library and `libm`, called by both.
 
 mod bessel;
+mod complex;
 mod double;
 mod error_function;
 mod exponential;
 mod gamma;
+mod half;
 mod hyperbolic;
 mod power;
 mod rounding;
@@ -17,10 +19,12 @@ mod series;
 mod trigonometric;
 
 pub use bessel::{bessel_i0e, bessel_i1e};
+pub use complex::{Parts, RealMachine, complex_abs, complex_binary, complex_unary};
 pub use double::{atan2_f64, pow_f64, unary_f64};
 pub use error_function::{erf, erf_inv, erfc};
 pub use exponential::{exp, expm1, log, log1p, logistic};
 pub use gamma::{digamma, lgamma};
+pub use half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f64_to_bf16, f64_to_f16, round_to_odd};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use power::{cbrt, pow, rsqrt};
 pub use rounding::{ceil, floor, max, min, next_after, round_away, sign};
@@ -161,7 +165,8 @@ pub fn apply_unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> Option<L::F> {
         Unary::Digamma => digamma(l, x),
         Unary::BesselI0e => bessel_i0e(l, x),
         Unary::BesselI1e => bessel_i1e(l, x),
-        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros | Unary::IsFinite => return None,
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => return None,
+        Unary::IsFinite | Unary::Real | Unary::Imag => return None,
     })
 }
 
@@ -180,6 +185,7 @@ pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option
         Binary::NextAfter => next_after(l, x, y),
         Binary::Rem
         | Binary::Zeta
+        | Binary::Complex
         | Binary::And
         | Binary::Or
         | Binary::Xor

@@ -8,9 +8,9 @@ named_enum! {
     Unary {
         /// `-x`; wraps for integers.
         Neg = "negate",
-        /// `|x|`; wraps for the least integer.
+        /// `|x|`; wraps for the least integer; the modulus of a complex number, which is real.
         Abs = "abs",
-        /// -1, 0 or 1; keeps NaN and the sign of zero.
+        /// -1, 0 or 1; keeps NaN and the sign of zero; x / |x| of a complex number.
         Sign = "sign",
         /// Greatest integer not above.
         Floor = "floor",
@@ -82,6 +82,10 @@ named_enum! {
         LeadingZeros = "count_leading_zeros",
         /// Neither infinite nor NaN; the result is bool.
         IsFinite = "is_finite",
+        /// Real part of a complex number.
+        Real = "real",
+        /// Imaginary part of a complex number.
+        Imag = "imag",
     }
 }
 
@@ -110,6 +114,8 @@ named_enum! {
         NextAfter = "next_after",
         /// Hurwitz zeta function: the sum over k >= 0 of (rhs + k)^-lhs; NaN for lhs < 1.
         Zeta = "zeta",
+        /// The complex number of real part lhs and imaginary part rhs.
+        Complex = "complex",
         /// Bitwise and; logical for bool.
         And = "and",
         /// Bitwise or; logical for bool.
@@ -146,12 +152,35 @@ named_enum! {
 impl Unary {
     /// Whether the op takes operands of `dtype`.
     pub fn accepts(self, dtype: DType) -> bool {
+        use Unary::*;
         match self {
-            Unary::Neg => dtype.is_float() || dtype.is_int(),
-            Unary::Abs | Unary::Sign => dtype.is_float() || dtype.is_int(),
-            Unary::PopulationCount | Unary::LeadingZeros => dtype.is_int(),
-            Unary::Not => dtype.is_int() || dtype == DType::Bool,
+            Neg | Abs | Sign => dtype != DType::Bool,
+            Not => dtype.is_int() || dtype == DType::Bool,
+            PopulationCount | LeadingZeros => dtype.is_int(),
+            Real | Imag => dtype.is_complex(),
+            Exp | Expm1 | Log | Log1p | Sqrt | Rsqrt | Cbrt | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh
+            | Tanh | Asinh | Acosh | Atanh | Logistic => dtype.is_inexact(),
             _ => dtype.is_float(),
+        }
+    }
+
+    /// The dtype of the result on operands of `dtype`.
+    pub fn result(self, dtype: DType) -> DType {
+        match self {
+            Unary::IsFinite => DType::Bool,
+            Unary::Abs | Unary::Real | Unary::Imag => dtype.real(),
+            _ => dtype,
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Unary::Not => "an integer or bool",
+            Unary::PopulationCount | Unary::LeadingZeros => "an integer",
+            Unary::Real | Unary::Imag => "complex",
+            Unary::Neg | Unary::Abs | Unary::Sign => "a number",
+            _ if self.accepts(DType::C64) => "a float or complex",
+            _ => "a float",
         }
     }
 }
@@ -160,11 +189,22 @@ impl Binary {
     /// Whether the op takes operands of `dtype`.
     pub fn accepts(self, dtype: DType) -> bool {
         match self {
-            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Pow => dtype != DType::Bool,
-            Binary::Max | Binary::Min => true,
-            Binary::Atan2 | Binary::NextAfter | Binary::Zeta => dtype.is_float(),
-            Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow => dtype != DType::Bool,
+            Binary::Rem => dtype != DType::Bool && !dtype.is_complex(),
+            Binary::Max | Binary::Min => !dtype.is_complex(),
+            Binary::Atan2 | Binary::Zeta => dtype.is_float(),
+            Binary::NextAfter => matches!(dtype, DType::F32 | DType::F64),
+            Binary::Complex => dtype.complex().is_some(),
+            Binary::And | Binary::Or | Binary::Xor => !dtype.is_inexact(),
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype.is_int(),
+        }
+    }
+
+    /// The dtype of the result on operands of `dtype`.
+    pub fn result(self, dtype: DType) -> DType {
+        match self {
+            Binary::Complex => dtype.complex().unwrap_or(dtype),
+            _ => dtype,
         }
     }
 }
@@ -181,14 +221,9 @@ impl Binary {
 
 pub(super) fn unary(op: Unary, x: &Type) -> Result<Type> {
     if !op.accepts(x.dtype) {
-        let expected = match op {
-            Unary::Not => "an integer or bool",
-            Unary::PopulationCount | Unary::LeadingZeros => "an integer",
-            _ => "a float",
-        };
-        return Err(Error::bad_dtype(op.name(), x.dtype, expected));
+        return Err(Error::bad_dtype(op.name(), x.dtype, op.expected()));
     }
-    Ok(if op == Unary::IsFinite { x.with_dtype(DType::Bool) } else { x.clone() })
+    Ok(x.with_dtype(op.result(x.dtype)))
 }
 
 fn same_type(op: &str, x: &Type, y: &Type) -> Result<()> {
@@ -206,17 +241,23 @@ pub(super) fn binary(op: Binary, x: &Type, y: &Type) -> Result<Type> {
     if !op.accepts(x.dtype) {
         let expected = match op {
             Binary::And | Binary::Or | Binary::Xor => "an integer or bool",
-            Binary::Atan2 | Binary::NextAfter | Binary::Zeta => "a float",
+            Binary::Atan2 | Binary::Zeta => "a float",
+            Binary::Complex | Binary::NextAfter => "f32 or f64",
+            Binary::Max | Binary::Min | Binary::Rem => "a number that is not complex",
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => "an integer",
             _ => "a number",
         };
         return Err(Error::bad_dtype(op.name(), x.dtype, expected));
     }
-    Ok(x.clone())
+    Ok(x.with_dtype(op.result(x.dtype)))
 }
 
-pub(super) fn compare(op: super::Comparison, x: &Type, y: &Type) -> Result<Type> {
+pub(super) fn compare(op: Comparison, x: &Type, y: &Type) -> Result<Type> {
     same_type(op.name(), x, y)?;
+    if x.dtype.is_complex() && !matches!(op, Comparison::Eq | Comparison::Ne) {
+        return Err(Error::bad_dtype(op.name(), x.dtype, "a dtype with an order")
+            .help("complex numbers have none: compare `.real()`, `.imag()` or `.abs()`"));
+    }
     Ok(x.with_dtype(DType::Bool))
 }
 
@@ -231,7 +272,19 @@ pub(super) fn select(pred: &Type, on_true: &Type, on_false: &Type) -> Result<Typ
     Ok(on_true.clone())
 }
 
+pub(super) fn convert(x: &Type, dtype: DType) -> Result<Type> {
+    if x.dtype.is_complex() && !dtype.is_complex() {
+        return Err(Error::bad_dtype("convert", x.dtype, &format!("real to become {dtype}"))
+            .help("take `.real()`, `.imag()` or `.abs()` first"));
+    }
+    Ok(x.with_dtype(dtype))
+}
+
 pub(super) fn bitcast(x: &Type, dtype: DType) -> Result<Type> {
+    if x.dtype.is_complex() != dtype.is_complex() {
+        return Err(Error::bad_dtype("bitcast_convert", x.dtype, &format!("of the kind of {dtype}"))
+            .help("the parts of complex numbers are `.real()` and `.imag()`"));
+    }
     if x.dtype.size() != dtype.size() || (x.dtype == DType::Bool) != (dtype == DType::Bool) {
         return Err(Error::user("bitcast_convert", format!("{} and {dtype} differ in size", x.dtype))
             .help("bitcast keeps the bits; to convert values use `.to(dtype)`"));

@@ -1,7 +1,7 @@
 //! Shape rules of dynamic slicing, gather and scatter.
 
-use super::Op;
 use super::shaping::{check_axes, check_size};
+use super::{Op, ScatterKind};
 use crate::{Error, Result, Shape, Type};
 
 fn check_starts(op: &str, x: &Type, starts: &[Type]) -> Result<()> {
@@ -130,11 +130,14 @@ pub(super) fn scatter(op: &Op, x: &Type, indices: &Type, updates: &Type) -> Resu
         scatter_indices_batching_dims,
         scatter_dims_to_operand_dims,
         index_vector_dim,
-        kind: _,
+        kind,
     } = op
     else {
         return Err(Error::internal("scatter", "not a scatter"));
     };
+    if x.dtype.is_complex() && matches!(kind, ScatterKind::Min | ScatterKind::Max) {
+        return Err(Error::bad_dtype(&format!("scatter {}", kind.name()), x.dtype, "a dtype with an order"));
+    }
     if x.dtype != updates.dtype {
         return Err(Error::dtype_mismatch("scatter", x.dtype, updates.dtype));
     }

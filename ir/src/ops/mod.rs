@@ -10,6 +10,7 @@ mod elementwise;
 mod indexing;
 mod reduction;
 mod shaping;
+mod spectral;
 
 pub use contraction::{ConvGeometry, conv_geometry};
 pub use elementwise::{Binary, Comparison, Unary};
@@ -79,6 +80,20 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// Which discrete Fourier transform.
+    FftKind {
+        /// Complex to complex, `sum_j x[j] e^(-2 pi i j k / n)`.
+        Fft = "fft",
+        /// Its inverse, with the factor 1/n.
+        Ifft = "ifft",
+        /// Real to the frequencies 0 to n/2 of its last axis.
+        Rfft = "rfft",
+        /// The inverse of `rfft`; imaginary parts at the frequencies 0 and n/2 of the last axis count as 0.
+        Irfft = "irfft",
+    }
+}
+
 macro_rules! kind_attrs {
     ($($t:ident),*) => {$(
         impl AttrValue for $t {
@@ -89,7 +104,7 @@ macro_rules! kind_attrs {
         }
     )*};
 }
-kind_attrs!(ReduceKind, ScatterKind);
+kind_attrs!(ReduceKind, ScatterKind, FftKind);
 
 macro_rules! define_ops {
     ($($(#[$doc:meta])* $variant:ident = $name:literal { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
@@ -154,7 +169,8 @@ define_ops! {
     // ---- elementwise beyond the families ----
     /// `pred ? on_true : on_false`; three operands of one shape, the first bool.
     Select = "select" {}
-    /// To another dtype: float to int truncates and saturates, NaN becomes 0; to bool is `x != 0`; int to int wraps.
+    /// To another dtype: float to int truncates and saturates, NaN becomes 0; to bool is `x != 0`; int to int wraps;
+    /// to complex adds an imaginary part of 0. Complex numbers convert to complex ones alone.
     Convert = "convert" { dtype: DType }
     /// The same bits as another dtype of the same size.
     Bitcast = "bitcast_convert" { dtype: DType }
@@ -253,6 +269,10 @@ define_ops! {
     /// Sorts all operands along `axis` by the first `num_keys` of them, ascending, stable; NaN last, -0 before 0.
     Sort = "sort" { axis: usize, num_keys: usize }
 
+    // ---- spectral ----
+    /// Transforms the last `lengths.len()` axes, whose lengths on the side that is not halved are `lengths`.
+    Fft = "fft" { kind: FftKind, lengths: Shape }
+
     // ---- named axes ----
     /// Combines over the mapped axis `axis_name`.
     AllReduce = "all_reduce" { kind: ReduceKind, axis_name: Arc<str> }
@@ -290,7 +310,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::Binary(b) => elementwise::binary(*b, &args[0], &args[1]).map(one),
         Op::Compare(c) => elementwise::compare(*c, &args[0], &args[1]).map(one),
         Op::Select {} => elementwise::select(&args[0], &args[1], &args[2]).map(one),
-        Op::Convert { dtype } => Ok(one(args[0].with_dtype(*dtype))),
+        Op::Convert { dtype } => elementwise::convert(&args[0], *dtype).map(one),
         Op::Bitcast { dtype } => elementwise::bitcast(&args[0], *dtype).map(one),
         Op::Threefry { lane } => elementwise::threefry(*lane, args).map(one),
         Op::Constant { value } => Ok(one(value.ty().clone())),
@@ -320,6 +340,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::SelectAndGather { kind, .. } => reduction::select_and_gather(op, *kind, &args[0], &args[1]).map(one),
         Op::SelectAndScatter { kind, .. } => reduction::select_and_scatter(op, *kind, &args[0], &args[1]).map(one),
         Op::Sort { axis, num_keys } => reduction::sort(args, *axis, *num_keys),
+        Op::Fft { kind, lengths } => spectral::fft(*kind, lengths, &args[0]).map(one),
         Op::AllReduce { kind, .. } => reduction::all_reduce(*kind, &args[0]).map(one),
         Op::AxisIndex { .. } => Ok(one(Type::scalar(DType::I32))),
         Op::Barrier {} => Ok(args.iter().cloned().collect()),
@@ -359,6 +380,7 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::ArgReduce { .. }
         | Op::Cumulative { .. }
         | Op::ReduceWindow { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. } => Some(1),
         Op::Binary(_)
         | Op::Compare(_)
@@ -393,6 +415,19 @@ fn check_arity(op: &Op, got: usize) -> Result<()> {
 }
 
 impl Op {
+    /// Whether the op combines many elements into one. On 16-bit floats it does so in f32 and rounds once.
+    pub fn accumulates(&self) -> bool {
+        matches!(
+            self,
+            Op::DotGeneral { .. }
+                | Op::Convolution { .. }
+                | Op::Reduce { .. }
+                | Op::Cumulative { .. }
+                | Op::ReduceWindow { .. }
+                | Op::SelectAndScatter { .. }
+        )
+    }
+
     /// Whether the op holds nested programs.
     pub fn has_body(&self) -> bool {
         !self.bodies().is_empty()

@@ -7,8 +7,8 @@ use crate::{DType, Error, Result, Shape, Type};
 fn check_kind(op: &str, kind: ReduceKind, x: &Type) -> Result<()> {
     let ok = match kind {
         ReduceKind::Sum | ReduceKind::Prod => x.dtype != DType::Bool,
-        ReduceKind::Max | ReduceKind::Min => true,
-        ReduceKind::And | ReduceKind::Or => !x.dtype.is_float(),
+        ReduceKind::Max | ReduceKind::Min => !x.dtype.is_complex(),
+        ReduceKind::And | ReduceKind::Or => !x.dtype.is_inexact(),
     };
     if ok {
         Ok(())
@@ -39,6 +39,7 @@ pub(super) fn arg_reduce(kind: ReduceKind, x: &Type, axis: usize) -> Result<Type
     if x.shape[axis] > i32::MAX as usize {
         return Err(Error::limit("arg_reduce", format!("axis {axis} of {x} is longer than an i32 can index")));
     }
+    check_kind("arg_reduce", kind, x)?;
     Ok(reduce(ReduceKind::Max, x, &[axis])?.with_dtype(DType::I32))
 }
 
@@ -112,6 +113,7 @@ pub(super) fn reduce_window(op: &Op, kind: ReduceKind, x: &Type) -> Result<Type>
 
 pub(super) fn select_and_gather(op: &Op, kind: ReduceKind, x: &Type, key: &Type) -> Result<Type> {
     check_extremum("select_and_gather", kind)?;
+    check_kind("select_and_gather", kind, key)?;
     if x.shape != key.shape {
         return Err(Error::shape_mismatch("select_and_gather", x, key, "value and key must have one shape"));
     }
@@ -120,6 +122,7 @@ pub(super) fn select_and_gather(op: &Op, kind: ReduceKind, x: &Type, key: &Type)
 
 pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, source: &Type, key: &Type) -> Result<Type> {
     check_extremum("select_and_scatter", kind)?;
+    check_kind("select_and_scatter", kind, key)?;
     check_kind("select_and_scatter", ReduceKind::Sum, source)?;
     let windows = WindowGeometry::new(op, key)?.out;
     if source.shape != windows {

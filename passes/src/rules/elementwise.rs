@@ -53,11 +53,8 @@ fn bell(b: &mut Builder, x: Value, c: f64) -> Value {
 /// `y_dot` of `y = f(x)`.
 pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option<Value>) -> Option<Value> {
     let t = t?;
+    let is_complex = b.ty(x).dtype.is_complex();
     let slope = match f {
-        // constant wherever it has a derivative
-        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::RoundAway | Unary::IsFinite => return None,
-        // not defined on floats
-        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => return None,
         // -x_dot
         Unary::Neg => return Some(b.neg(t)),
         // x_dot / x
@@ -77,6 +74,29 @@ pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option
             let d = one_minus_square(b, x);
             return Some(b.div(t, d));
         }
+        // Re(conj(sign x) x_dot)
+        Unary::Abs if is_complex => return Some(along(b, x, t).0),
+        // (x_dot - sign x Re(conj(sign x) x_dot)) / |x|, and 0 at 0
+        Unary::Sign if is_complex => {
+            let (radial, sign) = along(b, x, t);
+            let radial = b.complex(radial, None);
+            let radial = b.mul(radial, sign);
+            let rest = b.sub(t, radial);
+            let m = b.unary(Unary::Abs, x);
+            let (zero, one) = (b.full_like(m, 0.0), b.full_like(m, 1.0));
+            let at_zero = b.compare(Comparison::Eq, m, zero);
+            let safe = b.select(at_zero, one, m);
+            let safe = b.complex(safe, None);
+            let turned = b.div(rest, safe);
+            let nothing = b.full_like(turned, 0.0);
+            return Some(b.select(at_zero, nothing, turned));
+        }
+        // constant wherever it has a derivative
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::RoundAway | Unary::IsFinite => return None,
+        // not defined on floats
+        Unary::Not | Unary::PopulationCount | Unary::LeadingZeros => return None,
+        // the same of x_dot
+        Unary::Real | Unary::Imag => return Some(b.unary(f, t)),
         // sign x
         Unary::Abs => b.unary(Unary::Sign, x),
         // y
@@ -130,9 +150,14 @@ pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option
             let d = plus_square(b, 1.0, x);
             b.unary(Unary::Rsqrt, d)
         }
-        // 1 / sqrt((x - 1)(x + 1))
+        // 1 / sqrt((x - 1)(x + 1)), as two roots where the product may cross the branch cut
         Unary::Acosh => {
             let (m, p) = (b.offset(x, -1.0), b.offset(x, 1.0));
+            if is_complex {
+                let (m, p) = (b.unary(Unary::Rsqrt, m), b.unary(Unary::Rsqrt, p));
+                let t = b.mul(t, m);
+                return Some(b.mul(t, p));
+            }
             let d = b.mul(m, p);
             b.unary(Unary::Rsqrt, d)
         }
@@ -178,6 +203,15 @@ pub(super) fn jvp_unary(b: &mut Builder, f: Unary, x: Value, y: Value, t: Option
         }
     };
     Some(b.mul(t, slope))
+}
+
+/// Re(conj(sign x) t), the part of `t` along complex `x`, and sign x.
+fn along(b: &mut Builder, x: Value, t: Value) -> (Value, Value) {
+    let sign = b.unary(Unary::Sign, x);
+    let [s0, s1] = [Unary::Real, Unary::Imag].map(|part| b.unary(part, sign));
+    let [t0, t1] = [Unary::Real, Unary::Imag].map(|part| b.unary(part, t));
+    let (p, q) = (b.mul(s0, t0), b.mul(s1, t1));
+    (b.add(p, q), sign)
 }
 
 /// `y_dot` of `y = f(x0, x1)`.
@@ -269,6 +303,11 @@ pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t:
                 b.mul(t, slope)
             });
             add(b, left, right)
+        }
+        // x0_dot + i x1_dot
+        Binary::Complex => {
+            let (re, im) = (or_zeros(b, t[0], x[0]), or_zeros(b, t[1], x[1]));
+            Some(b.complex(re, Some(im)))
         }
         // not defined on floats
         Binary::And
@@ -372,7 +411,7 @@ pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], _y: &[Value], t: &[Opti
             }
         }
         // the tangent converted; an integer has none
-        Op::Convert { dtype } => t[0].filter(|_| dtype.is_float()).map(|t| b.convert(t, *dtype)),
+        Op::Convert { dtype } => t[0].filter(|_| dtype.is_inexact()).map(|t| b.convert(t, *dtype)),
         _ => return misrouted(op),
     }])
 }
@@ -387,6 +426,20 @@ pub(super) fn transpose(
     let Some(ct) = ct[0] else { return Ok(smallvec![None; args.len()]) };
     let linear = |i: usize| args[i].is_linear();
     Ok(match op {
+        // of the pairing Re(ct t): ct + 0i, 0 - i ct
+        Op::Unary(Unary::Real) => smallvec![Some(b.complex(ct, None))],
+        Op::Unary(Unary::Imag) => {
+            let (zero, minus) = (b.full_like(ct, 0.0), b.neg(ct));
+            smallvec![Some(b.complex(zero, Some(minus)))]
+        }
+        // Re ct, -Im ct
+        Op::Binary(Binary::Complex) => smallvec![
+            linear(0).then(|| b.unary(Unary::Real, ct)),
+            linear(1).then(|| {
+                let im = b.unary(Unary::Imag, ct);
+                b.neg(im)
+            }),
+        ],
         // -ct
         Op::Unary(Unary::Neg) => smallvec![Some(b.neg(ct))],
         // ct, ct
@@ -413,9 +466,10 @@ pub(super) fn transpose(
         // ct back in the operand's dtype
         Op::Convert { dtype } => {
             let from = args[0].ty(b).dtype;
-            if !(from.is_float() && dtype.is_float()) {
+            if !(from.is_inexact() && dtype.is_inexact()) {
                 return not_linear(op);
             }
+            let ct = if dtype.is_complex() && !from.is_complex() { b.unary(Unary::Real, ct) } else { ct };
             smallvec![Some(b.convert(ct, from))]
         }
         _ => return not_linear(op),

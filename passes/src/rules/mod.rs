@@ -16,6 +16,7 @@ mod indexing;
 mod products;
 mod reduction;
 mod shaping;
+mod spectral;
 
 use gradloom_ir::{Builder, Error, Op, Result, Type, Value, Values};
 use smallvec::{SmallVec, smallvec};
@@ -108,6 +109,7 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::jvp(b, op, x, y, t),
+        Op::Fft { .. } => spectral::jvp(b, op, t),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -157,6 +159,7 @@ pub(crate) fn transpose(
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::AllReduce { .. } => reduction::transpose(b, op, args, outs, ct),
+        Op::Fft { .. } => spectral::transpose(b, op, args, ct),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -230,6 +233,7 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::batch(b, op, a),
+        Op::Fft { .. } => spectral::batch(b, op, a),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }

@@ -23,8 +23,11 @@ pub(super) fn unary(v: &mut View, f: Unary, x: Value) -> Option<Value> {
                 v.def(x).is_some_and(|n| matches!(n.op, Op::Convert { .. }) && !v.dtype(n.args[0]).is_float());
             (rounded || from_integer).then_some(x)
         }
-        // sign(sign(x)) = sign(x)
+        // sign(sign(x)) = sign(x) (complex: within rounding)
         Unary::Sign => v.unary_of(Unary::Sign, x).map(|_| x),
+        // real(complex(x, y)) = x, imag(complex(x, y)) = y
+        Unary::Real => v.binary_of(Binary::Complex, x).map(|(re, _)| re),
+        Unary::Imag => v.binary_of(Binary::Complex, x).map(|(_, im)| im),
         _ => None,
     }
 }
@@ -74,6 +77,11 @@ pub(super) fn binary(v: &mut View, f: Binary, x: Value, y: Value) -> Option<Valu
         Binary::And | Binary::Or | Binary::Xor => super::logic::bitwise(v, f, x, y),
         // x << 0 = x, x >> 0 = x
         Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => v.is_splat(y, 0.0).then_some(x),
+        // complex(real(z), imag(z)) = z
+        Binary::Complex => {
+            let z = v.unary_of(Unary::Real, x)?;
+            (v.unary_of(Unary::Imag, y) == Some(z)).then_some(z)
+        }
         Binary::Atan2 | Binary::NextAfter | Binary::Zeta => None,
     }
 }
@@ -90,9 +98,10 @@ fn merge_constants(v: &mut View, f: Binary, x: Value, y: Value) -> Option<Value>
 
 fn add(v: &mut View, x: Value, y: Value) -> Option<Value> {
     let int = v.dtype(x).is_int();
-    // x + 0 = x; for floats only -0 has this property: -0 + 0 = 0
+    // x + 0 = x; for floats only -0 has this property: -0 + 0 = 0 (complex: not with a zero of either sign)
     if let Some(c) = v.splat_f64(y)
         && c == 0.0
+        && !v.dtype(x).is_complex()
         && (int || c.is_sign_negative() || never_negative_zero(v, x))
     {
         return Some(x);
@@ -128,6 +137,7 @@ fn sub(v: &mut View, x: Value, y: Value) -> Option<Value> {
     // x - 0 = x; not x - -0
     if let Some(c) = v.splat_f64(y)
         && c == 0.0
+        && !v.dtype(x).is_complex()
         && (int || c.is_sign_positive())
     {
         return Some(x);
@@ -135,7 +145,7 @@ fn sub(v: &mut View, x: Value, y: Value) -> Option<Value> {
     // 0 - x = -x for integers; for floats it is -0 - x
     if let Some(c) = v.splat_f64(x)
         && c == 0.0
-        && (int || c.is_sign_negative())
+        && (int || c.is_sign_negative() && !v.dtype(x).is_complex())
     {
         return Some(v.unary(Unary::Neg, y));
     }

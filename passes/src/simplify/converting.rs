@@ -20,16 +20,22 @@ pub(super) fn convert(v: &mut View, x: Value, to: DType) -> Option<Value> {
 
 /// Whether every number of dtype `a` is one of dtype `b`.
 fn lossless(a: DType, b: DType) -> bool {
-    let bits = |d: DType| match d {
+    let bits = |d: DType| match d.real() {
         DType::Bool => 1,
+        DType::BF16 => 8,
+        DType::F16 => 11,
         DType::F32 => 24,
         DType::F64 => 53,
         d if d.is_signed_int() => d.size() * 8 - 1,
         d => d.size() * 8,
     };
     a == b
-        || (bits(a) <= bits(b) && !a.is_float() && b != DType::Bool && (!a.is_signed_int() || !b.is_unsigned_int()))
-        || (a == DType::F32 && b == DType::F64)
+        || (bits(a) <= bits(b) && !a.is_inexact() && b != DType::Bool && (!a.is_signed_int() || !b.is_unsigned_int()))
+        || (a.is_inexact()
+            && b.is_inexact()
+            && !b.is_half()
+            && bits(a) <= bits(b)
+            && (b.is_complex() || !a.is_complex()))
 }
 
 pub(super) fn bitcast(v: &mut View, x: Value, to: DType) -> Option<Value> {

@@ -1,12 +1,16 @@
 //! Elementwise ops before broadcasts, so that each element is computed once.
 
 use super::view::View;
-use gradloom_ir::{Op, Shape, Value};
+use gradloom_ir::{Binary, Op, Shape, Value};
 use smallvec::SmallVec;
 
-/// f(broadcast(x), broadcast(y), ..) = broadcast(f(x, y, ..)) where all are repeated along the same axes, or scalars
+/// f(broadcast(x), broadcast(y), ..) = broadcast(f(x, y, ..)) where all are repeated along the same axes, or scalars.
+/// Not of `complex`: where complex numbers are computed in parts, nothing shall be done to the whole but storing it.
 pub(super) fn lift(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
     let mut inner: SmallVec<[Value; 4]> = SmallVec::new();
+    if *op == Op::Binary(Binary::Complex) {
+        return None;
+    }
     let (mut common, mut out): (Option<(Shape, Shape)>, Shape) = (None, Shape::new());
     for &a in args {
         let (x, shape, dims) = v.broadcast_of(a)?;

@@ -15,7 +15,7 @@ pub(super) fn not(v: &mut View, x: Value) -> Option<Value> {
     let c = match c {
         Comparison::Eq => Comparison::Ne,
         Comparison::Ne => Comparison::Eq,
-        _ if v.dtype(a).is_float() => return None,
+        _ if v.dtype(a).is_inexact() => return None,
         Comparison::Lt => Comparison::Ge,
         Comparison::Le => Comparison::Gt,
         Comparison::Gt => Comparison::Le,
@@ -26,7 +26,7 @@ pub(super) fn not(v: &mut View, x: Value) -> Option<Value> {
 
 pub(super) fn compare(v: &mut View, c: Comparison, x: Value, y: Value) -> Option<Value> {
     if x == y {
-        let float = v.dtype(x).is_float();
+        let float = v.dtype(x).is_inexact();
         let ty = v.ty(x).with_dtype(DType::Bool);
         return match c {
             // x < x = false, x > x = false

@@ -124,6 +124,7 @@ fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         | Op::SelectAndGather { .. }
         | Op::SelectAndScatter { .. }
         | Op::Sort { .. }
+        | Op::Fft { .. }
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}

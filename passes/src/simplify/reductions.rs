@@ -41,7 +41,7 @@ pub(super) fn reduce(v: &mut View, kind: ReduceKind, x: Value, axes: &[usize]) -
     }
     let node = v.def(x)?;
     let y = *node.args.first()?;
-    let exact = !matches!(kind, ReduceKind::Sum | ReduceKind::Prod) || !v.dtype(x).is_float();
+    let exact = !matches!(kind, ReduceKind::Sum | ReduceKind::Prod) || !v.dtype(x).is_inexact();
     match &node.op {
         Op::Broadcast { dims, .. } => {
             let dims = dims.clone();
@@ -96,9 +96,11 @@ fn reduce_broadcast(
     let inner: Shape = (0..dims.len()).filter(|&i| axes.contains(&dims[i])).collect();
     let mut sum = v.reduce(kind, y, &inner);
     if kind == ReduceKind::Sum && repeats != 1 {
-        let n = with_element!(v.dtype(sum), T => {
-            Literal::new(&[], &[<T as ScalarOps>::narrow(Wide::Int(repeats as i128))])
-        });
+        let count = Wide::Int(repeats as i128);
+        let n = with_element!(v.dtype(sum), T => Literal::new(&[], &[<T as ScalarOps>::narrow(count)]));
+        if v.dtype(sum).is_half() && n.get_f64(0) != repeats as f64 {
+            return None; // the count may not even be in the dtype's range
+        }
         let (n, shape) = (v.literal(n), v.shape(sum).clone());
         let n = v.broadcast(n, &shape, &[]);
         sum = v.binary(gradloom_ir::Binary::Mul, sum, n);

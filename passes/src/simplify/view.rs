@@ -120,7 +120,7 @@ impl View {
 
     /// The number that every element of `x` is.
     pub(super) fn splat_f64(&self, x: Value) -> Option<f64> {
-        self.splat(x).map(|l| l.get_f64(0))
+        self.splat(x).and_then(Literal::splat_f64)
     }
 
     /// Whether every element of `x` is `c`; 0 stands for both zeros.

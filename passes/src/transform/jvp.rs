@@ -16,8 +16,8 @@ pub struct Jvp {
 
 /// Pushes tangents of the `active` inputs through `g`.
 ///
-/// **Requires** active inputs to be floats. **Ensures** the outputs named by `instantiate` are active, with zeros
-/// written out where their tangent is zero by structure (only float outputs can be).
+/// **Requires** active inputs to be floats or complex. **Ensures** the outputs named by `instantiate` are active, with zeros
+/// written out where their tangent is zero by structure (only such outputs can be).
 pub fn jvp(g: &Graph, active: &[bool], instantiate: Option<&[bool]>) -> Result<Jvp> {
     let mut b = Builder::new();
     let mut values: Vec<Value> = Vec::with_capacity(g.num_values());
@@ -26,9 +26,9 @@ pub fn jvp(g: &Graph, active: &[bool], instantiate: Option<&[bool]>) -> Result<J
         values.push(b.input(g.ty(v).clone(), &g.input_names()[v.index()]));
     }
     for v in g.inputs() {
-        if active[v.index()] && !g.ty(v).dtype.is_float() {
+        if active[v.index()] && !g.ty(v).dtype.is_inexact() {
             return Err(Error::user("jvp", format!("input {v} of type {} has no derivative", g.ty(v)))
-                .help("only f32 and f64 values can be differentiated"));
+                .help("only floats and complex numbers can be differentiated"));
         }
         tangents.push(active[v.index()].then(|| b.input(g.ty(v).clone(), "")));
     }
@@ -43,7 +43,7 @@ pub fn jvp(g: &Graph, active: &[bool], instantiate: Option<&[bool]>) -> Result<J
     let mut outputs: Vec<Value> = g.outputs().iter().map(|v| values[v.index()]).collect();
     let mut active_outputs = Vec::with_capacity(outputs.len());
     for (i, v) in g.outputs().iter().enumerate() {
-        let forced = instantiate.is_some_and(|m| m[i]) && g.ty(*v).dtype.is_float();
+        let forced = instantiate.is_some_and(|m| m[i]) && g.ty(*v).dtype.is_inexact();
         let t = match tangents[v.index()] {
             None if forced => Some(b.full(g.ty(*v), 0.0)),
             t => t,
@@ -76,7 +76,7 @@ fn jvp_node(b: &mut Builder, node: &Node, x: &[Value], t: &[Option<Value>]) -> R
             let mut args = res.to_vec();
             args.extend(instantiate(b, &x[*consts..], &t[*consts..]));
             let t_y = b.emit(Op::CustomLinear { bwd: bwd.clone(), residuals: *residuals }, &args)?;
-            let t_y = t_y.iter().map(|&v| b.ty(v).dtype.is_float().then_some(v)).collect();
+            let t_y = t_y.iter().map(|&v| b.ty(v).dtype.is_inexact().then_some(v)).collect();
             Ok((y.into(), t_y))
         }
         Op::CustomLinear { .. } => Err(Error::reverse_mode_only()),
@@ -246,6 +246,6 @@ fn jvp_custom(
     args.extend(instantiate(b, &x[consts..], &t[consts..]));
     let outs = b.inline(rule, &args)?;
     let (y, t_y) = outs.split_at(outs.len() / 2);
-    let t_y = t_y.iter().map(|&v| b.ty(v).dtype.is_float().then_some(v)).collect();
+    let t_y = t_y.iter().map(|&v| b.ty(v).dtype.is_inexact().then_some(v)).collect();
     Ok((y.into(), t_y))
 }

@@ -43,6 +43,12 @@ pub fn array(r: &mut Random, ty: &Type, special: bool) -> Literal {
             DType::Bool => (n & 1 == 0).push_bytes(&mut bytes),
             DType::F32 => (x as f32).push_bytes(&mut bytes),
             DType::F64 => x.push_bytes(&mut bytes),
+            d if d.is_inexact() => {
+                Literal::scalar(d.real(), x).bytes().iter().for_each(|&b| bytes.push(b));
+                if d.is_complex() {
+                    Literal::scalar(d.real(), r.float()).bytes().iter().for_each(|&b| bytes.push(b));
+                }
+            }
             d => bytes.extend_from_slice(&n.to_ne_bytes()[..d.size()]), // little-endian machines
         }
     }
@@ -65,10 +71,10 @@ pub fn agree(x: &Literal, y: &Literal, tolerance: Option<f64>) -> bool {
     if x.ty() != y.ty() {
         return false;
     }
-    if !x.ty().dtype.is_float() {
+    if !x.ty().dtype.is_inexact() {
         return with_element!(x.ty().dtype, T => x.to_vec::<T>() == y.to_vec::<T>());
     }
-    x.to_f64().into_iter().zip(y.to_f64()).all(|(a, b)| close(a, b))
+    x.to_numbers().into_iter().zip(y.to_numbers()).all(|(a, b)| close(a, b))
 }
 
 /// Runs both programs on several random inputs and says where they differ.

@@ -65,9 +65,9 @@ impl Random {
     }
 
     pub fn literal(&mut self, ty: &Type, domain: &Domain, input: usize) -> Literal {
-        let n = ty.numel();
+        let n = ty.numel() * if ty.dtype.is_complex() { 2 } else { 1 };
         let data: Vec<f64> = match domain {
-            Domain::Uniform(a, b) if ty.dtype.is_float() => (0..n).map(|_| a + (b - a) * self.next()).collect(),
+            Domain::Uniform(a, b) if ty.dtype.is_inexact() => (0..n).map(|_| a + (b - a) * self.next()).collect(),
             Domain::Uniform(a, b) => (0..n).map(|_| a + self.below((b - a) as usize + 1) as f64).collect(),
             // inputs get grids of their own, so that elements of different inputs differ too
             Domain::Distinct => {
@@ -76,6 +76,8 @@ impl Random {
                 (1..n).rev().for_each(|i| grid.swap(i, self.below(i + 1)));
                 grid
             }
+            // real parts alone
+            Domain::List(list) if list.len() < n => list.iter().flat_map(|x| [*x, 1.0 - x]).collect(),
             Domain::List(list) => list.clone(),
         };
         literal(ty, &data)
@@ -92,8 +94,9 @@ impl Random {
     }
 }
 
+/// An array of these numbers, two for a complex element.
 pub fn literal(ty: &Type, data: &[f64]) -> Literal {
-    assert_eq!(data.len(), ty.numel(), "{ty}");
-    let bytes = data.iter().flat_map(|&x| Literal::scalar(ty.dtype, x).bytes().to_vec()).collect();
+    assert_eq!(data.len(), ty.numel() * if ty.dtype.is_complex() { 2 } else { 1 }, "{ty}");
+    let bytes = data.iter().flat_map(|&x| Literal::scalar(ty.dtype.real(), x).bytes().to_vec()).collect();
     Literal::from_bytes(ty.clone(), bytes).unwrap()
 }

@@ -54,15 +54,16 @@ pub(super) struct Emitter<'a> {
     pub range: (Value, Value),
 }
 
-/// The Cranelift type of a scalar.
+/// The Cranelift type of a scalar; of a 16-bit float that of its bits with zeros above.
 pub(super) fn scalar_type(dtype: DType) -> Type {
     match dtype {
         DType::Bool | DType::I8 | DType::U8 => types::I8,
         DType::I16 | DType::U16 => types::I16,
-        DType::I32 | DType::U32 => types::I32,
+        DType::I32 | DType::U32 | DType::F16 | DType::BF16 => types::I32,
         DType::I64 | DType::U64 => types::I64,
         DType::F32 => types::F32,
         DType::F64 => types::F64,
+        DType::C64 | DType::C128 => unreachable!("kernels compute on real numbers"),
     }
 }
 
@@ -174,7 +175,7 @@ impl<'a> Emitter<'a> {
             Inst::Const(literal) => self.constant(literal),
             Inst::Load { param, at } => {
                 let (pointer, offset) = self.address(*param, at, 0);
-                self.b.ins().load(scalar_type(dtype), MemFlagsData::trusted(), pointer, offset)
+                self.load(dtype, pointer, offset)
             }
             Inst::Index { dtype, at } => {
                 let x = self.affine(at);
@@ -293,6 +294,24 @@ impl<'a> Emitter<'a> {
         self.lane_stride(at) * (u * self.plan.lanes) as i64
     }
 
+    /// A scalar in memory.
+    fn load(&mut self, dtype: DType, pointer: Value, offset: i32) -> Value {
+        let flags = MemFlagsData::trusted();
+        if dtype.is_half() {
+            return self.b.ins().uload16(types::I32, flags, pointer, offset);
+        }
+        self.b.ins().load(scalar_type(dtype), flags, pointer, offset)
+    }
+
+    fn store(&mut self, dtype: DType, x: Value, pointer: Value, offset: i32) {
+        let flags = MemFlagsData::trusted();
+        if dtype.is_half() {
+            self.b.ins().istore16(flags, x, pointer, offset);
+        } else {
+            self.b.ins().store(flags, x, pointer, offset);
+        }
+    }
+
     fn load_lanes(&mut self, param: u32, at: &Affine, dtype: DType, u: usize) -> Held {
         let lanes = self.plan.lanes;
         let stride = self.lane_stride(at);
@@ -304,6 +323,8 @@ impl<'a> Emitter<'a> {
             let x = if dtype == DType::Bool {
                 let packed = self.b.ins().load(packed_bools(lanes), flags, pointer, offset);
                 self.unpack_bools(packed)
+            } else if dtype.is_half() {
+                self.b.ins().uload16x4(flags, pointer, offset)
             } else {
                 self.b.ins().load(vector_type(dtype, lanes), flags, pointer, offset)
             };
@@ -312,7 +333,7 @@ impl<'a> Emitter<'a> {
         let values = (0..lanes as i64)
             .map(|lane| {
                 let (pointer, offset) = self.address(param, at, start + lane * stride);
-                self.b.ins().load(scalar_type(dtype), MemFlagsData::trusted(), pointer, offset)
+                self.load(dtype, pointer, offset)
             })
             .collect();
         self.assemble(dtype, values)
@@ -336,7 +357,7 @@ impl<'a> Emitter<'a> {
     fn store_scalar(&mut self, param: u32, at: &Affine, v: Val) {
         let (pointer, offset) = self.address(param, at, 0);
         let x = self.uniform(v);
-        self.b.ins().store(MemFlagsData::trusted(), x, pointer, offset);
+        self.store(self.plan.dtypes[v as usize], x, pointer, offset);
     }
 
     fn store_lanes(&mut self, param: u32, at: &Affine, dtype: DType, v: Val, u: usize) {
@@ -351,6 +372,10 @@ impl<'a> Emitter<'a> {
             }
             if dtype == DType::Bool {
                 x = self.pack_bools(x);
+            } else if dtype.is_half() {
+                let packed = self.b.ins().unarrow(x, x);
+                let packed = self.b.ins().bitcast(types::I64X2, lane_order(), packed);
+                x = self.b.ins().extractlane(packed, 0);
             }
             let (pointer, offset) = self.address(param, at, first);
             self.b.ins().store(MemFlagsData::new().with_notrap(), x, pointer, offset);
@@ -359,7 +384,7 @@ impl<'a> Emitter<'a> {
         let values = self.lane_values(v, u);
         for (lane, x) in values.into_iter().enumerate() {
             let (pointer, offset) = self.address(param, at, start + lane as i64 * stride);
-            self.b.ins().store(MemFlagsData::trusted(), x, pointer, offset);
+            self.store(dtype, x, pointer, offset);
         }
     }
 

@@ -22,6 +22,10 @@ macro_rules! unary_table {
     };
 }
 
+extern "C" fn round_to_odd(x: f64) -> f64 {
+    math::round_to_odd(x).into()
+}
+
 extern "C" fn remainder_f32(x: f32, y: f32) -> f32 {
     x % y
 }
@@ -88,6 +92,7 @@ pub(super) fn register(builder: &mut JITBuilder) {
     });
     builder.symbols([
         ("remainder_f32", remainder_f32 as *const u8),
+        ("round_to_odd", round_to_odd as *const u8),
         (Binary::Rem.name(), remainder_f64 as *const u8),
         (Binary::Pow.name(), power_f64 as *const u8),
         (Binary::Atan2.name(), atan2_f64 as *const u8),

@@ -49,9 +49,10 @@ pub(super) struct Plan {
     pub cost: u64,
 }
 
-/// The Cranelift type of a vector of `lanes` elements, if it fills a register; a bool is a mask of the lane's width.
+/// The Cranelift type of a vector of `lanes` elements, if it fills a register; a bool is a mask of the lane's width, a
+/// 16-bit float the low half of a 32-bit lane.
 pub(super) fn is_native(dtype: DType, lanes: usize) -> bool {
-    dtype == DType::Bool || dtype.size() * lanes == VECTOR_BYTES
+    dtype == DType::Bool || dtype.size() * lanes == VECTOR_BYTES || dtype.is_half() && lanes == 4
 }
 
 impl Plan {

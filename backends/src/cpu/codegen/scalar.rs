@@ -35,6 +35,17 @@ pub(super) fn int_condition(op: Comparison, signed: bool) -> IntCC {
     }
 }
 
+/// Between a 16-bit float and f32, on scalars or vectors.
+pub(super) fn half_convert(m: &mut Machine, from: DType, to: DType, x: Value) -> Value {
+    match (from, to) {
+        (DType::F16, DType::F32) => math::f16_to_f32(m, x),
+        (DType::BF16, DType::F32) => math::bf16_to_f32(m, x),
+        (DType::F32, DType::F16) => math::f32_to_f16(m, x),
+        (DType::F32, DType::BF16) => math::f32_to_bf16(m, x),
+        _ => unreachable!("{from} becomes {to} by way of f32"),
+    }
+}
+
 impl<'a> Emitter<'a> {
     /// Instruction `v`, which has operands, on scalars.
     pub fn scalar_inst(&mut self, v: Val, args: &[Value]) -> Value {
@@ -169,7 +180,7 @@ impl<'a> Emitter<'a> {
                 self.convert(wide, dtype, power)
             }
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => self.shift(op, dtype, x, y),
-            Binary::Atan2 | Binary::NextAfter | Binary::Zeta => {
+            Binary::Atan2 | Binary::NextAfter | Binary::Zeta | Binary::Complex => {
                 unreachable!("{} is no function of {dtype}", op.name())
             }
         }
@@ -246,6 +257,12 @@ impl<'a> Emitter<'a> {
                 self.b.ins().fcmp(FloatCC::NotEqual, x, zero)
             }
             (_, DType::Bool) => self.b.ins().icmp_imm_s(IntCC::NotEqual, x, 0),
+            (DType::F64, to) if to.is_half() => {
+                let odd = self.call("round_to_odd", &[x], types::F64);
+                let odd = self.b.ins().fdemote(types::F32, odd);
+                self.convert(DType::F32, to, odd)
+            }
+            _ if from.is_half() || to.is_half() => half_convert(&mut self.machine(false), from, to, x),
             (DType::F32, DType::F64) => self.b.ins().fpromote(types::F64, x),
             (DType::F64, DType::F32) => self.b.ins().fdemote(types::F32, x),
             _ if from.is_float() => self.float_to_int(to, x),
@@ -303,6 +320,12 @@ impl<'a> Emitter<'a> {
     }
 
     fn bitcast(&mut self, from: DType, to: DType, x: Value) -> Value {
+        if from.is_half() && !to.is_half() {
+            return self.b.ins().ireduce(types::I16, x);
+        }
+        if to.is_half() && !from.is_half() {
+            return self.b.ins().uextend(types::I32, x);
+        }
         if scalar_type(from) == scalar_type(to) {
             return x;
         }

@@ -3,7 +3,7 @@
 use super::emit::{Emitter, lane_order, vector_type};
 use super::lanes::{Target, blend};
 use super::plan::is_native;
-use super::scalar::{float_condition, int_condition};
+use super::scalar::{float_condition, half_convert, int_condition};
 use crate::kernel::{Inst, Val};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
@@ -306,6 +306,9 @@ impl<'a> Emitter<'a> {
             (_, DType::Bool) => {
                 let zero = self.int_splat(0);
                 self.b.ins().icmp(IntCC::NotEqual, x, zero)
+            }
+            (half, DType::F32) | (DType::F32, half) if half.is_half() => {
+                half_convert(&mut self.machine(true), from, to, x)
             }
             (DType::F32, DType::I32) => self.b.ins().fcvt_to_sint_sat(types::I32X4, x),
             (DType::F32, DType::U32) => self.b.ins().fcvt_to_uint_sat(types::I32X4, x),

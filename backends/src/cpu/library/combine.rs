@@ -83,7 +83,7 @@ impl Combine<u8> for BoolAnd {
 macro_rules! with_combine {
     ($kind:expr, $dtype:expr, $T:ident, $C:ident => $body:expr) => {{
         use super::combine::{And, BoolAnd, Max, Min, Or, Prod, Sum};
-        use super::scalar::{with_ring, with_scalar, with_size};
+        use super::scalar::{with_bits, with_ring, with_scalar};
         use gradloom_ir::{DType, ReduceKind};
         match ($kind, $dtype) {
             (ReduceKind::Min | ReduceKind::And, DType::Bool) => {
@@ -95,8 +95,8 @@ macro_rules! with_combine {
             (ReduceKind::Prod, d) => with_ring!(d, $T => { type $C = Prod; $body }),
             (ReduceKind::Max, d) => with_scalar!(d, $T => { type $C = Max; $body }),
             (ReduceKind::Min, d) => with_scalar!(d, $T => { type $C = Min; $body }),
-            (ReduceKind::And, d) => with_size!(d.size(), $T => { type $C = And; $body }),
-            (ReduceKind::Or, d) => with_size!(d.size(), $T => { type $C = Or; $body }),
+            (ReduceKind::And, d) => with_bits!(d.size(), $T => { type $C = And; $body }),
+            (ReduceKind::Or, d) => with_bits!(d.size(), $T => { type $C = Or; $body }),
         }
     }};
 }

@@ -254,7 +254,7 @@ pub(super) fn convolution(op: &Op, lhs: &Type, rhs: &Type, out: &Type) -> Result
     }
     let plan = plan(&layout).ok_or_else(|| Error::internal("convolution", "no plan"))?;
     let mut scratch = Scratch::default();
-    let c = Convolution::new(layout, plan, lhs.dtype, &mut scratch);
+    let c = Convolution::new(layout, plan, lhs.dtype, &mut scratch)?;
     let name = format!(
         "convolution {} x {} positions x {} taps x {} features, {:?} by {:?}{}{}{}",
         c.layout.groups,
@@ -279,7 +279,7 @@ fn block_len(want: usize, unit: usize, all: usize) -> usize {
 }
 
 impl Convolution {
-    fn new(layout: Layout, plan: Plan, dtype: DType, scratch: &mut Scratch) -> Convolution {
+    fn new(layout: Layout, plan: Plan, dtype: DType, scratch: &mut Scratch) -> Result<Convolution> {
         let size = dtype.size();
         let parallel = layout.work() >= PARALLEL;
         let (p_all, t_all) = (plan.positions.inner_len(), plan.taps.inner_len());
@@ -314,8 +314,8 @@ impl Convolution {
             (copy, scratch.take(splits * layout.groups * plan.positions.axes.len() * f * size))
         });
         let sum = with_ring!(dtype, T => sum_parts::<T> as unsafe fn(*mut u8, usize, usize));
-        let multiply = product_fn(dtype);
-        Convolution {
+        let multiply = product_fn(dtype)?;
+        Ok(Convolution {
             layout,
             plan,
             size,
@@ -329,7 +329,7 @@ impl Convolution {
             blocks,
             block_bytes,
             sum,
-        }
+        })
     }
 
     unsafe fn run(&self, lhs: *const u8, rhs: *const u8, out: *mut u8, scratch: *mut u8) {

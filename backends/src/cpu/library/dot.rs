@@ -101,7 +101,7 @@ pub(super) fn dot_general(
     };
     let lengths = lhs_batch.iter().map(|&a| lhs.shape[a]);
     let batch = Walk::new(lengths.zip(l.batch.iter().zip(&r.batch)).map(|(n, (&x, &y))| (n, [x, y])));
-    let multiply = product_fn(lhs.dtype);
+    let multiply = product_fn(lhs.dtype)?;
     let (l_pack, r_pack) = (l.pack, r.pack);
     let each = m.saturating_mul(n).saturating_mul(k);
     let chunks = if side_by_side(batch.len(), each) { parallel::chunk_count(batch.len(), each) } else { 1 };

@@ -175,7 +175,7 @@ pub(super) fn gather(op: &Op, x: &Type, indices: &Type, out: &Type) -> Result<Li
                     let dst = out.get().offset(to * size as isize);
                     if !inside {
                         // A slice of size 0 on a dropped axis may start behind the last element.
-                        return zeros.run_serial([0u64].as_ptr().cast(), dst);
+                        return zeros.run_serial([0u64; 2].as_ptr().cast(), dst);
                     }
                     let src = x.get().offset(from * size as isize);
                     if contiguous {
@@ -202,7 +202,7 @@ fn combine_fn(kind: ScatterKind, dtype: DType) -> Result<CombineFn> {
         });
     }
     Ok(match kind {
-        ScatterKind::Set => with_size!(dtype.size(), T => combine::<T, SET>),
+        ScatterKind::Set => super::scalar::with_ring!(dtype, T => combine::<T, SET>),
         ScatterKind::Add => super::scalar::with_ring!(dtype, T => combine::<T, ADD>),
         ScatterKind::Mul => super::scalar::with_ring!(dtype, T => combine::<T, MUL>),
         ScatterKind::Min => with_scalar!(dtype, T => combine::<T, MIN>),

@@ -8,6 +8,7 @@ mod combine;
 mod conv;
 mod depthwise;
 mod dot;
+mod fft;
 mod indexing;
 mod parallel;
 mod patches;
@@ -114,12 +115,14 @@ pub fn is_library_op(op: &Op) -> bool {
             | Op::SelectAndGather { .. }
             | Op::SelectAndScatter { .. }
             | Op::Sort { .. }
+            | Op::Fft { .. }
     )
 }
 
 fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCall> {
     let out = results.first().ok_or_else(|| Error::internal(op.name(), "has no result"))?;
     match op {
+        Op::Fft { kind, lengths } => fft::fft(*kind, lengths, &args[0], out),
         Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => {
             dot::dot_general(&args[0], &args[1], [lhs_batch, rhs_batch, lhs_contract, rhs_contract])
         }

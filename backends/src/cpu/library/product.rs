@@ -3,7 +3,7 @@
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use super::scalar::{Loop, Scalar, wide};
 use gemm::Parallelism;
-use gradloom_ir::DType;
+use gradloom_ir::{DType, Error, Result};
 
 /// Products of at most this many multiplications run as plain loops: the library's dispatch would dominate.
 const TINY: usize = 128;
@@ -38,15 +38,18 @@ pub(super) struct Product {
 pub(super) type ProductFn = unsafe fn(&Product, *mut u8, *const u8, *const u8, bool, bool);
 
 /// The product for elements of `dtype`.
-pub(super) fn product_fn(dtype: DType) -> ProductFn {
-    match dtype {
+pub(super) fn product_fn(dtype: DType) -> Result<ProductFn> {
+    Ok(match dtype {
         DType::F32 => product_float::<f32>,
         DType::F64 => product_float::<f64>,
         DType::Bool | DType::I8 | DType::U8 => product_int::<u8>,
         DType::I16 | DType::U16 => product_int::<u16>,
         DType::I32 | DType::U32 => product_int::<u32>,
         DType::I64 | DType::U64 => product_int::<u64>,
-    }
+        DType::F16 | DType::BF16 | DType::C64 | DType::C128 => {
+            return Err(Error::internal("product", format!("{dtype} is computed in its parts or in f32")));
+        }
+    })
 }
 
 unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rhs: *const u8, add: bool, par: bool) {

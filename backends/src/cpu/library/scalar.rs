@@ -1,5 +1,7 @@
 //! Arithmetic on elements, and dispatch from dtypes to Rust types.
 
+use gradloom_ir::{bf16, f16};
+
 /// The Rust type a dtype's elements are computed in; bool is computed as the bytes 0 and 1.
 pub(super) trait Scalar: Copy + PartialOrd + Send + Sync + 'static {
     const ZERO: Self;
@@ -83,51 +85,87 @@ macro_rules! float_scalar {
 }
 float_scalar!(f32: u32, f64: u64);
 
+/// 16-bit floats: what f32 computes, rounded.
+macro_rules! half_scalar {
+    ($($t:ty),*) => {$(
+        impl Scalar for $t {
+            const ZERO: $t = <$t>::ZERO;
+            const ONE: $t = <$t>::ONE;
+            const LEAST: $t = <$t>::NEG_INFINITY;
+            const GREATEST: $t = <$t>::INFINITY;
+            #[inline(always)]
+            fn add(self, other: $t) -> $t { <$t>::from_f32(self.to_f32() + other.to_f32()) }
+            #[inline(always)]
+            fn mul(self, other: $t) -> $t { <$t>::from_f32(self.to_f32() * other.to_f32()) }
+            #[inline(always)]
+            fn greater(self, other: $t) -> $t { <$t>::from_f32(self.to_f32().greater(other.to_f32())) }
+            #[inline(always)]
+            fn lesser(self, other: $t) -> $t { <$t>::from_f32(self.to_f32().lesser(other.to_f32())) }
+            #[inline(always)]
+            fn is_nan(self) -> bool { <$t>::is_nan(self) }
+            #[inline(always)]
+            fn sort_key(self) -> u64 { self.to_f32().sort_key() }
+        }
+    )*};
+}
+half_scalar!(f16, bf16);
+
+/// A complex number. The order is there for the trait alone: the op table has no ordering op on complex numbers.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[repr(C)]
+pub(super) struct Pair<T> {
+    re: T,
+    im: T,
+}
+
+macro_rules! complex_scalar {
+    ($($t:ty),*) => {$(
+        impl Pair<$t> {
+            pub(super) fn to_ne_bytes(self) -> Vec<u8> {
+                [self.re.to_ne_bytes(), self.im.to_ne_bytes()].concat()
+            }
+        }
+
+        impl Scalar for Pair<$t> {
+            const ZERO: Self = Pair { re: 0.0, im: 0.0 };
+            const ONE: Self = Pair { re: 1.0, im: 0.0 };
+            const LEAST: Self = Self::ZERO;
+            const GREATEST: Self = Self::ZERO;
+            #[inline(always)]
+            fn add(self, o: Self) -> Self { Pair { re: self.re + o.re, im: self.im + o.im } }
+            #[inline(always)]
+            fn mul(self, o: Self) -> Self {
+                Pair { re: self.re * o.re - self.im * o.im, im: self.re * o.im + self.im * o.re }
+            }
+            fn greater(self, _: Self) -> Self { unreachable!("complex numbers have no order") }
+            fn lesser(self, _: Self) -> Self { unreachable!("complex numbers have no order") }
+            fn is_nan(self) -> bool { self.re.is_nan() || self.im.is_nan() }
+            fn sort_key(self) -> u64 { unreachable!("complex keys are sorted by their parts") }
+        }
+    )*};
+}
+complex_scalar!(f32, f64);
+
+/// Runs `$body` with `$T` the type that one of the listed dtypes is computed in.
+macro_rules! match_dtype {
+    ($dtype:expr, $T:ident => $body:expr; $($($name:ident)|+ => $t:ty),* $(,)?) => {
+        match $dtype {
+            $($(gradloom_ir::DType::$name)|+ => {
+                type $T = $t;
+                $body
+            })*
+        }
+    };
+}
+pub(super) use match_dtype;
+
 /// Runs `$body` with `$T` the type elements of `$dtype` are computed in.
 macro_rules! with_scalar {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            gradloom_ir::DType::Bool | gradloom_ir::DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            gradloom_ir::DType::I8 => {
-                type $T = i8;
-                $body
-            }
-            gradloom_ir::DType::I16 => {
-                type $T = i16;
-                $body
-            }
-            gradloom_ir::DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            gradloom_ir::DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            gradloom_ir::DType::U16 => {
-                type $T = u16;
-                $body
-            }
-            gradloom_ir::DType::U32 => {
-                type $T = u32;
-                $body
-            }
-            gradloom_ir::DType::U64 => {
-                type $T = u64;
-                $body
-            }
-            gradloom_ir::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            gradloom_ir::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-        }
+        super::scalar::match_dtype!($dtype, $T => $body;
+            Bool | U8 => u8, I8 => i8, I16 => i16, I32 => i32, I64 => i64, U16 => u16, U32 => u32, U64 => u64,
+            F16 => gradloom_ir::f16, BF16 => gradloom_ir::bf16, F32 => f32, F64 => f64,
+            C64 => super::scalar::Pair<f32>, C128 => super::scalar::Pair<f64>)
     };
 }
 pub(super) use with_scalar;
@@ -135,38 +173,16 @@ pub(super) use with_scalar;
 /// As [`with_scalar`] where sign does not matter (wrapping sums and products): signed integers run as unsigned.
 macro_rules! with_ring {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            gradloom_ir::DType::Bool | gradloom_ir::DType::U8 | gradloom_ir::DType::I8 => {
-                type $T = u8;
-                $body
-            }
-            gradloom_ir::DType::I16 | gradloom_ir::DType::U16 => {
-                type $T = u16;
-                $body
-            }
-            gradloom_ir::DType::I32 | gradloom_ir::DType::U32 => {
-                type $T = u32;
-                $body
-            }
-            gradloom_ir::DType::I64 | gradloom_ir::DType::U64 => {
-                type $T = u64;
-                $body
-            }
-            gradloom_ir::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            gradloom_ir::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-        }
+        super::scalar::match_dtype!($dtype, $T => $body;
+            Bool | U8 | I8 => u8, I16 | U16 => u16, I32 | U32 => u32, I64 | U64 => u64,
+            F16 => gradloom_ir::f16, BF16 => gradloom_ir::bf16, F32 => f32, F64 => f64,
+            C64 => super::scalar::Pair<f32>, C128 => super::scalar::Pair<f64>)
     };
 }
 pub(super) use with_ring;
 
-/// Runs `$body` with `$T` the unsigned integer of `$size` bytes: for code that only moves elements.
-macro_rules! with_size {
+/// Runs `$body` with `$T` the unsigned integer of `$size` bytes, 8 at most.
+macro_rules! with_bits {
     ($size:expr, $T:ident => $body:expr) => {
         match $size {
             1 => {
@@ -185,6 +201,20 @@ macro_rules! with_size {
                 type $T = u64;
                 $body
             }
+        }
+    };
+}
+pub(super) use with_bits;
+
+/// Runs `$body` with `$T` a type of `$size` bytes: for code that only moves elements.
+macro_rules! with_size {
+    ($size:expr, $T:ident => $body:expr) => {
+        match $size {
+            16 => {
+                type $T = [u64; 2];
+                $body
+            }
+            size => super::scalar::with_bits!(size, $T => $body),
         }
     };
 }

@@ -161,13 +161,14 @@ impl StridedCopy {
         if self.numel == 0 {
             return;
         }
-        // SAFETY: the caller's promise; element sizes are 1, 2, 4 or 8 and buffers are aligned to their elements.
+        // SAFETY: the caller's promise; element sizes are powers of two up to 16 and buffers are aligned to their elements.
         unsafe {
             match self.size {
                 1 => copy_box(&self.dims, src, dst),
                 2 => copy_box(&self.dims, src.cast::<u16>(), dst.cast()),
                 4 => copy_box(&self.dims, src.cast::<u32>(), dst.cast()),
-                _ => copy_box(&self.dims, src.cast::<u64>(), dst.cast()),
+                8 => copy_box(&self.dims, src.cast::<u64>(), dst.cast()),
+                _ => copy_box(&self.dims, src.cast::<[u64; 2]>(), dst.cast()),
             }
         }
     }

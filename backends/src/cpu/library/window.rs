@@ -8,7 +8,7 @@ use super::combine::{Combine, with_combine};
 use super::parallel::{self, In, Out, chunk};
 use super::patches::{Cursor, Sliding, Windows, inside};
 use super::reduction::beats;
-use super::scalar::{Loop, Scalar, wide, with_ring, with_scalar, with_size};
+use super::scalar::{Loop, Scalar, wide, with_bits, with_ring, with_scalar};
 use super::strided::dense;
 use super::{LibraryCall, Scratch, too_many};
 use gradloom_ir::{Op, ReduceKind, Result, Type, WindowGeometry};
@@ -368,7 +368,7 @@ type SelectFn = unsafe fn(&Select, Range<usize>, *const u8, *const u8, *mut u8, 
 pub(super) fn select_and_gather(op: &Op, kind: ReduceKind, args: &[Type], out: &Type) -> Result<LibraryCall> {
     let size = out.dtype.size();
     let Some(select) = Select::new(op, kind, &args[1])? else { return Ok(constant(op, out, vec![0; size])) };
-    let run: SelectFn = with_size!(size, T => gather_rows::<T>);
+    let run: SelectFn = with_bits!(size, T => gather_rows::<T>);
     let rows = select.layout.rows;
     let chunks = parallel::chunk_count(rows, select.work());
     Ok(selecting(op, select, rows, chunks, 1, run))

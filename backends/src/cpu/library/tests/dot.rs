@@ -1,4 +1,4 @@
-use super::{Random, assert_close, run, wrapped};
+use super::{COMPUTED, Random, assert_close, run, wrapped};
 use gradloom_ir::{DType, Literal, Op, Shape, Type, infer, row_major_strides};
 
 /// The definition, element by element.
@@ -55,7 +55,7 @@ fn matmul(lc: usize, rc: usize) -> Op {
 #[test]
 fn matrices_of_every_dtype_size_and_transposition() {
     let mut rng = Random::new(1);
-    for dtype in DType::ALL.into_iter().filter(|&d| d != DType::Bool) {
+    for dtype in COMPUTED.into_iter().filter(|&d| d != DType::Bool) {
         for (m, k, n) in [
             (0, 3, 2),
             (2, 0, 3),

@@ -1,5 +1,5 @@
-//! Compiled code against the interpreter: every op instance of the rule table, with its derivatives and batched, in f64
-//! and f32, and generated programs with their gradients.
+//! Compiled code against the interpreter: every op instance of the rule table on every dtype, with its derivatives and
+//! batched, and generated programs with their gradients.
 
 #[path = "../passes/tests/oracle/mod.rs"]
 mod oracle;
@@ -54,8 +54,24 @@ fn pullback(g: &Graph) -> Option<(Graph, Graph, usize)> {
     Some((lin.primal, t, lin.residuals))
 }
 
-/// Checks a program, its jvp, its pullback and its batch.
-fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Random, tolerance: f64) {
+/// What is checked of one op on one dtype.
+const CELLS: [&str; 6] = ["value", "jvp", "jvp of jvp", "vjp", "vmap", "vmap of vjp"];
+
+/// The batch of a program over all its operands, and two equal rows of each of these.
+fn batched(name: &str, g: &Graph, inputs: &[Literal]) -> (Graph, Vec<Literal>) {
+    let all = vec![true; g.num_inputs()];
+    let b = batch(g, &all, 2, None, None).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let twice = |l: &Literal| {
+        let mut ty = l.ty().clone();
+        ty.shape.insert(0, 2);
+        Literal::from_bytes(ty, [l.bytes(), l.bytes()].concat()).expect("twice the bytes")
+    };
+    (b.graph, inputs.iter().map(twice).collect())
+}
+
+/// Checks a program and what the transforms make of it; for each cell whether there was something to check.
+fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Random, tolerance: f64) -> [bool; 6] {
+    let mut done = [true, false, false, false, false, false];
     check(name, g, point, tolerance);
     if floats(g).contains(&true)
         && let Ok(j) = jvp(g, &floats(g), None)
@@ -64,71 +80,118 @@ fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Rand
         let mut inputs = point.to_vec();
         inputs.extend(r.direction(&types[point.len()..]));
         check(&format!("jvp of {name}"), &j.graph, &inputs, tolerance);
+        done[1] = j.active_outputs.contains(&true);
+        if done[1]
+            && let Ok(second) = jvp(&j.graph, &floats(&j.graph), None)
+        {
+            let types = second.graph.input_types();
+            inputs.extend(r.direction(&types[inputs.len()..]));
+            check(&format!("jvp of jvp of {name}"), &second.graph, &inputs, 5.0 * tolerance);
+            done[2] = true;
+        }
     }
     if let Some((primal, pull, residuals)) = pullback(g) {
         let outs = eval(&primal, point).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut inputs = outs[outs.len() - residuals..].to_vec();
         let types = pull.input_types();
+        done[3] = types.len() > residuals;
         inputs.extend(r.direction(&types[residuals..]));
-        check(&format!("pullback of {name}"), &pull, &inputs, tolerance);
+        check(&format!("vjp of {name}"), &pull, &inputs, tolerance);
+        if pull.num_inputs() > 0 {
+            let (rows, inputs) = batched(name, &pull, &inputs);
+            check(&format!("vmap of vjp of {name}"), &rows, &inputs, tolerance);
+            done[5] = done[3];
+        }
     }
     if g.num_inputs() > 0 {
-        let all = vec![true; g.num_inputs()];
-        let b = batch(g, &all, 2, None, None).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let inputs: Vec<Literal> = point
-            .iter()
-            .map(|l| {
-                let mut ty = l.ty().clone();
-                ty.shape.insert(0, 2);
-                Literal::from_bytes(ty, [l.bytes(), l.bytes()].concat()).expect("twice the bytes")
-            })
-            .collect();
-        check(&format!("batch of {name}"), &b.graph, &inputs, tolerance);
+        let (rows, inputs) = batched(name, g, point);
+        check(&format!("vmap of {name}"), &rows, &inputs, tolerance);
+        done[4] = true;
+    }
+    done
+}
+
+/// A row of the table with its dtype replaced; `None` if the row has none to replace.
+fn on_dtype(text: &str, dtype: DType) -> Option<String> {
+    // a row that names f32 converts between the two and is run as it is, with f64
+    if text.contains("f32") {
+        return (dtype == DType::F64).then(|| text.to_string());
+    }
+    let bits = |d: DType| format!("u{}", d.size() * 8);
+    match (dtype.is_complex(), text.contains("c128")) {
+        (true, true) => Some(text.replace("c128", dtype.name()).replace("f64", dtype.real().name())),
+        (false, true) => None,
+        _ if !text.contains("f64") => (dtype == DType::F64).then(|| text.to_string()),
+        _ => Some(text.replace("u64", &bits(dtype)).replace("f64", dtype.name())),
+    }
+}
+
+/// Every op on every dtype: compiled code against the interpreter, which rounds 16-bit floats after every op where a
+/// loop nest rounds when it stores. What is not run is counted with its reason: the op table refuses the dtype, or
+/// the op has no derivative there.
+fn every_op_on(dtypes: &[DType]) {
+    for &dtype in dtypes {
+        let tolerance = match dtype {
+            DType::F16 => 0.02,
+            DType::BF16 => 0.15,
+            DType::F32 | DType::C64 => 2e-4,
+            _ => 1e-9,
+        };
+        let mut run = [0; 6];
+        let (mut refused, mut without_derivative) = (0, 0);
+        for row in rows::table() {
+            let Some(text) = on_dtype(row.text, dtype) else { continue };
+            let text: &'static str = Box::leak(text.into_boxed_str());
+            let row = match rows::row(text) {
+                Ok(row) => row,
+                Err(e) => {
+                    let known = [
+                        "is not allowed",
+                        // the row is of real numbers
+                        " gives [",
+                        "differ in size",
+                        "is not a",
+                        "different dtypes",
+                        "results of type",
+                        "takes",
+                    ];
+                    assert!(known.iter().any(|k| e.contains(k)), "{text}: {e}");
+                    refused += 1;
+                    continue;
+                }
+            };
+            let mut r = rows::Random(7);
+            let point = r.point(&row);
+            let done = check_transforms(text, &row.graph, &point, &mut r, tolerance);
+            run.iter_mut().zip(done).for_each(|(n, d)| *n += usize::from(d));
+            without_derivative += usize::from(!done[1]);
+        }
+        let counts: Vec<String> = CELLS.iter().zip(run).map(|(c, n)| format!("{n} {c}")).collect();
+        println!("{dtype}: {}; {refused} rows refused, {without_derivative} without derivative", counts.join(", "));
+        let least = if dtype.is_inexact() { [60, 50, 50, 45, 60, 45] } else { [30, 0, 0, 0, 30, 0] };
+        assert!(run.iter().zip(least).all(|(n, least)| *n >= least), "{dtype}: {run:?}");
     }
 }
 
 #[test]
-fn every_op_in_f64() {
-    for row in rows::table() {
-        let mut r = rows::Random(7);
-        let point = r.point(&row);
-        check_transforms(row.text, &row.graph, &point, &mut r, 1e-9);
-    }
-}
-
-/// Every row of the table with its f64 and complex128 replaced. Rows that name f32 convert between the two.
-fn every_op_in(rename: impl Fn(&str) -> String, tolerance: f64) {
-    let mut rows = 0;
-    for row in rows::table().into_iter().filter(|r| !r.text.contains("f32")) {
-        let renamed = rename(row.text);
-        // no integer is narrowed: the row's numbers may not fit
-        if renamed == row.text {
-            continue;
-        }
-        let text: &'static str = Box::leak(renamed.into_boxed_str());
-        let row = rows::row(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-        let mut r = rows::Random(7);
-        let point = r.point(&row);
-        check_transforms(text, &row.graph, &point, &mut r, tolerance);
-        rows += 1;
-    }
-    assert!(rows > 80, "{rows} rows");
+fn every_op_in_f64_and_c128() {
+    every_op_on(&[DType::F64, DType::C128]);
 }
 
 #[test]
 fn every_op_in_f32_and_c64() {
-    every_op_in(|t| t.replace("64", "32").replace("c128", "c64"), 2e-4);
-}
-
-/// The interpreter rounds after every op, a loop nest when it stores: derivatives differ by a few roundings.
-#[test]
-fn every_op_in_f16() {
-    every_op_in(|t| if t.contains("c128") { t.into() } else { t.replace("f64", "f16").replace("u64", "u16") }, 0.02);
+    every_op_on(&[DType::F32, DType::C64]);
 }
 
 #[test]
-fn every_op_in_bf16() {
-    every_op_in(|t| if t.contains("c128") { t.into() } else { t.replace("f64", "bf16").replace("u64", "u16") }, 0.15);
+fn every_op_in_f16_and_bf16() {
+    every_op_on(&[DType::F16, DType::BF16]);
+}
+
+#[test]
+fn every_op_in_integers_and_bools() {
+    let others: Vec<DType> = DType::ALL.into_iter().filter(|d| !d.is_inexact()).collect();
+    every_op_on(&others);
 }
 
 #[test]

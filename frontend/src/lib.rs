@@ -7,9 +7,11 @@ pub mod fft;
 mod image;
 pub mod io;
 mod jit;
+pub mod linalg;
 pub mod random;
 mod segment;
 pub mod special;
+pub mod stablehlo;
 mod tensor;
 mod trace;
 mod transform;
@@ -29,7 +31,7 @@ pub use segment::{
 pub use tensor::{
     At, Axes, Between, Conv, EinsumPath, Grid, Index, IntoAxes, IntoIndex, IntoIndices, IntoShape, IntoStarts, NewAxis,
     Operand, Outside, Overlap, PadMode, Padding, Scalar, Side, TakeMode, Tensor, Unique, broadcast_arrays,
-    conv_general, einsum, einsum_path, interp, meshgrid, polyval, step, where_,
+    conv_general, einsum, einsum_as, einsum_path, interp, meshgrid, polyval, step, where_,
 };
 pub use transform::*;
 pub use tree::Tree;

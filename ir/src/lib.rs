@@ -28,7 +28,7 @@ pub use literal::Literal;
 pub use loc::Loc;
 pub use num_complex::Complex;
 pub use ops::{
-    Binary, Comparison, ConvGeometry, FftKind, Op, ReduceKind, ScatterKind, Types, Unary, WindowGeometry,
+    Binary, Comparison, ConvGeometry, FftKind, Op, ReduceKind, ScatterKind, Transposition, Types, Unary, WindowGeometry,
     conv_geometry, infer,
 };
 pub use parse::parse;

@@ -34,7 +34,18 @@ pub fn split_complex(g: &mut Graph) -> Result<Changed> {
 fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
-        Op::Scatter { kind: ScatterKind::Mul, .. } | Op::Fft { .. } => true,
+        Op::Scatter { kind: ScatterKind::Mul, .. } => true,
+        Op::Fft { .. }
+        | Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => true,
         op => op.has_body(),
     }
 }

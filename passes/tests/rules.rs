@@ -325,6 +325,14 @@ fn table_is_complete() {
         "select_and_scatter",
         "sort",
         "fft",
+        "cholesky",
+        "triangular_solve",
+        "lu",
+        "qr",
+        "svd",
+        "eigh",
+        "eig",
+        "pinv",
     ] {
         has(name);
     }

@@ -110,7 +110,17 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::CustomJvp { .. }
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
-        | Op::Remat { .. } => false,
+        | Op::Remat { .. }
+        | Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => false,
     }
 }
 

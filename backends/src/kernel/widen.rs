@@ -123,9 +123,9 @@ impl Widener<'_> {
                 plain(self.push(inst.clone()), false)
             }
             Inst::Unary(op, x) => {
-                use Unary::{Abs, Ceil, Floor, IsFinite, Neg, Round, Sign};
+                use Unary::{Abs, Ceil, Floor, IsFinite, Neg, Round, RoundAway, Sign};
                 let keeps = matches!(op, Neg | Abs) && self.exact(&[x]);
-                let jumps = matches!(op, Ceil | Floor | IsFinite | Round | Sign);
+                let jumps = matches!(op, Ceil | Floor | IsFinite | Round | RoundAway | Sign);
                 let x = if jumps { self.rounded(x) } else { self.wide(x) };
                 plain(self.push(Inst::Unary(op, x)), keeps || jumps)
             }

@@ -6,7 +6,7 @@ use super::checks::same_dtype;
 use super::path::{Contraction, EinsumPath, Label};
 use super::shaping::{diagonal_at, reshape_at, transpose_at};
 use super::{Tensor, apply};
-use gradloom_ir::{Binary, Error, Loc, Op, ReduceKind, Result, Shape, Type};
+use gradloom_ir::{Binary, DType, Error, Loc, Op, ReduceKind, Result, Shape, Type};
 use std::collections::HashMap;
 
 /// An index of an einsum is named by its letter, or, from here up, by an axis under the ellipsis, counted from the end.
@@ -286,6 +286,48 @@ pub fn einsum(spec: &str, operands: &[&Tensor]) -> Tensor {
     settle(&loc, einsum_at(spec, operands, &loc))
 }
 
+/// [`einsum`] computed and returned in another dtype, as [`Tensor::matmul_as`].
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{einsum_as, prelude::*};
+/// let x = Tensor::full([5000], 1.0, DType::F16);
+/// assert_eq!(einsum_as("i,i->", &[&x, &x], DType::F32).item::<f32>()?, 5000.0);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+#[track_caller]
+pub fn einsum_as(spec: &str, operands: &[&Tensor], dtype: DType) -> Tensor {
+    let loc = Loc::caller();
+    settle(&loc, in_dtype("einsum_as", operands, dtype, &loc, |x| einsum_at(spec, &x.iter().collect::<Vec<_>>(), &loc)))
+}
+
+/// A contraction of operands of one dtype in the wider of that and `dtype`, the result in `dtype`.
+fn in_dtype(
+    op: &str,
+    operands: &[&Tensor],
+    dtype: DType,
+    loc: &Loc,
+    run: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    operands.iter().try_for_each(|t| t.check())?;
+    let Some(from) = operands.first().map(|t| t.dtype()) else { return run(&[]) };
+    let kind = |d: DType| (d.is_float(), d.is_complex(), d.is_int());
+    if kind(from) != kind(dtype) {
+        return Err(Error::dtype_mismatch(op, from, dtype));
+    }
+    let wide = match dtype.size().cmp(&from.size()) {
+        std::cmp::Ordering::Greater => dtype,
+        // f16 and bf16 have room for each other in f32
+        std::cmp::Ordering::Equal if dtype != from => from.accumulator(),
+        _ => from,
+    };
+    let convert =
+        |t: &Tensor, d: DType| if t.dtype() == d { t.clone() } else { apply(Op::Convert { dtype: d }, &[t], loc) };
+    let y = run(&operands.iter().map(|t| convert(t, wide)).collect::<Vec<_>>())?;
+    y.check()?;
+    Ok(convert(&y, dtype))
+}
+
 fn mismatch(op: &str, l: &Type, r: &Type, m: usize, n: usize) -> Error {
     Error::shape_mismatch(op, l, r, &format!("the contracted axes have lengths {m} and {n}"))
         .help("transpose one side (`.t()`, `.mt()`), or name the axes with `einsum`")
@@ -346,6 +388,25 @@ impl Tensor {
     pub fn matmul(&self, rhs: &Tensor) -> Tensor {
         let loc = Loc::caller();
         settle(&loc, matmul_at(self, rhs, &loc))
+    }
+
+    /// [`Tensor::matmul`] computed and returned in another dtype (JAX's `preferred_element_type`): sums of i8 products
+    /// as i32, of bf16 products as f32. A result narrower than the operands is rounded at the end.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::full([1, 300], 100, DType::I8);
+    /// assert_eq!(x.matmul_as(&x.t(), DType::I32).to_vec::<i32>()?, [3_000_000]);
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::matmul`], and if one dtype is complex, float or integer and the other of another kind.
+    #[track_caller]
+    pub fn matmul_as(&self, rhs: &Tensor, dtype: DType) -> Tensor {
+        let loc = Loc::caller();
+        settle(&loc, in_dtype("matmul_as", &[self, rhs], dtype, &loc, |x| matmul_at(&x[0], &x[1], &loc)))
     }
 
     /// The product summed over the last axis of `self` and the last but one (or only) axis of `rhs`, all other axes

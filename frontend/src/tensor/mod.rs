@@ -25,7 +25,7 @@ mod statistics;
 
 pub use arithmetic::Operand;
 pub use axes::{Axes, IntoAxes};
-pub use contraction::{einsum, einsum_path};
+pub use contraction::{einsum, einsum_as, einsum_path};
 pub use convert::{IntoShape, Scalar};
 pub(crate) use convert::{plain_shape, scalar_at};
 pub use convolution::{Conv, Padding, conv_general};

@@ -3,11 +3,13 @@
 //! A transform traces the closure into a program, rewrites the program, and applies the result: recorded when the call
 //! happens inside another transform, compiled and run otherwise. So transforms nest in any order.
 
+mod combine;
 mod control;
 mod custom;
 mod differentiate;
 mod map;
 
+pub use combine::{reduce_window_with, reduce_with, sort_with};
 pub use control::{associative_scan, cond, fori_loop, map, scan, scan_reverse, switch, while_loop};
 pub use custom::{checkpoint, custom_jvp, custom_vjp, stop_gradient};
 pub use differentiate::{

@@ -1,5 +1,6 @@
 //! The array surface: what a user finds on `Tensor`, against NumPy's and JAX's values, closed forms and naive loops.
 
+mod combining;
 mod composed;
 mod contraction;
 mod convolution;

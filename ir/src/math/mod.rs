@@ -184,8 +184,8 @@ pub fn apply_binary<L: Lanes>(l: &mut L, op: Binary, x: L::F, y: L::F) -> Option
         Binary::Atan2 => atan2(l, x, y),
         Binary::NextAfter => next_after(l, x, y),
         Binary::Rem
-        | Binary::Zeta
         | Binary::Complex
+        | Binary::Zeta
         | Binary::And
         | Binary::Or
         | Binary::Xor

@@ -110,12 +110,12 @@ named_enum! {
         Min = "minimum",
         /// Angle of the point (rhs, lhs).
         Atan2 = "atan2",
+        /// The complex number of real part lhs and imaginary part rhs.
+        Complex = "complex",
         /// The next float after lhs towards rhs; rhs where they are equal.
         NextAfter = "next_after",
         /// Hurwitz zeta function: the sum over k >= 0 of (rhs + k)^-lhs; NaN for lhs < 1.
         Zeta = "zeta",
-        /// The complex number of real part lhs and imaginary part rhs.
-        Complex = "complex",
         /// Bitwise and; logical for bool.
         And = "and",
         /// Bitwise or; logical for bool.
@@ -155,8 +155,8 @@ impl Unary {
         use Unary::*;
         match self {
             Neg | Abs | Sign => dtype != DType::Bool,
-            Not => dtype.is_int() || dtype == DType::Bool,
             PopulationCount | LeadingZeros => dtype.is_int(),
+            Not => dtype.is_int() || dtype == DType::Bool,
             Real | Imag => dtype.is_complex(),
             Exp | Expm1 | Log | Log1p | Sqrt | Rsqrt | Cbrt | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh
             | Tanh | Asinh | Acosh | Atanh | Logistic => dtype.is_inexact(),
@@ -193,6 +193,7 @@ impl Binary {
             Binary::Rem => dtype != DType::Bool && !dtype.is_complex(),
             Binary::Max | Binary::Min => !dtype.is_complex(),
             Binary::Atan2 | Binary::Zeta => dtype.is_float(),
+            // of a 16-bit float the next f32 is no neighbour
             Binary::NextAfter => matches!(dtype, DType::F32 | DType::F64),
             Binary::Complex => dtype.complex().is_some(),
             Binary::And | Binary::Or | Binary::Xor => !dtype.is_inexact(),

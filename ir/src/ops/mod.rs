@@ -8,12 +8,14 @@ mod contraction;
 mod control;
 mod elementwise;
 mod indexing;
+mod linalg;
 mod reduction;
 mod shaping;
 mod spectral;
 
 pub use contraction::{ConvGeometry, conv_geometry};
 pub use elementwise::{Binary, Comparison, Unary};
+pub use linalg::Transposition;
 pub use reduction::WindowGeometry;
 
 use crate::attr::{Attr, AttrValue};
@@ -104,7 +106,7 @@ macro_rules! kind_attrs {
         }
     )*};
 }
-kind_attrs!(ReduceKind, ScatterKind, FftKind);
+kind_attrs!(ReduceKind, ScatterKind, FftKind, Transposition);
 
 macro_rules! define_ops {
     ($($(#[$doc:meta])* $variant:ident = $name:literal { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
@@ -272,6 +274,42 @@ define_ops! {
     // ---- spectral ----
     /// Transforms the last `lengths.len()` axes, whose lengths on the side that is not halved are `lengths`.
     Fft = "fft" { kind: FftKind, lengths: Shape }
+    // ---- linear algebra: matrices in the last two axes, a batch of them along all axes before ----
+    // A matrix that holds NaN or an infinity gives NaN in every float result of a decomposition.
+    /// The triangular factor of a symmetric positive definite matrix, of which one triangle is read: `L` with `L L^H = A`,
+    /// or (`lower` false) `U` with `U^H U = A`. The other triangle is 0. NaN where the matrix is not positive definite.
+    Cholesky = "cholesky" { lower: bool }
+    /// Operands `(a, b)`: `x` with `op(a) x = b`, or `x op(a) = b` if not `left_side`; of `a` only the triangle named is
+    /// read, and not its diagonal if `unit_diagonal`.
+    TriangularSolve = "triangular_solve" { left_side: bool, lower: bool, transpose_a: Transposition, unit_diagonal: bool }
+    /// `a[permutation, :] = L U` with partial pivoting, any m x n: `L` (unit diagonal) below and `U` on and above the
+    /// diagonal of the first result, row exchanges in order (i32, min(m, n)), the permutation they make (i32, m).
+    /// The pivot is the first of the greatest magnitude.
+    Lu = "lu" {}
+    /// Operands `(a, lu, permutation, b)`: `x` with `op(a) x = b`, by the factors of `a` that `lu` gave. Its derivative
+    /// is that of the solution as a function of `a` and `b`; the factors carry none.
+    LuSolve = "lu_solve" { transpose_a: Transposition }
+    /// `a = q r` by Householder reflections (signs as LAPACK's): `q` is m x k and `r` k x n with k = min(m, n), or k = m if `full`.
+    Qr = "qr" { full: bool }
+    /// Singular values, descending; if `vectors` also `u` and `v^H` with `a = u diag(s) v^H`, square if `full`. Of each
+    /// `u` column the first entry within a tenth of the greatest magnitude is positive.
+    Svd = "svd" { full: bool, vectors: bool }
+    /// Eigenvalues, ascending, of the symmetric matrix whose lower triangle is given; if `vectors` also orthonormal
+    /// eigenvectors as columns, of each of which the first entry within a tenth of the greatest magnitude is positive.
+    Eigh = "eigh" { vectors: bool }
+    /// Eigenvalues of a general matrix, complex, by real part and, where that is the same up to rounding, by imaginary
+    /// part; if `vectors` also eigenvectors of length 1 as columns, of each of which the first entry within a tenth of the
+    /// greatest magnitude is positive.
+    Eig = "eig" { vectors: bool }
+    /// Operands `(a, tolerance)`: the pseudo-inverse, singular values up to `tolerance` times the greatest counting as 0.
+    Pinv = "pinv" {}
+    /// A derivative of a function `f` of a symmetric matrix `a` (Daleckii and Krein 1965). Operands
+    /// `(a, v, d_order, .., d_last, e_1, .., e_order)`: `v` the eigenvectors of `a`, `d_k` the table of divided differences of
+    /// `f` at all tuples of k + 1 eigenvalues, `e_i` directions. The result is `v m v^H` where `m[i0, ik]` sums
+    /// `d[i0, i1, .., ik] e[i0, i1] e'[i1, i2] ..` over inner indices and all orders of the directions in the basis `v`.
+    /// Its derivative in `a` is the form of the next order; `v` carries none, and the tables carry only what is not due
+    /// to `a`. Tables beyond the first are there for derivatives.
+    SpectralForm = "spectral_form" { order: usize }
 
     // ---- named axes ----
     /// Combines over the mapped axis `axis_name`.
@@ -355,6 +393,16 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         }
         Op::CustomLinear { bwd, residuals } => control::custom_linear(args, bwd, *residuals),
         Op::Remat { body } => control::remat(args, body),
+        Op::Cholesky { .. } => linalg::cholesky(&args[0]),
+        Op::TriangularSolve { left_side, .. } => linalg::triangular_solve(&args[0], &args[1], *left_side),
+        Op::Lu {} => linalg::lu(&args[0]),
+        Op::LuSolve { .. } => linalg::lu_solve(args),
+        Op::Qr { full } => linalg::qr(&args[0], *full),
+        Op::Svd { full, vectors } => linalg::svd(&args[0], *full, *vectors),
+        Op::Eigh { vectors } => linalg::eigh(&args[0], *vectors),
+        Op::Eig { vectors } => linalg::eig(&args[0], *vectors),
+        Op::Pinv {} => linalg::pinv(&args[0], &args[1]),
+        Op::SpectralForm { order } => linalg::spectral_form(args, *order),
     }
 }
 
@@ -404,6 +452,10 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => None,
+        Op::Cholesky { .. } | Op::Lu {} | Op::Qr { .. } | Op::Svd { .. } | Op::Eigh { .. } | Op::Eig { .. } => Some(1),
+        Op::TriangularSolve { .. } | Op::Pinv {} => Some(2),
+        Op::LuSolve { .. } => Some(4),
+        Op::SpectralForm { .. } => None,
     }
 }
 

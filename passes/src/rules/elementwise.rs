@@ -287,6 +287,11 @@ pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t:
             });
             add(b, left, right)
         }
+        // x0_dot + i x1_dot
+        Binary::Complex => {
+            let (re, im) = (or_zeros(b, t[0], x[0]), or_zeros(b, t[1], x[1]));
+            Some(b.complex(re, Some(im)))
+        }
         // x0_dot: the step to the next float is constant but at powers of two
         Binary::NextAfter => t[0],
         // zeta'(x0, x1) x0_dot - x0 zeta(x0 + 1, x1) x1_dot
@@ -303,11 +308,6 @@ pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t:
                 b.mul(t, slope)
             });
             add(b, left, right)
-        }
-        // x0_dot + i x1_dot
-        Binary::Complex => {
-            let (re, im) = (or_zeros(b, t[0], x[0]), or_zeros(b, t[1], x[1]));
-            Some(b.complex(re, Some(im)))
         }
         // not defined on floats
         Binary::And

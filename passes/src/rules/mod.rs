@@ -13,6 +13,7 @@
 mod contraction;
 mod elementwise;
 mod indexing;
+mod linalg;
 mod products;
 mod reduction;
 mod shaping;
@@ -117,6 +118,16 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::jvp(b, op, x, y, t),
     }
 }
 
@@ -167,6 +178,16 @@ pub(crate) fn transpose(
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::transpose(b, op, args, outs, ct),
     }
 }
 
@@ -241,5 +262,15 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => has_body(op),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::LuSolve { .. }
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {}
+        | Op::SpectralForm { .. } => linalg::batch(b, op, a),
     }
 }

@@ -135,5 +135,15 @@ fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         | Op::CustomVjp { .. }
         | Op::CustomLinear { .. }
         | Op::Remat { .. } => None,
+        Op::SpectralForm { order } => contractions::spectral_form(v, args, *order),
+        Op::LuSolve { transpose_a } => contractions::lu_solve(v, args, *transpose_a),
+        Op::Cholesky { .. }
+        | Op::TriangularSolve { .. }
+        | Op::Lu {}
+        | Op::Qr { .. }
+        | Op::Svd { .. }
+        | Op::Eigh { .. }
+        | Op::Eig { .. }
+        | Op::Pinv {} => None,
     }
 }

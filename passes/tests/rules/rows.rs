@@ -14,6 +14,8 @@ pub struct Row {
 pub enum Domain {
     Uniform(f64, f64),
     Distinct,
+    /// Matrices with a diagonal of distinct greatest elements.
+    Dominant,
     List(Vec<f64>),
 }
 
@@ -39,6 +41,7 @@ pub fn row(text: &'static str) -> Result<Row, String> {
             }
             Some(("=", list)) => Domain::List(list.split(' ').map(number).collect::<Result<_, _>>()?),
             _ if from == "distinct" => Domain::Distinct,
+            _ if from == "dominant" => Domain::Dominant,
             _ => return Err(format!("domain `{from}`")),
         });
     }
@@ -75,6 +78,16 @@ impl Random {
                     (0..n).map(|i| (i as f64 - n as f64 / 2.0) * 0.3 + 0.1 * input as f64).collect();
                 (1..n).rev().for_each(|i| grid.swap(i, self.below(i + 1)));
                 grid
+            }
+            Domain::Dominant => {
+                let parts = n / ty.numel().max(1);
+                let columns = ty.shape[ty.rank() - 1];
+                let per_matrix = columns * ty.shape[ty.rank() - 2];
+                let weight = |k: usize| match (k / parts % per_matrix / columns, k / parts % columns) {
+                    (i, j) if i == j && k % parts == 0 => 3.0 + 2.0 * i as f64,
+                    _ => 0.0,
+                };
+                (0..n).map(|k| self.next() - 0.5 + weight(k)).collect()
             }
             // real parts alone
             Domain::List(list) if list.len() < n => list.iter().flat_map(|x| [*x, 1.0 - x]).collect(),

@@ -3,6 +3,7 @@
 mod conv;
 mod dot;
 mod indexing;
+mod linalg;
 mod reduction;
 mod shaping;
 mod threads;

@@ -1,0 +1,45 @@
+//! `gradloom`: runs and checks programs written as text.
+
+mod check;
+mod compare;
+mod harness;
+mod program;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Runs and checks array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
+/// gradloom's own text.
+#[derive(Parser)]
+#[command(name = "gradloom", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compiles a program, runs it, and prints one line of JSON with times and memory.
+    Run(run::Run),
+    /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
+    Check(check::Check),
+    /// Runs JAX's own test cases, as `tests/jax/harness.py` wrote them.
+    Harness(harness::Harness),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Harness(harness) => harness.execute(),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

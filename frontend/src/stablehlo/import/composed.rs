@@ -1,0 +1,143 @@
+//! Elementwise ops that are composed of others. A row is looked at only while gradloom has no op of that name.
+
+use super::elementwise::int_dtype;
+use super::{Call, Lower};
+use gradloom_ir::{Binary, Builder, Comparison, Error, Literal, Op, Result, Type, Unary, Value, Values};
+use smallvec::smallvec;
+
+pub(super) const RULES: &[(&str, Lower)] = &[
+    ("round_nearest_afz", round_nearest_afz),
+    ("next_after", next_after),
+    ("popcnt", population_count),
+    ("count_leading_zeros", count_leading_zeros),
+];
+
+/// Masks and shifts on the bits of floats.
+pub(super) struct Bits<'b> {
+    pub(super) b: &'b mut Builder,
+    pub(super) like: Type,
+}
+
+impl Bits<'_> {
+    pub(super) fn constant(&mut self, bits: u64) -> Value {
+        let size = self.like.dtype.size();
+        let bytes = if cfg!(target_endian = "big") {
+            bits.to_be_bytes()[8 - size..].to_vec()
+        } else {
+            bits.to_le_bytes()[..size].to_vec()
+        };
+        match Literal::from_bytes(Type::scalar(self.like.dtype), bytes) {
+            Some(literal) => {
+                let c = self.b.literal(literal);
+                self.b.broadcast(c, &self.like.shape, &[])
+            }
+            None => self.b.poison(Error::internal("stablehlo", "a bit pattern does not fit"), self.like.clone()),
+        }
+    }
+
+    pub(super) fn with(&mut self, op: Binary, x: Value, bits: u64) -> Value {
+        let c = self.constant(bits);
+        self.b.binary(op, x, c)
+    }
+}
+
+/// Halves away from zero: the part behind the point decides, and it is exact.
+fn round_nearest_afz(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x] = c.args()?;
+    let b = c.b();
+    let size = b.unary(Unary::Abs, x);
+    let whole = b.unary(Unary::Floor, size);
+    let part = b.sub(size, whole);
+    let half = b.full_like(part, 0.5);
+    let up = b.compare(Comparison::Ge, part, half);
+    let next = b.offset(whole, 1.0);
+    let rounded = b.select(up, next, whole);
+    let sign = b.unary(Unary::Sign, x);
+    Ok(smallvec![b.mul(rounded, sign)])
+}
+
+/// The next float from x towards y: one up or down in the order of bits; the least of y's sign from 0.
+fn next_after(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x, y] = c.args()?;
+    let ty = c.ty(x);
+    let dtype = int_dtype(false, ty.dtype.size());
+    let top = 1u64 << (8 * ty.dtype.size() - 1);
+    let b = c.b();
+    let (bits, towards) = (b.op(Op::Bitcast { dtype }, &[x]), b.op(Op::Bitcast { dtype }, &[y]));
+    let mut k = Bits { like: ty.with_dtype(dtype), b };
+    let (up, down) = (k.with(Binary::Add, bits, 1), k.with(Binary::Sub, bits, 1));
+    let towards_sign = k.with(Binary::And, towards, top);
+    let from_zero = k.with(Binary::Or, towards_sign, 1);
+    let x_sign = k.with(Binary::And, bits, top);
+    let none = k.constant(0);
+    let b = k.b;
+    let negative = b.compare(Comparison::Ne, x_sign, none);
+    let below = b.compare(Comparison::Lt, x, y);
+    // away from zero when the direction agrees with the sign
+    let grows = b.compare(Comparison::Ne, below, negative);
+    let moved = b.select(grows, up, down);
+    let zero = b.full_like(x, 0.0);
+    let is_zero = b.compare(Comparison::Eq, x, zero);
+    let moved = b.select(is_zero, from_zero, moved);
+    let moved = b.op(Op::Bitcast { dtype: ty.dtype }, &[moved]);
+    let same = b.compare(Comparison::Eq, x, y);
+    let moved = b.select(same, y, moved);
+    let sum = b.add(x, y);
+    let is_nan = b.compare(Comparison::Ne, sum, sum);
+    // inf + -inf is NaN too, and has a next float
+    let (nx, ny) = (b.compare(Comparison::Ne, x, x), b.compare(Comparison::Ne, y, y));
+    let either = b.binary(Binary::Or, nx, ny);
+    let is_nan = b.binary(Binary::And, is_nan, either);
+    Ok(smallvec![b.select(is_nan, sum, moved)])
+}
+
+/// Bits counted in pairs, fours, eights, then summed by a product.
+fn count_ones(b: &mut Builder, x: Value) -> Value {
+    let ty = b.ty(x).clone();
+    let width = 8 * ty.dtype.size() as u32;
+    let dtype = int_dtype(false, ty.dtype.size());
+    let bits = if ty.dtype == dtype { x } else { b.op(Op::Bitcast { dtype }, &[x]) };
+    let mut k = Bits { like: ty.with_dtype(dtype), b };
+    let every = |byte: u64| byte * 0x0101_0101_0101_0101;
+    let high = k.with(Binary::ShiftRightLogical, bits, 1);
+    let high = k.with(Binary::And, high, every(0x55));
+    let pairs = k.b.sub(bits, high);
+    let low = k.with(Binary::And, pairs, every(0x33));
+    let high = k.with(Binary::ShiftRightLogical, pairs, 2);
+    let high = k.with(Binary::And, high, every(0x33));
+    let fours = k.b.add(low, high);
+    let high = k.with(Binary::ShiftRightLogical, fours, 4);
+    let sum = k.b.add(fours, high);
+    let bytes = k.with(Binary::And, sum, every(0x0f));
+    let total = k.with(Binary::Mul, bytes, every(0x01));
+    let count = k.with(Binary::ShiftRightLogical, total, u64::from(width - 8));
+    if ty.dtype == dtype { count } else { b.op(Op::Bitcast { dtype: ty.dtype }, &[count]) }
+}
+
+fn population_count(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x] = c.args()?;
+    if !c.ty(x).dtype.is_int() {
+        return Err(c.error("takes integers"));
+    }
+    Ok(smallvec![count_ones(c.b(), x)])
+}
+
+/// The ones of what is left when every bit below the highest is set, turned over.
+fn count_leading_zeros(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x] = c.args()?;
+    let ty = c.ty(x);
+    if !ty.dtype.is_int() {
+        return Err(c.error("takes integers"));
+    }
+    let b = c.b();
+    let mut filled = x;
+    let mut by = 1;
+    while by < 8 * ty.dtype.size() {
+        let amount = b.full_like(filled, by as f64);
+        let shifted = b.binary(Binary::ShiftRightLogical, filled, amount);
+        filled = b.binary(Binary::Or, filled, shifted);
+        by *= 2;
+    }
+    let clear = b.unary(Unary::Not, filled);
+    Ok(smallvec![count_ones(b, clear)])
+}

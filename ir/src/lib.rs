@@ -28,8 +28,8 @@ pub use literal::Literal;
 pub use loc::Loc;
 pub use num_complex::Complex;
 pub use ops::{
-    Binary, Comparison, ConvGeometry, FftKind, Op, ReduceKind, ScatterKind, Transposition, Types, Unary, WindowGeometry,
-    conv_geometry, infer,
+    Binary, Comparison, ConvGeometry, FftKind, Op, ReduceKind, ScatterKind, Transposition, Types, Unary,
+    WindowGeometry, conv_geometry, infer,
 };
 pub use parse::parse;
 pub use ty::{Shape, Type, row_major_strides};

@@ -341,7 +341,9 @@ macro_rules! half_ops {
             }
 
             fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
-                <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).map(<$t>::from_f32)
+                // the next f32 is no 16-bit float
+                let defined = op != Binary::NextAfter;
+                <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).filter(|_| defined).map(<$t>::from_f32)
             }
 
             fn identity(kind: ReduceKind) -> Option<$t> {

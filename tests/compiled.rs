@@ -149,6 +149,7 @@ fn every_op_on(dtypes: &[DType]) {
                         "is not allowed",
                         // the row is of real numbers
                         " gives [",
+                        "the tolerance should be",
                         "differ in size",
                         "is not a",
                         "different dtypes",

@@ -1,10 +1,11 @@
 //! Running outside any transform: each op, or each transformed function, is a small program that is compiled once,
 //! kept by its contents, and run.
 
+use crate::debug::{nan_check_everywhere, with_nan_checks};
 use crate::tensor::{Repr, Tensor};
 use crate::trace::leaked;
 use gradloom_backends::{Executable, compile};
-use gradloom_ir::{Builder, Error, Graph, Loc, Op, Result};
+use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Op, Result};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -16,6 +17,12 @@ const CACHE_SIZE: usize = 4096;
 static CACHE: LazyLock<Mutex<HashMap<Arc<Graph>, Arc<Executable>>>> = LazyLock::new(Mutex::default);
 
 fn compiled(g: &Arc<Graph>) -> Result<Arc<Executable>> {
+    if g.calls_host() || nan_check_everywhere() {
+        // functions of the host are new each time, and keeping them would keep what they hold
+        let mut program = if nan_check_everywhere() { with_nan_checks(g)? } else { (**g).clone() };
+        Pipeline::standard().run(&mut program)?;
+        return compile(&program).map(Arc::new);
+    }
     let cache = || CACHE.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(exe) = cache().get(g) {
         return Ok(exe.clone());
@@ -58,6 +65,11 @@ pub(crate) fn run_op(op: Op, operands: &[&Tensor], loc: &Loc) -> Result<SmallVec
         }
         args.push(b.input(t.ty(), ""));
         tensors.push((*t).clone());
+    }
+    if let Op::HostCall { callback, results, .. } = &op {
+        let args: Result<Vec<Literal>> = tensors.iter().map(Tensor::to_literal).collect();
+        let outs = callback.call(&args?, results).map_err(|e| e.at(loc))?;
+        return Ok(outs.iter().map(Tensor::from_literal).collect());
     }
     let results = b.emit(op, &args)?;
     let g = Arc::new(b.finish(&results)?);

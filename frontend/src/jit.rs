@@ -1,5 +1,6 @@
 //! Compiled functions: traced once a signature, optimised, compiled, and run.
 
+use crate::debug::{nan_check_everywhere, with_nan_checks};
 use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, same_structure, signature};
@@ -18,6 +19,7 @@ pub struct Jit<A, B, F> {
     loc: Loc,
     pipeline: Pipeline,
     device: Device,
+    nan_check: bool,
     cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
 }
 
@@ -39,6 +41,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
         loc: Loc::caller(),
         pipeline: Pipeline::standard(),
         device: Device::default(),
+        nan_check: nan_check_everywhere(),
         cache: RwLock::new(HashMap::new()),
     }
 }
@@ -58,10 +61,31 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self
     }
 
+    /// Checks after every op whether it gives a NaN that none of its operands holds, and if so ends the run with an error
+    /// that names the op, its operands and your line. Slow: nothing is fused. The environment variable
+    /// `GRADLOOM_NAN_CHECK=1` does so for all programs, eager ones too.
+    ///
+    /// It counts too if the NaN is not used, as in the branch that a `select` does not take.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let f = jit(|x: &Tensor| (x / x.sum(..)).exp()).nan_check();
+    /// assert!(f.call(&Tensor::from([1.0f32, 2.0])).is_ok());
+    /// let e = f.call(&Tensor::from([0.0f32, 0.0])).unwrap_err();
+    /// assert_eq!(e.op(), "divide");
+    /// ```
+    pub fn nan_check(mut self) -> Self {
+        self.nan_check = true;
+        self.cache = RwLock::default();
+        self
+    }
+
     /// Runs the function, leaving the argument alone.
     ///
     /// # Errors
-    /// The first error of the traced function, a failing pass, or an op without a compiled form.
+    /// The first error of the traced function, a failing pass, an op without a compiled form, or a failing host call
+    /// (see [`crate::debug`]).
     #[track_caller]
     pub fn call(&self, args: &A) -> Result<B> {
         if trace::active() {
@@ -103,7 +127,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         for c in t.captures {
             captures.push(c.into_buffer()?);
         }
-        let mut graph = t.graph.clone();
+        let mut graph = if self.nan_check { with_nan_checks(&t.graph)? } else { t.graph.clone() };
         self.pipeline.run(&mut graph)?;
         Ok(Lowered {
             traced: t.graph,
@@ -224,7 +248,7 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
     /// Runs the function, leaving the argument alone.
     ///
     /// # Errors
-    /// If structure or types are not those it was compiled for, or a leaf holds an error.
+    /// If structure or types are not those it was compiled for, a leaf holds an error, or a host call fails.
     pub fn call(&self, args: &A) -> Result<B> {
         self.check(args)?;
         Ok(self.finish(self.exe.run(&self.buffers(args.leaves())?)?))

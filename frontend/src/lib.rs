@@ -2,6 +2,7 @@
 
 extern crate self as gradloom_frontend;
 
+pub mod debug;
 mod eager;
 pub mod fft;
 mod image;

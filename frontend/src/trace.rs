@@ -76,12 +76,22 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        STACK.with_borrow_mut(|s| {
-            if let Some(i) = s.iter().position(|t| t.id == self.0) {
-                s.truncate(i);
-            }
-        });
+        // dropped after the borrow ends: a trace holds functions of the user, and those may hold anything
+        let _dropped = STACK.with_borrow_mut(|s| s.iter().position(|t| t.id == self.0).map(|i| s.split_off(i)));
     }
+}
+
+/// Runs `f` as if nothing were traced on this thread.
+pub(crate) fn suspended<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(Vec<Trace>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let before = std::mem::take(&mut self.0);
+            let _dropped = STACK.with_borrow_mut(|s| std::mem::replace(s, before));
+        }
+    }
+    let _restore = Restore(STACK.with_borrow_mut(std::mem::take));
+    f()
 }
 
 impl Trace {

@@ -1,6 +1,6 @@
 //! Static attributes of ops in a uniform form, so that the printer, the parser and the op table share one list.
 
-use crate::{DType, Graph, Literal, Shape};
+use crate::{Callback, DType, Graph, Literal, Shape, Type};
 use std::sync::Arc;
 
 /// The value of one attribute.
@@ -20,6 +20,10 @@ pub enum Attr {
     Str(Arc<str>),
     /// `dense<[1.0, 2.0] : f32[2]>`
     Literal(Literal),
+    /// `callback<3 "print">`
+    Callback(Callback),
+    /// `[f32[2], i32[]]`
+    Types(Vec<Type>),
     /// A nested program.
     Graph(Arc<Graph>),
     /// Several nested programs.
@@ -57,6 +61,7 @@ attr_value! {
     Vec<i64>, Ints, s => s.clone(), a => Some(a);
     Arc<str>, Str, s => s.clone(), a => Some(a);
     Literal, Literal, s => s.clone(), a => Some(a);
+    Callback, Callback, s => s.clone(), a => Some(a);
     Arc<Graph>, Graph, s => s.clone(), a => Some(a);
     Vec<Arc<Graph>>, Graphs, s => s.clone(), a => Some(a);
 }
@@ -69,6 +74,19 @@ impl AttrValue for Vec<(i64, i64)> {
         match attr {
             Attr::Pairs(p) => Some(p),
             Attr::Ints(i) if i.is_empty() => Some(Vec::new()), // `[]` in the text fits both
+            _ => None,
+        }
+    }
+}
+
+impl AttrValue for Vec<Type> {
+    fn to_attr(&self) -> Attr {
+        Attr::Types(self.clone())
+    }
+    fn from_attr(attr: Attr) -> Option<Self> {
+        match attr {
+            Attr::Types(t) => Some(t),
+            Attr::Ints(i) if i.is_empty() => Some(Vec::new()),
             _ => None,
         }
     }

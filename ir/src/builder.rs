@@ -47,9 +47,14 @@ impl Builder {
         v
     }
 
-    /// The position given to the nodes that follow.
+    /// Sets the position given to the nodes that follow.
     pub fn set_loc(&mut self, loc: &Loc) {
         self.loc = loc.clone();
+    }
+
+    /// The position given to the nodes that follow.
+    pub fn loc(&self) -> &Loc {
+        &self.loc
     }
 
     /// The type of a value.

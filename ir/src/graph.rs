@@ -136,6 +136,17 @@ impl Graph {
         uses
     }
 
+    /// Whether any node here or in a nested program has an effect; see [`Op::has_effect`].
+    pub fn has_effect(&self) -> bool {
+        self.nodes.iter().any(|n| n.op.has_effect())
+    }
+
+    /// Whether any node here or in a nested program is a host call.
+    pub fn calls_host(&self) -> bool {
+        let calls = |op: &Op| matches!(op, Op::HostCall { .. }) || op.bodies().iter().any(|b| b.calls_host());
+        self.nodes.iter().any(|n| calls(&n.op))
+    }
+
     /// Number of nodes here and in all nested programs.
     pub fn total_nodes(&self) -> usize {
         self.nodes.iter().map(|n| 1 + n.op.bodies().iter().map(|b| b.total_nodes()).sum::<usize>()).sum()

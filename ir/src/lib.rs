@@ -4,6 +4,7 @@
 
 mod attr;
 mod builder;
+mod callback;
 mod dataflow;
 mod dtype;
 mod error;
@@ -20,6 +21,7 @@ mod verify;
 
 pub use attr::Attr;
 pub use builder::Builder;
+pub use callback::Callback;
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Node, Value, Values};

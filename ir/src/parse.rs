@@ -2,7 +2,7 @@
 
 use crate::attr::Attr;
 use crate::literal::ElementText;
-use crate::{Builder, DType, Error, Graph, Literal, Loc, Op, Result, Shape, Type, Value, with_element};
+use crate::{Builder, Callback, DType, Error, Graph, Literal, Loc, Op, Result, Shape, Type, Value, with_element};
 use std::sync::Arc;
 
 /// Deepest nesting of programs inside programs that is accepted.
@@ -259,6 +259,9 @@ impl<'a> Parser<'a> {
         if rest.starts_with("dense<") {
             return self.literal();
         }
+        if rest.starts_with("callback<") {
+            return self.callback().map(Attr::Callback);
+        }
         if rest.starts_with('"') {
             return Ok(Attr::Str(self.string()?.into()));
         }
@@ -273,7 +276,8 @@ impl<'a> Parser<'a> {
                     p.expect(")")?;
                     Ok((a, b))
                 })?)),
-                // an empty list fits both kinds; the op says which it wants
+                Some(c) if c.is_ascii_alphabetic() => Ok(Attr::Types(self.list("[", "]", Self::ty)?)),
+                // an empty list fits all kinds; the op says which it wants
                 _ => Ok(Attr::Ints(self.list("[", "]", Self::number)?)),
             };
         }
@@ -287,6 +291,17 @@ impl<'a> Parser<'a> {
                 .map(Attr::DType)
                 .ok_or_else(|| self.error(format!("`{w}` is not an attribute value"))),
         }
+    }
+
+    /// A function of this process that is still alive.
+    fn callback(&mut self) -> Result<Callback> {
+        self.expect("callback<")?;
+        let id = self.number()?;
+        self.skip_space();
+        let name = self.string()?;
+        self.expect(">")?;
+        let found = u64::try_from(id).ok().and_then(|id| Callback::find(id, &name));
+        found.ok_or_else(|| self.error(format!("there is no host function {id} {name:?} alive in this process")))
     }
 
     fn literal(&mut self) -> Result<Attr> {

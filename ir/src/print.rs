@@ -92,6 +92,8 @@ impl Indented<'_, '_> {
             Attr::DType(d) => write!(self.f, "{d}"),
             Attr::Str(s) => write!(self.f, "{s:?}"),
             Attr::Literal(l) => self.literal(l),
+            Attr::Callback(c) => write!(self.f, "{c}"),
+            Attr::Types(ts) => write!(self.f, "{ts:?}"),
             Attr::Graph(g) => self.graph(g),
             Attr::Graphs(gs) => {
                 self.f.write_char('[')?;

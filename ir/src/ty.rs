@@ -42,6 +42,16 @@ impl Type {
         self.numel() * self.dtype.size()
     }
 
+    /// The index, one number an axis, of the element at this row-major position.
+    pub fn index_of(&self, mut position: usize) -> Vec<usize> {
+        let mut index = vec![0; self.rank()];
+        for (i, &n) in index.iter_mut().zip(&self.shape).rev() {
+            *i = position % n.max(1);
+            position /= n.max(1);
+        }
+        index
+    }
+
     /// Same shape, other dtype.
     pub fn with_dtype(&self, dtype: DType) -> Type {
         Type { dtype, shape: self.shape.clone() }

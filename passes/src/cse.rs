@@ -12,7 +12,7 @@ type Operands = SmallVec<[Value; 4]>;
 ///
 /// **Ensures** no two nodes have equal ops (bodies included) and equal operands; `f(a, b)` and `f(b, a)` count as
 /// equal where f is commutative, and so do `a < b` and `b > a`.
-/// **Never** merges barriers, so what was tied to different barriers stays apart.
+/// **Never** merges barriers, so what was tied to different barriers stays apart, nor what has effects.
 pub fn cse(g: &mut Graph) -> Result<Changed> {
     // by value: the first value equal to it
     let mut first: Vec<Value> = g.inputs().collect();
@@ -29,7 +29,7 @@ pub fn cse(g: &mut Graph) -> Result<Changed> {
             *other_args == key_args && other.as_ref().unwrap_or(&g.nodes()[j as usize].op) == op
         };
         let candidates = seen.entry(fingerprint(op, &key_args)).or_default();
-        match candidates.iter().find(|j| !matches!(node.op, Op::Barrier {}) && same(j)) {
+        match candidates.iter().find(|j| !stays(&node.op) && same(j)) {
             Some(&j) => {
                 again[i] = true;
                 first.extend_from_slice(&g.nodes()[j as usize].results);
@@ -57,6 +57,11 @@ pub fn cse(g: &mut Graph) -> Result<Changed> {
     }
     *g = finish(b, g, &map)?;
     Ok(Changed::Yes)
+}
+
+/// Ops that are not the same if they happen once instead of twice.
+fn stays(op: &Op) -> bool {
+    matches!(op, Op::Barrier {}) || op.has_effect()
 }
 
 /// The one among equal ways to write an application: the op if it is another one, and the operands.

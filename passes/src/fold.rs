@@ -48,7 +48,8 @@ fn is_source(op: &Op) -> bool {
 /// and what may take long for a small result.
 fn stays(op: &Op) -> bool {
     let window = matches!(op, Op::ReduceWindow { .. } | Op::SelectAndGather { .. } | Op::SelectAndScatter { .. });
-    window || op.has_body() || matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::AxisIndex { .. })
+    let place = matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::AxisIndex { .. } | Op::HostCall { .. });
+    window || place || op.has_body()
 }
 
 fn compute<'a>(

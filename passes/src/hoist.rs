@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// - an output that is the same in every step, or is a row of `xs`, is no longer computed by the loop;
 /// - consts, carries, `xs` and outputs that nothing needs disappear; operands given twice are given once.
 ///
-/// **Never** moves barriers or collectives, nor what costs next to nothing to compute again:
+/// **Never** moves barriers, collectives, host calls or effects, nor what costs next to nothing to compute again:
 /// constants, iotas, broadcasts and reshapes.
 pub fn hoist(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| matches!(n.op, Op::Scan { .. })) {
@@ -44,7 +44,7 @@ fn cheap(op: &Op) -> bool {
 
 /// Ops that stay where they are.
 fn pinned(op: &Op) -> bool {
-    matches!(op, Op::Barrier {} | Op::AllReduce { .. })
+    matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::HostCall { .. }) || op.has_effect()
 }
 
 /// Where the value of an output comes from once the loop is rebuilt.
@@ -137,6 +137,8 @@ impl<'a> Loop<'a> {
                 _ => {}
             }
         }
+        let effects = self.body.nodes().iter().filter(|n| n.op.has_effect());
+        work.extend(effects.flat_map(|n| &n.args).map(|&a| (a, true)));
         while let Some((v, inside)) = work.pop() {
             let seen = if inside { &mut self.inside[v.index()] } else { &mut self.outside[v.index()] };
             if std::mem::replace(seen, true) {
@@ -173,7 +175,7 @@ impl<'a> Loop<'a> {
         let outer = self.emit_outside(b)?;
         let (op, operands) = self.new_scan(&outer)?;
         let Op::Scan { carry, .. } = &op else { return Err(Error::internal("hoist", "not a scan")) };
-        let loop_results = if op.bodies()[0].num_outputs() > 0 {
+        let loop_results = if op.bodies()[0].num_outputs() > 0 || op.has_effect() {
             b.set_loc(&node.loc);
             b.emit(op.clone(), &operands)?
         } else {
@@ -261,7 +263,8 @@ impl<'a> Loop<'a> {
             }));
         }
         for node in self.body.nodes() {
-            if self.is_moved(node) || !node.results.iter().any(|r| self.inside[r.index()]) {
+            let needed = node.op.has_effect() || node.results.iter().any(|r| self.inside[r.index()]);
+            if self.is_moved(node) || !needed {
                 continue;
             }
             let args: Option<SmallVec<[Value; 4]>> = node.args.iter().map(|a| map[a.index()]).collect();

@@ -279,7 +279,7 @@ fn standard_pass(name: &str, run: impl Fn(&mut Graph) -> Result<Changed> + Send 
 fn drop_dead(g: &mut Graph) -> Changed {
     let uses = g.use_counts();
     // where anything is dead, some node has no use at all
-    let dead = g.nodes().iter().any(|n| n.results.iter().all(|r| uses[r.index()] == 0));
+    let dead = g.nodes().iter().any(|n| n.results.iter().all(|r| uses[r.index()] == 0) && !n.op.has_effect());
     if dead {
         *g = crate::dead_code(g);
     }

@@ -36,6 +36,7 @@ fn is_whole(op: &Op) -> bool {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
         Op::Scatter { kind: ScatterKind::Mul, .. } => true,
         Op::Fft { .. }
+        | Op::HostCall { .. }
         | Op::Cholesky { .. }
         | Op::TriangularSolve { .. }
         | Op::Lu {}

@@ -37,7 +37,7 @@ const MAX_INLINED: u32 = 160;
 pub(super) enum Step {
     /// A loop nest over `shape`.
     Cluster(Cluster),
-    /// The node at this position, by a library call.
+    /// The node at this position, by a library call or a call of the host.
     Library(usize),
     /// The node at this position, which has bodies.
     Control(usize),
@@ -104,6 +104,7 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}
+        | Op::HostCall { .. }
         | Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -299,6 +300,11 @@ fn decide_stored(
     (stored, alias)
 }
 
+/// The step of a node that is in no loop nest.
+fn own_step(i: usize, node: &Node) -> Step {
+    if node.op.has_body() { Step::Control(i) } else { Step::Library(i) }
+}
+
 /// Assigns stored values to steps.
 struct Grouper<'a> {
     g: &'a Graph,
@@ -323,6 +329,10 @@ impl Grouper<'_> {
         for (i, node) in self.g.nodes().iter().enumerate() {
             let r = match node.results.first() {
                 Some(&r) if self.stored[r.index()] => r,
+                None => {
+                    steps.push(own_step(i, node));
+                    continue;
+                }
                 _ => continue,
             };
             if let Op::Constant { .. } = node.op {
@@ -330,7 +340,7 @@ impl Grouper<'_> {
             }
             if !is_fusible(self.g, node) && !matches!(node.op, Op::Reduce { .. }) {
                 node.results.iter().for_each(|r| position[r.index()] = Some(steps.len()));
-                steps.push(if node.op.has_body() { Step::Control(i) } else { Step::Library(i) });
+                steps.push(own_step(i, node));
                 continue;
             }
             let at = self.place(node, r, &mut steps, &position);

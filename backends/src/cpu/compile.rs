@@ -6,6 +6,7 @@
 use super::cluster::{Clustered, Step as Work, cluster};
 use super::codegen::{Code, Jit, Kernel};
 use super::control::{Carry, Control, Rows};
+use super::host::HostCall;
 use super::library;
 use super::memory::Arena;
 use super::nest::{self, kernel};
@@ -57,11 +58,13 @@ fn resolve(p: &mut Program, code: &Code) {
                 *kernel = k;
             }
             Step::Library { call, .. } => p.flops += call.flops,
+            Step::Host(_) => p.calls_host = true,
             Step::Control(c) => {
                 let trips = c.trip_count();
                 for body in c.bodies_mut() {
                     resolve(body, code);
                     p.parallel |= body.parallel;
+                    p.calls_host |= body.calls_host;
                     p.flops += body.flops.saturating_mul(trips);
                     p.bytes += body.bytes.saturating_mul(trips);
                 }
@@ -220,11 +223,23 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
             }
             Work::Library(i) => {
                 let node = &g.nodes()[*i];
+                let args: Box<[Slot]> = step.reads.iter().map(|&v| slot(v, &p)).collect();
+                let outs: Box<[Slot]> = step.writes.iter().map(|&v| slot(v, &p)).collect();
+                if let Op::HostCall { callback, results, .. } = &node.op {
+                    let types = node.args.iter().map(|&a| g.ty(a).clone());
+                    program_steps.push(Step::Host(Box::new(HostCall {
+                        callback: callback.clone(),
+                        args: args.iter().copied().zip(types).collect(),
+                        outs: outs.into_vec(),
+                        results: results.clone(),
+                        loc: node.loc.clone(),
+                    })));
+                    p.free_dead(s, &dying[s]);
+                    continue;
+                }
                 let call = prepare(g, node)?;
                 let scratch = p.arena.take(call.scratch_bytes);
                 p.arena.free(scratch);
-                let args = step.reads.iter().map(|&v| slot(v, &p)).collect();
-                let outs = step.writes.iter().map(|&v| slot(v, &p)).collect();
                 program_steps.push(Step::Library { call, args, outs, scratch });
             }
             Work::Control(i) => {
@@ -252,6 +267,7 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
         flops: 0,
         bytes,
         parallel: false,
+        calls_host: false,
     })
 }
 

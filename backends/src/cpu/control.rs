@@ -1,6 +1,7 @@
 //! Loops and branches, run natively: bodies are programs whose frames lie in the arena of the outer program.
 
 use super::program::{Frame, Program, Slot};
+use gradloom_ir::Result;
 
 /// A value carried through a loop.
 pub(super) struct Carry {
@@ -67,11 +68,11 @@ unsafe fn start_in_place(outer: Frame, carries: &[Carry]) {
 }
 
 impl Control {
-    /// Runs the op.
+    /// Runs the op, up to the first host call that fails.
     ///
     /// # Safety
     /// `outer` is the frame of the program this op was compiled for, with all slots set.
-    pub unsafe fn run(&self, outer: Frame) {
+    pub unsafe fn run(&self, outer: Frame) -> Result<()> {
         // SAFETY: slots, sizes and offsets are those the plan computed from the op's types.
         unsafe {
             match self {
@@ -104,7 +105,7 @@ impl Control {
                         for (k, y) in ys.iter().enumerate() {
                             inner.set(body.output_slot(carries.len() + k), outer.get(y.slot).add(row * y.bytes));
                         }
-                        body.run(inner);
+                        body.run(inner)?;
                     }
                 }
                 Control::While { cond, cond_frame, cond_consts, flag, body, frame, body_consts, carries } => {
@@ -125,7 +126,7 @@ impl Control {
                         for (k, c) in carries.iter().enumerate() {
                             test.set((cond_consts.len() + k) as Slot, current(c, step));
                         }
-                        cond.run(test);
+                        cond.run(test)?;
                         if *flag == 0 {
                             break;
                         }
@@ -133,7 +134,7 @@ impl Control {
                             inner.set((body_consts.len() + k) as Slot, current(c, step));
                             inner.set(body.output_slot(k), current(c, step + 1));
                         }
-                        body.run(inner);
+                        body.run(inner)?;
                         step += 1;
                     }
                     for c in carries.iter().filter(|c| c.buffers.is_some()) {
@@ -148,10 +149,11 @@ impl Control {
                     for (k, &o) in outs.iter().enumerate() {
                         inner.set(branch.output_slot(k), outer.get(o));
                     }
-                    branch.run(inner);
+                    branch.run(inner)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// The bodies.

@@ -7,6 +7,7 @@ mod cluster;
 pub mod codegen;
 mod compile;
 mod control;
+mod host;
 pub mod library;
 mod memory;
 mod nest;

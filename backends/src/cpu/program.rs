@@ -7,8 +7,10 @@
 
 use super::codegen::{Code, Kernel, KernelId};
 use super::control::Control;
+use super::host::HostCall;
 use super::library::LibraryCall;
 use crate::{ALIGN, Buffer};
+use gradloom_ir::Result;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(super) enum Step {
     Kernel { name: String, id: KernelId, kernel: Kernel, params: Box<[Slot]> },
     /// A library call with scratch memory at this offset of the arena.
     Library { call: LibraryCall, args: Box<[Slot]>, outs: Box<[Slot]>, scratch: usize },
+    /// A function of the host.
+    Host(Box<HostCall>),
     /// An op with bodies.
     Control(Box<Control>),
 }
@@ -47,6 +51,8 @@ pub(super) struct Program {
     pub bytes: u64,
     /// Whether any step is worth more than one thread.
     pub parallel: bool,
+    /// Whether any step calls the host.
+    pub calls_host: bool,
 }
 
 /// A run's memory.
@@ -126,15 +132,16 @@ impl Program {
         frame
     }
 
-    /// Runs the steps.
+    /// Runs the steps, up to the first host call that fails. The frame may be begun again after an error; outputs are
+    /// then partly unwritten.
     ///
     /// # Safety
     /// The frame was begun by this program and its inputs and outputs are set to memory of their types; outputs
     /// overlap nothing, except that output `i` may be the memory of input `donors[i]`.
-    pub unsafe fn run(&self, frame: Frame) {
+    pub unsafe fn run(&self, frame: Frame) -> Result<()> {
         for step in &self.steps {
             // SAFETY: the plan gives every slot of a step memory of its type that is not in use otherwise.
-            unsafe { step.run(frame) };
+            unsafe { step.run(frame)? };
         }
         for &(output, from, bytes) in &self.copies {
             // SAFETY: both slots hold `bytes` bytes; an output that is copied to is no donated buffer.
@@ -146,11 +153,12 @@ impl Program {
                 }
             }
         }
+        Ok(())
     }
 }
 
 impl Step {
-    unsafe fn run(&self, frame: Frame) {
+    unsafe fn run(&self, frame: Frame) -> Result<()> {
         // SAFETY: see Program::run.
         unsafe {
             match self {
@@ -166,9 +174,11 @@ impl Step {
                     o.extend(outs.iter().map(|&s| frame.get(s)));
                     call.run(&a, &o, frame.scratch(*scratch));
                 }
-                Step::Control(c) => c.run(frame),
+                Step::Host(call) => call.run(frame)?,
+                Step::Control(c) => c.run(frame)?,
             }
         }
+        Ok(())
     }
 
     /// One line for the schedule.
@@ -186,6 +196,7 @@ impl Step {
             Step::Library { call, .. } => {
                 format!("library {}: {} flops, {} bytes of scratch", call.name, call.flops, call.scratch_bytes)
             }
+            Step::Host(h) => format!("host call of {:?}", h.callback),
             Step::Control(c) => c.describe(),
         }
     }

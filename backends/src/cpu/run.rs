@@ -55,7 +55,7 @@ impl CpuProgram {
         };
         // SAFETY: the frame has `frame_bytes` bytes and is ours until it is put back. The caller checked the number
         // and sizes of arguments; outputs are fresh, or the donated buffer the plan allows, which nobody else holds.
-        unsafe {
+        let outcome = unsafe {
             let frame = p.begin(frame_buffer.as_mut_ptr());
             for (i, a) in args.iter().enumerate() {
                 frame.set(i as Slot, a.as_mut_ptr());
@@ -63,15 +63,16 @@ impl CpuProgram {
             for (i, o) in outputs.iter().enumerate() {
                 frame.set(p.output_slot(i), o.as_mut_ptr());
             }
-            if p.parallel && rayon::current_thread_index().is_none() {
+            if p.parallel && !p.calls_host && rayon::current_thread_index().is_none() {
                 // one move to the thread pool for the whole run, instead of one for each kernel
-                rayon::join(move || p.run(frame), || ());
+                rayon::join(move || p.run(frame), || ()).0
             } else {
-                p.run(frame);
+                // functions of the host run on their caller's thread, where the pool gives them nothing else to do
+                p.run(frame)
             }
-        }
+        };
         take().push(frame_buffer);
-        Ok(())
+        outcome
     }
 
     /// Flops, bytes, memory and kernels.

@@ -12,7 +12,7 @@ pub(super) fn results<const N: usize>(op: Op, operands: &[&Tensor], loc: &Loc) -
     got.try_into().map_err(|_| Error::internal(name, "gave another number of results"))
 }
 
-/// The lower triangular L with L Lᵀ = a, of the symmetric part of `a`; NaN where that is not positive definite.
+/// The lower triangular L with L Lᴴ = a, of the symmetric (complex: Hermitian) part of `a`; NaN where that is not positive definite.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
@@ -27,7 +27,7 @@ pub fn cholesky(a: &Tensor) -> Tensor {
     settle(&loc, square("cholesky", a).map(|_| apply(Op::Cholesky { lower: true }, &[&symmetric(a)], &loc)))
 }
 
-/// The upper triangular U with Uᵀ U = a; see [`cholesky`].
+/// The upper triangular U with Uᴴ U = a; see [`cholesky`].
 #[track_caller]
 pub fn cholesky_upper(a: &Tensor) -> Tensor {
     let loc = Loc::caller();
@@ -120,4 +120,31 @@ pub fn eigh(a: &Tensor) -> (Tensor, Tensor) {
 pub fn eigvalsh(a: &Tensor) -> Tensor {
     let loc = Loc::caller();
     settle(&loc, square("eigvalsh", a).map(|_| apply(Op::Eigh { vectors: false }, &[&symmetric(a)], &loc)))
+}
+
+/// `(w, v)`: the complex eigenvalues of a general square matrix and eigenvectors of length 1 as columns, with a v = v diag(w).
+///
+/// Eigenvalues come by their real parts, those of one real part by their imaginary parts. Of a matrix without a full set of
+/// eigenvectors derivatives are infinite or NaN. For symmetric matrices use [`eigh`].
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{linalg, prelude::*};
+/// let turn = Tensor::from_slice([2, 2], &[0.0f32, -1.0, 1.0, 0.0]);
+/// let (w, _) = linalg::eig(&turn);
+/// assert_eq!(w.imag().to_vec::<f32>()?, [-1.0, 1.0]);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+#[track_caller]
+pub fn eig(a: &Tensor) -> (Tensor, Tensor) {
+    let loc = Loc::caller();
+    let [w, v] = settle_all(&loc, square("eig", a).and_then(|_| results(Op::Eig { vectors: true }, &[a], &loc)));
+    (w, v)
+}
+
+/// The complex eigenvalues of a general square matrix; see [`eig`].
+#[track_caller]
+pub fn eigvals(a: &Tensor) -> Tensor {
+    let loc = Loc::caller();
+    settle(&loc, square("eigvals", a).map(|_| apply(Op::Eig { vectors: false }, &[a], &loc)))
 }

@@ -2,7 +2,7 @@
 
 use super::decomposition::{cholesky, results};
 use super::solve::{inv, solve};
-use super::{batch, epsilon, identity, settle_all, square, trace, whole};
+use super::{adjoint, batch, epsilon, identity, settle_all, square, trace, whole};
 use crate::tensor::Tensor;
 use crate::tensor::axes::settle;
 use crate::transform::{cond, custom_jvp, fori_loop, stop_gradient};
@@ -17,7 +17,7 @@ fn pivots(a: &Tensor, loc: &Loc) -> Result<(Tensor, Tensor)> {
     Ok((packed.diag(), sign.to(a.dtype())))
 }
 
-/// `(sign, log |det a|)`; of a singular matrix (0, -inf).
+/// `(sign, log |det a|)`; of a singular matrix (0, -inf). The sign of a complex determinant is a number of modulus 1.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
@@ -42,11 +42,15 @@ pub fn slogdet(a: &Tensor) -> (Tensor, Tensor) {
         let [sign, log] = settle_all(&loc, Err(e));
         return (sign, log);
     }
-    // d log |det a| = tr(a^-1 da)
+    // d log |det a| = Re tr(a^-1 da), d sign = sign i Im tr(a^-1 da)
     let rule = |a: &Tensor, da: &Tensor| {
         let (sign, log) = value(a);
         let tangent = trace(&solve(a, da));
-        ((sign.clone(), log), (sign.zeros_like(), tangent))
+        let turn = match a.dtype().is_complex() {
+            true => &sign * Tensor::complex(&log.zeros_like(), &tangent.imag()),
+            false => sign.zeros_like(),
+        };
+        ((sign, log), (turn, tangent.real()))
     };
     whole(a, &loc, |a| custom_jvp(value, rule)(a))
 }
@@ -55,7 +59,7 @@ pub fn slogdet(a: &Tensor) -> (Tensor, Tensor) {
 #[track_caller]
 pub fn logdet_spd(a: &Tensor) -> Tensor {
     let loc = Loc::caller();
-    settle(&loc, square("logdet_spd", a).map(|_| whole(a, &loc, |a| cholesky(a).diag().log().sum(-1) * 2.0)))
+    settle(&loc, square("logdet_spd", a).map(|_| whole(a, &loc, |a| cholesky(a).diag().real().log().sum(-1) * 2.0)))
 }
 
 /// The determinant. Its derivative, the matrix of cofactors, is right at singular matrices too.
@@ -120,15 +124,15 @@ fn adjugate(a: &Tensor, n: usize) -> Tensor {
         },
         &one,
     );
-    if n % 2 == 0 { -m } else { m }
+    if n.is_multiple_of(2) { -m } else { m }
 }
 
-/// v diag(products of the other singular values) u^T, times det u det v.
+/// v diag(products of the other singular values) u^H, times det u det v^H.
 fn adjugate_by_svd(a: &Tensor, loc: &Loc) -> Tensor {
     let (u, s, vt) = super::svd(a);
     let n = s.dim(-1);
-    let off = identity(n, a.dtype()).eq(0.0);
-    let others = off.select(s.expand_dims(-2), 1.0).prod(-1);
+    let off = identity(n, s.dtype()).eq(0.0);
+    let others = off.select(s.expand_dims(-2), 1.0).prod(-1).to(a.dtype());
     let sign = stop_gradient(&(value(&u, loc) * value(&vt, loc)));
-    (vt.mt() * others.expand_dims(-2)).matmul(&u.mt()) * sign.expand_dims([-2, -1])
+    (adjoint(&vt) * others.expand_dims(-2)).matmul(&adjoint(&u)) * sign.expand_dims([-2, -1])
 }

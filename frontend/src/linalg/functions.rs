@@ -34,12 +34,12 @@ pub fn expm(a: &Tensor) -> Tensor {
 
 fn expm_of(a: &Tensor, n: usize) -> Tensor {
     // the order-13 approximant is exact to rounding up to this 1-norm
-    let reach = if a.dtype() == DType::F32 { 4.25 } else { 5.371920351148152 };
+    let reach = if a.dtype().real() == DType::F32 { 4.25 } else { 5.371920351148152 };
     let norm = stop_gradient(&a.abs().sum(-2).max(-1));
     let wanted = ((norm / reach).maximum(1.0).log() / std::f64::consts::LN_2).ceil();
     let within = wanted.le(f64::from(MAX_SQUARINGS));
     let squarings = wanted.minimum(f64::from(MAX_SQUARINGS)).to(DType::I32);
-    let scale = wanted.full_like(0.5).pow(squarings.to(a.dtype()));
+    let scale = wanted.full_like(0.5).pow(squarings.to(wanted.dtype())).to(a.dtype());
     let x = a * scale.expand_dims([-2, -1]);
     let one = identity(n, a.dtype());
     let c = pade_coefficients();
@@ -82,7 +82,7 @@ fn pade_coefficients() -> [f64; 15] {
     c
 }
 
-/// f(a) = v f(w) vᵀ of the symmetric part of `a` = v diag(w) vᵀ, for an elementwise `f`.
+/// f(a) = v f(w) vᴴ of the symmetric (complex: Hermitian) part of `a` = v diag(w) vᴴ, for an elementwise `f`.
 ///
 /// First and second derivatives are right at repeated eigenvalues: they are taken with divided differences of `f` (Daleckii
 /// and Krein 1965), not through eigenvectors. A third derivative is an error. A traced value that `f` captures can be

@@ -1,6 +1,6 @@
 //! Dense linear algebra on matrices, or batches of them: matrices stand in the last two axes.
 //!
-//! Everything works in f32 and f64, on any batch axes in front, under every transform, in forward and reverse mode. A
+//! Everything works in f32, f64, c64 and c128, on any batch axes in front, under every transform, in forward and reverse mode. A
 //! matrix with an element that is not finite gives NaN; a shape that does not fit gives an error with your line.
 //!
 //! ```
@@ -29,7 +29,9 @@ mod product;
 mod solve;
 mod structured;
 
-pub use decomposition::{cholesky, cholesky_upper, eigh, eigvalsh, lu, lu_factor, qr, qr_full, svd, svd_full, svdvals};
+pub use decomposition::{
+    cholesky, cholesky_upper, eig, eigh, eigvals, eigvalsh, lu, lu_factor, qr, qr_full, svd, svd_full, svdvals,
+};
 pub use determinant::{det, logdet_spd, slogdet};
 pub use functions::{
     expm, inv_sqrtm_spd, logm_spd, powm_spd, solve_lyapunov_spd, solve_sylvester_spd, spd_function, sqrtm_spd,
@@ -49,12 +51,18 @@ use crate::tree::Tree;
 use gradloom_ir::{DType, Error, Loc, Result, Shape};
 use std::sync::Arc;
 
-/// Rows and columns, if `a` is a float matrix or a batch of them.
+/// What linear algebra is defined on: floats and complex numbers.
+fn number(op: &str, a: &Tensor) -> Result<()> {
+    if a.dtype().is_inexact() {
+        return Ok(());
+    }
+    Err(Error::bad_dtype(op, a.dtype(), "a float or complex").help("convert with `.to(DType::F32)` first"))
+}
+
+/// Rows and columns, if `a` is a matrix of numbers or a batch of them.
 fn matrix(op: &str, a: &Tensor) -> Result<(usize, usize)> {
     a.check()?;
-    if !a.dtype().is_float() {
-        return Err(Error::bad_dtype(op, a.dtype(), "a float").help("convert with `.to(DType::F32)` first"));
-    }
+    number(op, a)?;
     match *a.shape() {
         [.., m, n] => Ok((m, n)),
         _ => {
@@ -110,14 +118,24 @@ fn identity(n: usize, dtype: DType) -> Tensor {
     Tensor::iota([n, n], 0, DType::I32).eq(Tensor::iota([n, n], 1, DType::I32)).to(dtype)
 }
 
-/// The symmetric part: functions of symmetric matrices take it, so that the derivative is symmetric too.
+/// The conjugate transpose.
+fn adjoint(a: &Tensor) -> Tensor {
+    a.mt().conj()
+}
+
+/// The Hermitian part: functions of symmetric matrices take it, so that the derivative is symmetric too.
 fn symmetric(a: &Tensor) -> Tensor {
-    (a + a.mt()) * 0.5
+    (a + adjoint(a)) * 0.5
+}
+
+/// |x|^2
+fn squares(x: &Tensor) -> Tensor {
+    if x.dtype().is_complex() { x.real().square() + x.imag().square() } else { x.square() }
 }
 
 /// Distance of 1 from the next number.
 fn epsilon(dtype: DType) -> f64 {
-    if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON }
+    if dtype.real() == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON }
 }
 
 /// Several results, or the error in each.

@@ -1,6 +1,6 @@
 //! Norms, condition and rank.
 
-use super::{epsilon, matrix, svdvals};
+use super::{epsilon, matrix, number, squares, svdvals};
 use crate::tensor::axes::{IntoAxes, resolve_axes, settle};
 use crate::tensor::{Tensor, apply};
 use gradloom_ir::{DType, Error, Loc, Op, ReduceKind, Result};
@@ -56,7 +56,7 @@ pub fn matrix_norm(a: &Tensor, norm: MatrixNorm) -> Tensor {
         // of nothing: 0
         let greatest = |x: Tensor| if x.dim(-1) == 0 { x.sum(-1) } else { x.max(-1) };
         Ok(match norm {
-            MatrixNorm::Frobenius => root(&a.square().sum([-2, -1])),
+            MatrixNorm::Frobenius => root(&squares(a).sum([-2, -1])),
             MatrixNorm::Nuclear => svdvals(a).sum(-1),
             MatrixNorm::One => greatest(a.abs().sum(-2)),
             MatrixNorm::MinOne => a.abs().sum(-2).min(-1),
@@ -77,11 +77,7 @@ pub fn vector_norm(x: &Tensor, p: f64, axes: impl IntoAxes) -> Tensor {
     let axes = axes.axes();
     let run = || -> Result<Tensor> {
         x.check()?;
-        if !x.dtype().is_float() {
-            return Err(
-                Error::bad_dtype("vector_norm", x.dtype(), "a float").help("convert with `.to(DType::F32)` first")
-            );
-        }
+        number("vector_norm", x)?;
         let resolved = resolve_axes("vector_norm", &axes, x.ty_ref())?;
         let reduce = |kind, x: &Tensor| match resolved.is_empty() {
             true => x.clone(),
@@ -91,9 +87,9 @@ pub fn vector_norm(x: &Tensor, p: f64, axes: impl IntoAxes) -> Tensor {
             f64::INFINITY if resolved.iter().any(|&a| x.shape()[a] == 0) => reduce(ReduceKind::Sum, &x.abs()),
             f64::INFINITY => reduce(ReduceKind::Max, &x.abs()),
             f64::NEG_INFINITY => reduce(ReduceKind::Min, &x.abs()),
-            0.0 => reduce(ReduceKind::Sum, &x.ne(0.0).to(x.dtype())),
+            0.0 => reduce(ReduceKind::Sum, &x.ne(0.0).to(x.dtype().real())),
             1.0 => reduce(ReduceKind::Sum, &x.abs()),
-            2.0 => root(&reduce(ReduceKind::Sum, &x.square())),
+            2.0 => root(&reduce(ReduceKind::Sum, &squares(x))),
             p if p.is_nan() => return Err(Error::user("vector_norm", "p is NaN").help("use 1, 2 or an infinity")),
             p => {
                 let sum = reduce(ReduceKind::Sum, &x.abs().pow(p));

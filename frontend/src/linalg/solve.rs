@@ -80,24 +80,29 @@ pub fn inv(a: &Tensor) -> Tensor {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Triangular {
     lower: bool,
-    transposed: bool,
+    op: Transposition,
     unit: bool,
 }
 
 impl Triangular {
     /// The lower triangle.
     pub fn lower() -> Triangular {
-        Triangular { lower: true, transposed: false, unit: false }
+        Triangular { lower: true, op: Transposition::None, unit: false }
     }
 
     /// The upper triangle.
     pub fn upper() -> Triangular {
-        Triangular { lower: false, transposed: false, unit: false }
+        Triangular { lower: false, op: Transposition::None, unit: false }
     }
 
     /// Solve with the transpose of the triangle.
     pub fn transposed(self) -> Triangular {
-        Triangular { transposed: true, ..self }
+        Triangular { op: Transposition::Transpose, ..self }
+    }
+
+    /// Solve with the conjugate transpose of the triangle.
+    pub fn adjoint(self) -> Triangular {
+        Triangular { op: Transposition::Adjoint, ..self }
     }
 
     /// The diagonal counts as 1 and is not read.
@@ -125,22 +130,18 @@ pub fn triangular_solve(a: &Tensor, b: &Tensor, kind: Triangular) -> Tensor {
 
 pub(super) fn triangular_at(op: &str, a: &Tensor, b: &Tensor, kind: Triangular, loc: &Loc) -> Result<Tensor> {
     square(op, a)?;
-    let solve = Op::TriangularSolve {
-        left_side: true,
-        lower: kind.lower,
-        transpose_a: if kind.transposed { Transposition::Transpose } else { Transposition::None },
-        unit_diagonal: kind.unit,
-    };
+    let solve =
+        Op::TriangularSolve { left_side: true, lower: kind.lower, transpose_a: kind.op, unit_diagonal: kind.unit };
     with_rhs(op, a, b, loc, |a, b| Ok(apply(solve.clone(), &[a, b], loc)))
 }
 
-/// `x` with l lᵀ x = b, for the factor `l` that [`cholesky`] gave.
+/// `x` with l lᴴ x = b, for the factor `l` that [`cholesky`] gave.
 #[track_caller]
 pub fn cho_solve(l: &Tensor, b: &Tensor) -> Tensor {
     let loc = Loc::caller();
     let run = || {
         let y = triangular_at("cho_solve", l, b, Triangular::lower(), &loc)?;
-        triangular_at("cho_solve", l, &y, Triangular::lower().transposed(), &loc)
+        triangular_at("cho_solve", l, &y, Triangular::lower().adjoint(), &loc)
     };
     settle(&loc, run())
 }
@@ -187,7 +188,7 @@ pub fn pinv_with(a: &Tensor, tolerance: f64) -> Tensor {
 }
 
 fn pinv_at(a: &Tensor, tolerance: f64, loc: &Loc) -> Result<Tensor> {
-    let tolerance = Tensor::full(batch(a), tolerance, a.dtype());
+    let tolerance = Tensor::full(batch(a), tolerance, a.dtype().real());
     Ok(apply(Op::Pinv {}, &[a, &tolerance], loc))
 }
 

@@ -1,7 +1,7 @@
 //! Systems and factors with structure.
 
 use super::solve::{Triangular, triangular_at};
-use super::{same_dtype, square};
+use super::{number, same_dtype, square, squares};
 use crate::tensor::Tensor;
 use crate::tensor::axes::settle;
 use crate::transform::{scan, scan_reverse};
@@ -18,9 +18,7 @@ pub fn tridiagonal_solve(lower: &Tensor, diagonal: &Tensor, upper: &Tensor, b: &
         for t in [lower, upper, b] {
             same_dtype(op, diagonal, t)?;
         }
-        if !diagonal.dtype().is_float() {
-            return Err(Error::bad_dtype(op, diagonal.dtype(), "a float").help("convert with `.to(DType::F32)` first"));
-        }
+        number(op, diagonal)?;
         for t in [lower, upper] {
             if t.shape() != diagonal.shape() || t.ndim() == 0 {
                 let why = "the three diagonals need one shape, padded at the ends that are not used";
@@ -90,7 +88,7 @@ pub fn solve_toeplitz(column: &Tensor, row: &Tensor, b: &Tensor) -> Tensor {
     settle(&loc, run())
 }
 
-/// The Cholesky factor of l lᵀ + v vᵀ, given `l` (`[.., n, n]`) and `v` (`[.., n]`): l chol(1 + w wᵀ) with l w = v.
+/// The Cholesky factor of l lᴴ + v vᴴ, given `l` (`[.., n, n]`) and `v` (`[.., n]`): l chol(1 + w wᴴ) with l w = v.
 #[track_caller]
 pub fn cholesky_update(l: &Tensor, v: &Tensor) -> Tensor {
     let loc = Loc::caller();
@@ -103,13 +101,14 @@ pub fn cholesky_update(l: &Tensor, v: &Tensor) -> Tensor {
             return Err(Error::shape_mismatch(op, l.ty_ref(), v.ty_ref(), &why));
         }
         let w = triangular_at(op, l, &v.expand_dims(-1), Triangular::lower(), &loc)?;
-        // the factor of 1 + w w^T in closed form: with s_i = 1 + w_1^2 + .. + w_i^2,
-        // c_ii = sqrt(s_i / s_i-1), c_ij = w_i w_j / sqrt(s_j s_j-1) for i > j
+        // the factor of 1 + w w^H in closed form: with s_i = 1 + |w_1|^2 + .. + |w_i|^2,
+        // c_ii = sqrt(s_i / s_i-1), c_ij = w_i conj(w_j) / sqrt(s_j s_j-1) for i > j
         let w = w.squeeze(-1);
-        let after = w.square().cumsum(-1) + 1.0;
-        let before = &after - w.square();
-        let diagonal = (&after / &before).sqrt();
-        let column = &w / (&after * &before).sqrt();
+        let each = squares(&w);
+        let after = each.cumsum(-1) + 1.0;
+        let before = &after - &each;
+        let diagonal = (&after / &before).sqrt().to(l.dtype());
+        let column = w.conj() / (&after * &before).sqrt().to(l.dtype());
         let below = (w.expand_dims(-1) * column.expand_dims(-2)).tril(-1);
         let one = super::identity(n, l.dtype());
         Ok(l.tril(0).matmul(&(below + one * diagonal.expand_dims(-2))))

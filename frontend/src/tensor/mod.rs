@@ -209,6 +209,10 @@ impl Tensor {
         Ok(self.to_literal()?.to_f64())
     }
 
+    pub(crate) fn from_literal(x: &gradloom_ir::Literal) -> Tensor {
+        Tensor::from_buffer(x.ty().clone(), Arc::new(Buffer::from_bytes(x.bytes())))
+    }
+
     pub(crate) fn to_literal(&self) -> Result<gradloom_ir::Literal> {
         let a = self.array()?;
         gradloom_ir::Literal::from_bytes(a.ty.clone(), a.buffer.bytes().to_vec())
@@ -248,20 +252,25 @@ impl fmt::Debug for Tensor {
     }
 }
 
-impl fmt::Display for Tensor {
-    /// The type and up to 1,000 elements, nested as the axes are.
+/// The elements of an array as text, nested as the axes are; of more than 1,000 only the type.
+pub(crate) struct Elements<'a> {
+    pub ty: &'a Type,
+    pub bytes: &'a [u8],
+}
+
+impl fmt::Display for Elements<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn level(f: &mut fmt::Formatter<'_>, ty: &Type, shape: &[usize], data: &[u8]) -> fmt::Result {
+        fn level(f: &mut fmt::Formatter<'_>, dtype: DType, shape: &[usize], data: &[u8]) -> fmt::Result {
             let Some((&n, rest)) = shape.split_first() else {
-                return element(f, ty.dtype, data);
+                return element(f, dtype, data);
             };
-            let step = rest.iter().product::<usize>() * ty.dtype.size();
+            let step = rest.iter().product::<usize>() * dtype.size();
             f.write_str("[")?;
             for i in 0..n {
                 if i > 0 {
                     f.write_str(", ")?;
                 }
-                level(f, ty, rest, &data[i * step..(i + 1) * step])?;
+                level(f, dtype, rest, &data[i * step..(i + 1) * step])?;
             }
             f.write_str("]")
         }
@@ -278,13 +287,22 @@ impl fmt::Display for Tensor {
                 _ => with_element!(dtype, T => write!(f, "{:?}", <T as Element>::from_bytes(data))),
             }
         }
+        if self.ty.numel() > 1000 {
+            return write!(f, "{} (too many elements to show)", self.ty);
+        }
+        level(f, self.ty.dtype, &self.ty.shape, self.bytes)
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// The type and up to 1,000 elements, nested as the axes are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Error(e) => write!(f, "error: {e}"),
             Repr::Traced(t) => write!(f, "traced {}", t.ty),
-            Repr::Array(a) if a.ty.numel() > 1000 => write!(f, "{} (too many elements to show)", a.ty),
             Repr::Array(a) => {
-                write!(f, "{} ", a.ty)?;
-                level(f, &a.ty, &a.ty.shape, a.buffer.bytes())
+                let elements = Elements { ty: &a.ty, bytes: a.buffer.bytes() };
+                if a.ty.numel() > 1000 { write!(f, "{elements}") } else { write!(f, "{} {elements}", a.ty) }
             }
         }
     }

@@ -146,6 +146,7 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
             Err(Error::unmapped_axis(op.name(), axis_name))
         }
         Op::Barrier {} => Ok(args.to_vec()),
+        Op::HostCall { callback, .. } => callback.call(args, results),
         Op::Scan { body, length, reverse, consts, carry } => {
             control::scan(args, body, *length, *reverse, *consts, *carry, results)
         }

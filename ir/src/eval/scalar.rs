@@ -341,9 +341,10 @@ macro_rules! half_ops {
             }
 
             fn binary(op: Binary, x: $t, y: $t) -> Option<$t> {
-                // the next f32 is no 16-bit float
-                let defined = op != Binary::NextAfter;
-                <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).filter(|_| defined).map(<$t>::from_f32)
+                if op == Binary::NextAfter {
+                    return None; // the neighbour in f32 is none here
+                }
+                <f32 as ScalarOps>::binary(op, x.to_f32(), y.to_f32()).map(<$t>::from_f32)
             }
 
             fn identity(kind: ReduceKind) -> Option<$t> {

@@ -131,3 +131,8 @@ pub(super) fn remat(args: &[Type], body: &Graph) -> Result<Types> {
     expect_types("remat", "parameters", &body.input_types(), args)?;
     Ok(body.output_types().into_iter().collect())
 }
+
+pub(super) fn host_call(results: &[Type]) -> Result<Types> {
+    results.iter().try_for_each(|t| super::shaping::check_size("host_call", &t.shape))?;
+    Ok(results.iter().cloned().collect())
+}

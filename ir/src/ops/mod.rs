@@ -19,7 +19,7 @@ pub use linalg::Transposition;
 pub use reduction::WindowGeometry;
 
 use crate::attr::{Attr, AttrValue};
-use crate::{DType, Error, Graph, Literal, Result, Shape, Type};
+use crate::{Callback, DType, Error, Graph, Literal, Result, Shape, Type};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -321,6 +321,11 @@ define_ops! {
     /// Returns its operands; no pass moves, merges or removes computation across it.
     Barrier = "optimization_barrier" {}
 
+    // ---- the host ----
+    /// Calls a function of the host on the operands; it returns values of the types `results`. With `effect` it is called
+    /// once each time the program comes by, in program order; without, it is a pure function, and called as needed.
+    HostCall = "host_call" { callback: Callback, results: Vec<Type>, effect: bool }
+
     // ---- ops with bodies: operands are listed in the order given ----
     /// `consts.., init carry.., xs..` to `final carry.., ys..`; the body maps `consts.., carry.., x..` to `carry.., y..`
     /// for each of `length` rows of `xs`, from the last row if `reverse`.
@@ -382,6 +387,7 @@ pub fn infer(op: &Op, args: &[Type]) -> Result<Types> {
         Op::AllReduce { kind, .. } => reduction::all_reduce(*kind, &args[0]).map(one),
         Op::AxisIndex { .. } => Ok(one(Type::scalar(DType::I32))),
         Op::Barrier {} => Ok(args.iter().cloned().collect()),
+        Op::HostCall { results, .. } => control::host_call(results),
         Op::Scan { body, length, consts, carry, .. } => control::scan(args, body, *length, *consts, *carry),
         Op::While { cond, body, cond_consts, body_consts } => {
             control::while_loop(args, cond, body, *cond_consts, *body_consts)
@@ -445,6 +451,7 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::DynamicUpdateSlice {}
         | Op::Sort { .. }
         | Op::Barrier {}
+        | Op::HostCall { .. }
         | Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -478,6 +485,16 @@ impl Op {
                 | Op::ReduceWindow { .. }
                 | Op::SelectAndScatter { .. }
         )
+    }
+
+    /// Whether running the op does more than compute its results: it, or something in its nested programs, is a host
+    /// call with an effect. Such a node is never dropped, merged, moved or evaluated by a pass, and effects happen in
+    /// program order.
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Op::HostCall { effect, .. } => *effect,
+            op => op.bodies().iter().any(|b| b.has_effect()),
+        }
     }
 
     /// Whether the op holds nested programs.

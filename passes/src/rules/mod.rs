@@ -12,12 +12,15 @@
 
 mod contraction;
 mod elementwise;
+mod host;
 mod indexing;
 mod linalg;
 mod products;
 mod reduction;
 mod shaping;
 mod spectral;
+
+pub(crate) use host::by_rows;
 
 use gradloom_ir::{Builder, Error, Op, Result, Type, Value, Values};
 use smallvec::{SmallVec, smallvec};
@@ -111,6 +114,7 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::jvp(b, op, x, y, t),
         Op::Fft { .. } => spectral::jvp(b, op, t),
+        Op::HostCall { .. } => host::jvp(b, op, y),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }
@@ -151,7 +155,8 @@ pub(crate) fn transpose(
         | Op::Iota { .. }
         | Op::ArgReduce { .. }
         | Op::Sort { .. }
-        | Op::AxisIndex { .. } => not_linear(op),
+        | Op::AxisIndex { .. }
+        | Op::HostCall { .. } => not_linear(op),
         Op::Broadcast { .. }
         | Op::Reshape { .. }
         | Op::Transpose { .. }
@@ -255,6 +260,7 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::Sort { .. }
         | Op::AllReduce { .. } => reduction::batch(b, op, a),
         Op::Fft { .. } => spectral::batch(b, op, a),
+        Op::HostCall { .. } => by_rows(b, op, a),
         Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }

@@ -28,6 +28,9 @@ pub(super) fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Result<Option<Ve
 
 fn is_false(cond: &Graph) -> bool {
     let [out] = cond.outputs() else { return false };
+    if cond.has_effect() {
+        return false;
+    }
     let made = cond.nodes().iter().find(|n| n.results.contains(out));
     matches!(made.map(|n| &n.op), Some(Op::Constant { value }) if value.is_all(0.0))
 }

@@ -78,7 +78,7 @@ fn sweep(g: &Graph) -> Result<Option<Graph>> {
 }
 
 fn rewrite_node(v: &mut View, op: &Op, args: &[Value], types: &[Type]) -> Result<Option<Vec<Value>>> {
-    let keep = matches!(op, Op::Barrier {} | Op::Constant { .. });
+    let keep = matches!(op, Op::Barrier {} | Op::Constant { .. }) || op.has_effect();
     // no elements = an empty constant
     if !keep && !types.is_empty() && types.iter().all(|t| t.numel() == 0) {
         let empty = |t: &Type| v.raw(|b| crate::inline_bodies::empty(b, t.dtype, t.shape.to_vec()));
@@ -128,6 +128,7 @@ fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         | Op::AllReduce { .. }
         | Op::AxisIndex { .. }
         | Op::Barrier {}
+        | Op::HostCall { .. }
         | Op::Scan { .. }
         | Op::While { .. }
         | Op::Switch { .. }

@@ -58,6 +58,16 @@ fn mentions(g: &Graph, axis: &str) -> bool {
     })
 }
 
+/// Whether the program is what [`rules::by_rows`] makes of a host call: of nested rows the outer ones go first.
+fn only_calls_host(g: &Graph) -> bool {
+    let only = |op: &Op| match op {
+        Op::HostCall { .. } => true,
+        Op::Scan { body, .. } => only_calls_host(body),
+        _ => false,
+    };
+    !g.nodes().is_empty() && g.nodes().iter().all(|n| only(&n.op))
+}
+
 struct Batcher<'a> {
     b: Builder,
     size: usize,
@@ -95,8 +105,10 @@ impl Batcher<'_> {
                 let n = outs.len();
                 Ok((outs, vec![false; n]))
             }
+            Op::Scan { body, .. } if only_calls_host(body) => self.by_rows(&node.op, args, batched),
             Op::Scan { .. } => self.scan(&node.op, args, batched),
             Op::While { .. } => self.while_loop(&node.op, args, batched),
+            Op::Switch { .. } if batched[0] && node.op.has_effect() => self.by_rows(&node.op, args, batched),
             Op::Switch { branches } => self.switch(branches, args, batched),
             Op::CustomJvp { primal, rule, consts } => {
                 let args = self.all(args, batched);
@@ -141,6 +153,19 @@ impl Batcher<'_> {
 
     fn emit_batched(&mut self, op: Op, args: &[Value]) -> Result<Outs> {
         let outs = self.b.emit(op, args)?;
+        let n = outs.len();
+        Ok((outs, vec![true; n]))
+    }
+
+    /// One row after the other: where rows take different ways, each has the effects of its own way only.
+    fn by_rows(&mut self, op: &Op, args: &[Value], batched: &[bool]) -> Result<Outs> {
+        if let Some(axis) = self.axis_name.filter(|a| op.bodies().iter().any(|g| mentions(g, a))) {
+            let what = format!("rows take different ways, with effects and with collectives over \"{axis}\"");
+            return Err(
+                Error::limit(op.name(), what).help("move the collective or the effect out of the branch or loop")
+            );
+        }
+        let outs = rules::by_rows(&mut self.b, op, &BatchArgs { args, batched, size: self.size })?;
         let n = outs.len();
         Ok((outs, vec![true; n]))
     }
@@ -201,6 +226,9 @@ impl Batcher<'_> {
             }
             carry = grown;
         };
+        if pred_batched && op.has_effect() {
+            return self.by_rows(op, args, batched);
+        }
         let new_cond = self.sub(cond, &[&batched[..cc], &carry].concat(), None)?.graph;
         let mut operands = args.to_vec();
         for i in 0..n {

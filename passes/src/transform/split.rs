@@ -1,7 +1,7 @@
 //! Partial evaluation: splits a program into what known inputs alone determine, and the rest.
 
 use super::{pick_outputs, reorder_inputs};
-use crate::dce::dead_code;
+use crate::dce::{dead_code, without_effects};
 use gradloom_ir::{Builder, Graph, Node, Op, Result, Type, Value, Values};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -216,7 +216,8 @@ impl Splitter<'_> {
             let operands = self.known_args(&node.args);
             let results = self.known.emit(node.op.clone(), &operands)?;
             self.set_known(&node.results, &results);
-            let closed = !node.op.has_body() && node.args.iter().all(|a| self.closed[a.index()]);
+            let repeatable = !node.op.has_body() && !matches!(node.op, Op::HostCall { .. });
+            let closed = repeatable && node.args.iter().all(|a| self.closed[a.index()]);
             node.results.iter().for_each(|r| self.closed[r.index()] = closed);
             return Ok(());
         }
@@ -319,7 +320,8 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// The known carries run alone; the unknown half runs the whole loop again. (Reverse mode then refuses it.)
+    /// The known carries run alone, with the effects; the unknown half runs the whole loop again without. (Reverse mode
+    /// then refuses it.)
     fn while_loop(&mut self, node: &Node, args: &[bool], results: &[bool]) -> Result<()> {
         let Op::While { cond, body, cond_consts, body_consts } = &node.op else {
             unreachable!("caller matched a while")
@@ -345,7 +347,8 @@ impl Splitter<'_> {
         let old: Vec<Value> = carry_in.iter().map(|&i| node.results[i]).collect();
         self.set_known(&old, &outs);
         let operands = self.needs(&node.args)?;
-        let outs = self.unknown.emit(node.op.clone(), &operands)?;
+        let again = node.op.map_bodies(&mut |body| without_effects(body).map(Arc::new))?;
+        let outs = self.unknown.emit(again, &operands)?;
         for i in (0..results.len()).filter(|&i| !results[i]) {
             self.in_unknown[node.results[i].index()] = Some(outs[i]);
         }
@@ -396,7 +399,7 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// Nothing inside is handed over: the unknown half recomputes it from the operands.
+    /// Nothing inside is handed over: the unknown half recomputes it from the operands, without the effects.
     fn remat(&mut self, node: &Node, body: &Graph, args: &[bool], results: &[bool]) -> Result<()> {
         let outs_of = |known: bool| -> Vec<usize> { (0..results.len()).filter(|&i| results[i] == known).collect() };
         let values = |idx: &[usize]| -> Values { idx.iter().map(|&i| node.results[i]).collect() };
@@ -404,7 +407,7 @@ impl Splitter<'_> {
         let operands = self.known_args(&node.args);
         let outs: Values = self.known.emit(Op::Remat { body: Arc::new(k_body) }, &operands)?;
         self.set_known(&values(&outs_of(true)), &outs);
-        let u_body = pick_outputs(body, &outs_of(false))?;
+        let u_body = without_effects(&pick_outputs(body, &outs_of(false))?)?;
         let operands = self.needs(&node.args)?;
         let outs = self.unknown.emit(Op::Remat { body: Arc::new(u_body) }, &operands)?;
         self.set_unknown(&values(&outs_of(false)), &outs);
@@ -427,7 +430,7 @@ fn classify_residuals(known: &Graph, residuals: usize, mask: &[bool], consts: us
     let mut invariant: Vec<bool> = positions.iter().map(|&p| p < consts).collect();
     invariant.resize(known.num_values(), false);
     for node in known.nodes() {
-        let i = node.args.iter().all(|a| invariant[a.index()]);
+        let i = node.args.iter().all(|a| invariant[a.index()]) && !calls_host(&node.op);
         node.results.iter().for_each(|r| invariant[r.index()] = i);
     }
     known.outputs()[known.num_outputs() - residuals..]
@@ -440,6 +443,11 @@ fn classify_residuals(known: &Graph, residuals: usize, mask: &[bool], consts: us
         .collect()
 }
 
+/// Whether a host call is the op, or is in its nested programs.
+fn calls_host(op: &Op) -> bool {
+    matches!(op, Op::HostCall { .. }) || op.bodies().iter().any(|b| b.calls_host())
+}
+
 /// The outputs of `g` named by `wanted`, which the known inputs determine, as a program of the known inputs.
 fn known_part(g: &Graph, known_inputs: &[bool], wanted: &[bool]) -> Result<Graph> {
     let s = split(g, known_inputs)?;
@@ -450,7 +458,7 @@ fn known_part(g: &Graph, known_inputs: &[bool], wanted: &[bool]) -> Result<Graph
 
 /// The outputs of `g` at `outputs`, as a program of its first `inputs` inputs, which determine every node they need.
 fn extract(g: &Graph, outputs: &[usize], inputs: usize) -> Result<Graph> {
-    let g = pick_outputs(g, outputs)?;
+    let g = without_effects(&pick_outputs(g, outputs)?)?;
     let mut b = Builder::new();
     let mut map: Vec<Option<Value>> = vec![None; g.num_values()];
     for (i, slot) in map.iter_mut().enumerate().take(inputs) {

@@ -84,7 +84,7 @@ impl Random {
                 let columns = ty.shape[ty.rank() - 1];
                 let per_matrix = columns * ty.shape[ty.rank() - 2];
                 let weight = |k: usize| match (k / parts % per_matrix / columns, k / parts % columns) {
-                    (i, j) if i == j && k % parts == 0 => 3.0 + 2.0 * i as f64,
+                    (i, j) if i == j && k.is_multiple_of(parts) => 3.0 + 2.0 * i as f64,
                     _ => 0.0,
                 };
                 (0..n).map(|k| self.next() - 0.5 + weight(k)).collect()

@@ -3,6 +3,7 @@
 use crate::Size;
 use crate::inputs::{u, u_in};
 use crate::measure::{Workload, case, sum_of_squares};
+use gradloom::linalg;
 use gradloom::nn::gelu;
 use gradloom::prelude::*;
 
@@ -45,4 +46,23 @@ pub fn matmul_1024(size: Size) -> Box<dyn Workload> {
 
 pub fn dispatch(_: Size) -> Box<dyn Workload> {
     case(u(&[8], 1), |x: &Tensor| x + 1.0, |y| Ok(y.to_vec::<f32>()?.iter().map(|&x| f64::from(x)).sum()))
+}
+
+pub fn linalg(size: Size) -> Box<dyn Workload> {
+    let n = size.pick(64, 2048);
+    let f = move |a: &Tensor| {
+        let s = a.matmul(&a.swapaxes(-1, -2)) + Tensor::eye(48) * 48.0;
+        let (w, _) = linalg::eigh(&s);
+        let c = linalg::cholesky(&s);
+        let x = linalg::solve(&s, &Tensor::ones([n, 48, 1]));
+        w.log().sum(..) + x.sum(..) + linalg::trace(&c).sum(..)
+    };
+    case(u(&[n, 48, 48], 1), f, |y| Ok(f64::from(y.item::<f32>()?)))
+}
+
+pub fn matmul_bf16(size: Size) -> Box<dyn Workload> {
+    let n = size.pick(1024, 8192);
+    let bf16 = |k| u(&[n, n], k).to(DType::BF16);
+    let check = |y: &Tensor| sum_of_squares(&y.to(DType::F32));
+    case((bf16(1), bf16(2)), |(a, b): &(Tensor, Tensor)| a.matmul(b), check)
 }

@@ -9,8 +9,10 @@ mod arrays;
 mod inputs;
 mod measure;
 mod networks;
+mod ops;
 mod physics;
 mod sequences;
+mod spectral;
 
 use clap::Parser;
 use measure::Workload;
@@ -44,6 +46,7 @@ const ROWS: &[Row] = rows! {
     networks::mlp_train "784-W-W-10 ReLU classifier (W 512 | 8192), batch 256 | 8192, Adam";
     networks::cnn_train "28x28x1: two 3x3 convolutions with pooling, dense 128, dense 10; batch 128 | 4096, Adam";
     sequences::transformer_train "causal language model: 4 | 8 pre-norm blocks, width 256 | 1024, sequence 256 | 1024";
+    spectral::fno2d_train "2-D Fourier neural operator, 64 | 256 grid, 4 layers, 12 | 32 modes, Adam";
     physics::pinn_burgers "Burgers residual of a 2-64-64-64-64-1 tanh network at 4096 | 262144 points, Adam";
     physics::egnn_train "E(n) graph network, 4 layers, width 64, 32 | 2048 graphs of 24 nodes, Adam";
     networks::kan_train "KAN [4, 64, 64, 1], cubic B-splines on 8 intervals plus SiLU base, batch 2048 | 131072";
@@ -54,7 +57,36 @@ const ROWS: &[Row] = rows! {
     arrays::knn "16 nearest neighbours among 2048 | 16384 points: distances, top_k, gather, mean";
     arrays::random_normal "4,194,304 | 268,435,456 threefry normals from one key, and their mean square";
     arrays::matmul_1024 "one 1024^3 | 8192^3 f32 matrix product";
+    arrays::linalg "64 | 2048 matrices of 48 x 48: cholesky, solve, eigh";
+    spectral::ssm_fft "long convolution by rfft from a diagonal state space, length 4096 | 16384, with its gradient";
+    arrays::matmul_bf16 "one 1024^3 | 8192^3 bf16 matrix product";
     arrays::dispatch "x + 1 on 8 elements: the cost of calling a compiled function";
+};
+
+/// Single op families, run by `--ops`; their peer is `tests/jax/ops.py`.
+const OPS: &[Row] = rows! {
+    ops::op_elementwise "sqrt(x x + 1) tanh x of 2048 x 2048";
+    ops::op_elementwise_bf16 "the same in bf16";
+    ops::op_elementwise_complex "exp(z z) of 1024 x 1024 complex64";
+    ops::op_reduce_rows "sums of the rows of 2048 x 2048";
+    ops::op_reduce_columns "sums of its columns";
+    ops::op_reduce_all "its greatest element";
+    ops::op_transpose "its transpose, written";
+    ops::op_gather "65,536 rows of 64 in another order";
+    ops::op_scatter_add "65,536 rows of 64 added into 4,096";
+    ops::op_sort "256 rows of 4,096";
+    ops::op_top_k "16 greatest of each of 256 rows of 4,096";
+    ops::op_cumsum "along 1024 rows of 4,096";
+    ops::op_fft "256 complex rows of 4,096";
+    ops::op_rfft2 "64 images of 128 x 128";
+    ops::op_fft_prime "64 complex rows of 4,093, a prime";
+    ops::op_cholesky "64 matrices of 64 x 64";
+    ops::op_eigh "16 matrices of 64 x 64";
+    ops::op_svd "16 matrices of 64 x 48";
+    ops::op_qr "64 matrices of 64 x 48";
+    ops::op_solve "64 systems of 64 unknowns, 8 right sides";
+    ops::op_uniform "2^20 threefry uniforms";
+    ops::op_lgamma "2^20 numbers";
 };
 
 /// The workload ladder: one JSON line a workload.
@@ -72,6 +104,9 @@ struct Options {
     /// Print what runs, step by step, before each line.
     #[arg(long)]
     profile: bool,
+    /// Run single op families instead of whole workloads.
+    #[arg(long)]
+    ops: bool,
     /// List the workloads.
     #[arg(long)]
     list: bool,
@@ -79,16 +114,17 @@ struct Options {
 
 fn main() -> std::process::ExitCode {
     let options = Options::parse();
+    let table = if options.ops { OPS } else { ROWS };
     if options.list {
-        ROWS.iter().for_each(|r| println!("{:18} {}", r.name, r.what));
+        table.iter().for_each(|r| println!("{:18} {}", r.name, r.what));
         return std::process::ExitCode::SUCCESS;
     }
     let mut failed = false;
-    for name in options.only.iter().filter(|n| !ROWS.iter().any(|r| r.name == *n)) {
+    for name in options.only.iter().filter(|n| !table.iter().any(|r| r.name == *n)) {
         eprintln!("{name}: there is no such workload; see --list");
         failed = true;
     }
-    for row in ROWS.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
+    for row in table.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
         let workload = (row.make)(Size { large: options.large });
         match workload.measure(options.seconds, options.profile) {
             Ok(m) => println!("{}", m.json(row.name)),

@@ -148,6 +148,10 @@ impl<'m> Call<'_, 'm> {
         Ok(ints.chunks_exact(2).map(|p| (p[0], p[1])).collect())
     }
 
+    pub(super) fn flag(&self, names: &[&str]) -> bool {
+        matches!(self.attr(names), Some(Attr::Word("true") | Attr::Unit))
+    }
+
     /// The word of `LT`, `#stablehlo<comparison_direction LT>` or the bare word at `i` of a pretty form.
     pub(super) fn word(&self, names: &[&str], i: usize) -> Option<&'m str> {
         match self.attr(names) {

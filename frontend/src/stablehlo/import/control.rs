@@ -2,7 +2,7 @@
 
 use super::super::Rule;
 use super::super::syntax::Attr;
-use super::{Call, Closure, Lower, loops};
+use super::{Call, Closure, Lower, lapack, loops, sort};
 use gradloom_ir::{Builder, Comparison, DType, Graph, Op, Result, Type, Value, Values};
 use std::sync::Arc;
 
@@ -80,8 +80,11 @@ fn custom_call(c: &mut Call<'_, '_>) -> Result<Values> {
         c.im.checks.push((rule, got, want, loc));
         return Ok(Values::new());
     }
-    if let Some(rule) = super::linalg::CUSTOM_CALLS.iter().find(|(n, _)| *n == name) {
-        return rule.1(c);
+    if let Some(rule) = lapack::routine(name) {
+        return rule(c);
+    }
+    if name == "ApproxTopK" {
+        return sort::approx_top_k(c);
     }
     Err(c.unsupported(format!("a call of @{name}, which is outside the program, is not supported")))
 }

@@ -1,16 +1,22 @@
-//! Contractions, Fourier transforms, and calls of numerical libraries.
+//! Contractions, Fourier transforms, linear algebra.
 
 use super::super::syntax::Attr;
 use super::indexing::parts;
 use super::{Call, Lower};
-use gradloom_ir::{DType, FftKind, Op, Result, Shape, Value, Values};
+use gradloom_ir::{DType, FftKind, Op, Result, Shape, Transposition, Value, Values};
 use smallvec::smallvec;
 
-pub(super) const RULES: &[(&str, Lower)] =
-    &[("dot_general", dot_general), ("dot", dot), ("convolution", convolution), ("fft", fft)];
-
-/// Functions outside the program that have a meaning here, by name.
-pub(super) const CUSTOM_CALLS: &[(&str, Lower)] = &[("ApproxTopK", super::sort::approx_top_k)];
+pub(super) const RULES: &[(&str, Lower)] = &[
+    ("dot_general", dot_general),
+    ("dot", dot),
+    ("convolution", convolution),
+    ("fft", fft),
+    ("cholesky", |c| {
+        let lower = c.flag(&["lower"]);
+        c.emit(Op::Cholesky { lower }, 1)
+    }),
+    ("triangular_solve", triangular_solve),
+];
 
 /// Both operands in the wider of their dtypes and the result's, as the product accumulates in the result's dtype.
 fn widened(c: &mut Call<'_, '_>, x: Value, y: Value) -> Result<(Value, Value, DType)> {
@@ -66,6 +72,22 @@ fn dot(c: &mut Call<'_, '_>) -> Result<Values> {
             rhs_contract: smallvec![0],
         },
     )
+}
+
+fn triangular_solve(c: &mut Call<'_, '_>) -> Result<Values> {
+    let transpose_a = match c.word(&["transpose_a"], 0) {
+        None | Some("NO_TRANSPOSE") => Transposition::None,
+        Some("TRANSPOSE") => Transposition::Transpose,
+        Some("ADJOINT") => Transposition::Adjoint,
+        Some(other) => return Err(c.error(format!("`{other}` is no transposition"))),
+    };
+    let op = Op::TriangularSolve {
+        left_side: c.flag(&["left_side"]),
+        lower: c.flag(&["lower"]),
+        unit_diagonal: c.flag(&["unit_diagonal"]),
+        transpose_a,
+    };
+    c.emit(op, 2)
 }
 
 fn fft(c: &mut Call<'_, '_>) -> Result<Values> {

@@ -6,6 +6,7 @@ mod composed;
 mod control;
 mod elementwise;
 mod indexing;
+mod lapack;
 mod linalg;
 mod loops;
 mod random;
@@ -70,6 +71,8 @@ struct Body {
     captures: Vec<(Value, Value)>,
     /// Constants, which regions make anew rather than capture.
     constants: HashMap<Value, Constant>,
+    /// By reflectors of `geqrf`: the matrix and its Q.
+    factored: HashMap<Value, (Value, Value)>,
 }
 
 /// A constant array: a literal, or a scalar spread over a shape.
@@ -119,7 +122,7 @@ pub(super) fn import(text: &str, file: &str, test: bool) -> Result<TestProgram> 
     let mut im = Importer {
         source: &source,
         functions: module.functions.iter().map(|f| (f.name, f)).collect(),
-        bodies: vec![Body { b: Builder::new(), captures: Vec::new(), constants: HashMap::new() }],
+        bodies: vec![Body::new(Builder::new())],
         scopes: Vec::new(),
         calls: Vec::new(),
         ops: 0,
@@ -212,7 +215,7 @@ impl<'m> Importer<'m> {
         for (_, ty) in &region.params {
             args.push(b.input(array(self.source, ty, region.at)?, ""));
         }
-        self.bodies.push(Body { b, captures: Vec::new(), constants: HashMap::new() });
+        self.bodies.push(Body::new(b));
         let outs = self.scoped(region, &args, true, region.at);
         let body = self.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "a region is lost"))?;
         let (n, captured) = (args.len(), body.captures.len());
@@ -326,7 +329,7 @@ impl<'m> Importer<'m> {
 
     /// What `@inputs` of a test program returns, as inputs of the program.
     fn test_inputs(&mut self, f: &'m Function<'m>, at: usize) -> Result<Vec<Value>> {
-        self.bodies.push(Body { b: Builder::new(), captures: Vec::new(), constants: HashMap::new() });
+        self.bodies.push(Body::new(Builder::new()));
         let outs = self.function(f, &[], at);
         let body = self.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "a function is lost"))?;
         let values = eval(&body.b.finish(&outs?)?, &[])?;
@@ -338,6 +341,10 @@ impl<'m> Importer<'m> {
 }
 
 impl Body {
+    fn new(b: Builder) -> Body {
+        Body { b, captures: Vec::new(), constants: HashMap::new(), factored: HashMap::new() }
+    }
+
     fn constant(&mut self, constant: Constant) -> Value {
         let mut v = self.b.literal(constant.literal.clone());
         if let Some(shape) = &constant.shape {

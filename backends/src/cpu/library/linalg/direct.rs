@@ -330,12 +330,12 @@ fn reflect_all<T: Number>(a: &mut [T], m: usize, n: usize, q: &mut [T], wide: us
         }
         // in units of the greatest: what rounding left of dependent columns may be next to 0
         let unit = T::from_f64(greatest);
-        a[tail.clone()].iter_mut().for_each(|x| *x = *x / unit);
+        a[tail.clone()].iter_mut().for_each(|x| *x /= unit);
         let head = head / unit;
         let squares = a[tail.clone()].iter().fold(head.magnitude().powi(2), |s, x| s + x.magnitude().powi(2));
         let beta = T::from_f64(if head.real_part().is_sign_negative() { squares.sqrt() } else { -squares.sqrt() });
         taus[j] = (beta - head) / beta;
-        a[tail].iter_mut().for_each(|x| *x = *x / (head - beta));
+        a[tail].iter_mut().for_each(|x| *x /= head - beta);
         a[j * m + j] = beta * unit;
         let (left, right) = a.split_at_mut((j + 1) * m);
         for column in right.chunks_exact_mut(m) {
@@ -352,6 +352,6 @@ fn reflect_all<T: Number>(a: &mut [T], m: usize, n: usize, q: &mut [T], wide: us
 /// x becomes x - tau v (v^H x), `tail` being v without its head 1.
 fn reflect<T: Number>(tail: &[T], tau: T, x: &mut [T]) {
     let along = tail.iter().zip(&x[1..]).fold(x[0], |sum, (v, x)| sum + v.conjugate() * *x) * tau;
-    x[0] = x[0] - along;
-    x[1..].iter_mut().zip(tail).for_each(|(x, v)| *x = *x - *v * along);
+    x[0] -= along;
+    x[1..].iter_mut().zip(tail).for_each(|(x, v)| *x -= *v * along);
 }

@@ -6,7 +6,7 @@ use faer::linalg::evd::{evd_cplx, evd_real};
 use faer::traits::ComplexField;
 use faer::{MatMut, MatRef, Par};
 use gradloom_ir::Complex;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// A real or complex element.
 pub(super) trait Number:
@@ -18,6 +18,10 @@ pub(super) trait Number:
     + Mul<Output = Self>
     + Div<Output = Self>
     + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
     + 'static
 {
     const ZERO: Self;

@@ -18,7 +18,7 @@ fn iteration(m: usize, n: usize) -> usize {
 /// A column of a column-major matrix times a factor.
 fn times<T: Number>(x: &mut [T], factor: T) {
     if factor != T::ONE {
-        x.iter_mut().for_each(|x| *x = *x * factor);
+        x.iter_mut().for_each(|x| *x *= factor);
     }
 }
 
@@ -266,7 +266,7 @@ pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[T
                 rest /= n;
             }
             let to = &mut m[index[0] * n + index[order]];
-            *to = *to + T::from_f64(T::of_magnitude(d)) * orders(&inside, &index, n, 0, 0);
+            *to += T::from_f64(T::of_magnitude(d)) * orders(&inside, &index, n, 0, 0);
         }
         matmul(rows_mut(temp, n), Accum::Replace, v, rows(m, n), T::ONE, Par::Seq);
         matmul(rows_mut(out, n), Accum::Replace, rows(temp, n), v.adjoint(), T::ONE, Par::Seq);
@@ -292,7 +292,7 @@ fn orders<T: Number>(e: &[&[T]], index: &[usize], n: usize, k: usize, used: u32)
     let mut sum = T::ZERO;
     for (d, e_d) in e.iter().enumerate() {
         if used & 1 << d == 0 {
-            sum = sum + e_d[at] * orders(e, index, n, k + 1, used | 1 << d);
+            sum += e_d[at] * orders(e, index, n, k + 1, used | 1 << d);
         }
     }
     sum

@@ -335,7 +335,7 @@ fn ties_between_pivots() {
     }
     // no rounding in these: the two evaluations must choose alike
     for n in [2usize, 4, 8] {
-        let odd = |k: usize| (k / n & (k % n)).count_ones() % 2 == 1;
+        let odd = |k: usize| ((k / n) & (k % n)).count_ones() % 2 == 1;
         let hadamard: Vec<f64> = (0..n * n).map(|k| if odd(k) { -1.0 } else { 1.0 }).collect();
         check(&Op::Lu {}, &[Literal::new(&[n, n], &hadamard)], 0.0);
     }

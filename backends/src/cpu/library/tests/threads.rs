@@ -79,3 +79,22 @@ fn windows_and_running_sums() {
     );
     check(&Op::Cumulative { kind, axis: 1, reverse: true }, &[x]);
 }
+
+#[test]
+fn linear_algebra() {
+    let mut rng = Random::new(4);
+    for dtype in [DType::F32, DType::F64] {
+        for shape in [&[1, 90, 90][..], &[70, 12, 12], &[5000, 3, 3]] {
+            let a = rng.literal(&Type::new(dtype, shape));
+            for op in [
+                Op::Lu {},
+                Op::Qr { full: false },
+                Op::Svd { full: false, vectors: true },
+                Op::Eigh { vectors: true },
+                Op::Eig { vectors: true },
+            ] {
+                check(&op, std::slice::from_ref(&a));
+            }
+        }
+    }
+}

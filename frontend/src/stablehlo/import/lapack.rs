@@ -1,0 +1,226 @@
+//! Calls of LAPACK, which is how programs lowered for the CPU decompose and solve.
+//!
+//! Results no program reads, such as the reflectors that `geqrf` leaves below its triangle, are NaN, so that none is
+//! read unnoticed.
+
+use super::super::syntax::Attr;
+use super::{Call, Lower};
+use gradloom_ir::{Builder, Comparison, DType, Op, Result, Shape, Transposition, Type, Unary, Value, Values};
+use smallvec::smallvec;
+
+/// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.
+const ROUTINES: &[(&str, Lower)] = &[
+    ("potrf", potrf),
+    ("getrf", getrf),
+    ("geqrf", geqrf),
+    ("orgqr", orgqr),
+    ("ungqr", orgqr),
+    ("gesdd", gesdd),
+    ("syevd", syevd),
+    ("heevd", syevd),
+    ("geev", geev),
+    ("trsm", trsm),
+    ("gtsv", gtsv),
+];
+
+/// The rule of a routine.
+pub(super) fn routine(name: &str) -> Option<Lower> {
+    let name = name.strip_prefix("lapack_")?.strip_suffix("_ffi")?;
+    let name = name.strip_prefix(['s', 'd', 'c', 'z'])?;
+    ROUTINES.iter().find(|(n, _)| *n == name).map(|(_, rule)| *rule)
+}
+
+/// An option of the routine: one of LAPACK's letters.
+fn letter(c: &Call<'_, '_>, name: &str) -> Result<char> {
+    let entry = match c.attr(&["mhlo.backend_config"]) {
+        Some(Attr::Dict(entries)) => entries.iter().find(|(n, _)| *n == name).map(|(_, a)| a),
+        _ => None,
+    };
+    match entry {
+        Some(Attr::Number(n)) => n.parse::<u8>().ok().map(char::from),
+        _ => None,
+    }
+    .ok_or_else(|| c.error(format!("the option `{name}` is missing")))
+}
+
+/// No error, for every matrix of the batch: what cannot be done is NaN in the results.
+fn success(c: &mut Call<'_, '_>, i: usize) -> Result<Value> {
+    let ty = c.result(i)?;
+    Ok(c.b().full(&ty, 0.0))
+}
+
+/// A result that is not to be read.
+fn unread(c: &mut Call<'_, '_>, i: usize) -> Result<Value> {
+    let ty = c.result(i)?;
+    Ok(not_a_number(c.b(), &ty))
+}
+
+fn not_a_number(b: &mut Builder, ty: &Type) -> Value {
+    let nan = if ty.dtype.is_inexact() { f64::NAN } else { 0.0 };
+    b.full(ty, nan)
+}
+
+fn potrf(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    let lower = letter(c, "uplo")? == 'L';
+    let factor = c.node(Op::Cholesky { lower }, &[a])?[0];
+    Ok(smallvec![factor, success(c, 1)?])
+}
+
+/// LAPACK counts rows from 1.
+fn getrf(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    let lu = c.node(Op::Lu {}, &[a])?;
+    let exchanges = c.b().offset(lu[1], 1.0);
+    Ok(smallvec![lu[0], exchanges, success(c, 2)?])
+}
+
+/// Rows and columns of a batch of matrices.
+fn matrix(c: &Call<'_, '_>, a: Value) -> Result<(Shape, usize, usize)> {
+    match &c.ty(a).shape[..] {
+        [batch @ .., m, n] => Ok((Shape::from_slice(batch), *m, *n)),
+        _ => Err(c.error(format!("takes matrices, not {}", c.ty(a)))),
+    }
+}
+
+/// The triangle; the reflectors are kept as the matrix itself, for `orgqr` to make Q of.
+fn geqrf(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    let (_, m, n) = matrix(c, a)?;
+    let qr = c.node(Op::Qr { full: false }, &[a])?;
+    let ty = c.ty(a);
+    let b = c.b();
+    let mut r = qr[1];
+    if m > n {
+        let below = [&ty.shape[..ty.rank() - 2], &[m - n, n]].concat();
+        let below = not_a_number(b, &ty.with_shape(&below));
+        r = b.concatenate(&[r, below], ty.rank() - 2);
+    }
+    let (row, column) = (b.iota(DType::I32, &ty.shape, ty.rank() - 2), b.iota(DType::I32, &ty.shape, ty.rank() - 1));
+    let upper = b.compare(Comparison::Le, row, column);
+    let nan = not_a_number(b, &ty);
+    let packed = b.select(upper, r, nan);
+    let reflectors = unread(c, 1)?;
+    c.body().factored.insert(reflectors, (a, qr[0]));
+    Ok(smallvec![packed, reflectors])
+}
+
+fn orgqr(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [_, reflectors] = c.args()?;
+    let factored = c.body().factored.get(&reflectors).copied();
+    let (a, q) = factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))?;
+    let ty = c.result(0)?;
+    let columns = *ty.shape.last().ok_or_else(|| c.error("gives matrices"))?;
+    let q = if c.ty(q).shape == ty.shape { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
+    let axis = ty.rank() - 1;
+    if columns > c.ty(q).shape[axis] {
+        return Err(c.error(format!("{columns} columns of {}", c.ty(q))));
+    }
+    Ok(smallvec![c.b().slice_axis(q, axis, 0, columns)])
+}
+
+fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    let mode = letter(c, "mode")?;
+    let (full, vectors) = match mode {
+        'N' => (false, false),
+        'S' => (false, true),
+        'A' => (true, true),
+        _ => return Err(c.unsupported(format!("the mode {mode} is not supported"))),
+    };
+    let svd = c.node(Op::Svd { full, vectors }, &[a])?;
+    let (u, vt) = if vectors { (svd[1], svd[2]) } else { (unread(c, 2)?, unread(c, 3)?) };
+    Ok(smallvec![unread(c, 0)?, svd[0], u, vt, success(c, 4)?])
+}
+
+fn adjoint(c: &mut Call<'_, '_>, a: Value) -> Value {
+    let rank = c.ty(a).rank();
+    let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    let complex = c.ty(a).dtype.is_complex();
+    let b = c.b();
+    let t = b.transpose(a, &perm);
+    if !complex {
+        return t;
+    }
+    let (re, im) = (b.unary(Unary::Real, t), b.unary(Unary::Imag, t));
+    let im = b.neg(im);
+    b.binary(gradloom_ir::Binary::Complex, re, im)
+}
+
+fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    matrix(c, a)?;
+    let vectors = letter(c, "mode")? == 'V';
+    // gradloom reads the lower triangle
+    let a = if letter(c, "uplo")? == 'L' { a } else { adjoint(c, a) };
+    let eigen = c.node(Op::Eigh { vectors }, &[a])?;
+    let v = if vectors { eigen[1] } else { unread(c, 0)? };
+    Ok(smallvec![v, eigen[0], success(c, 2)?])
+}
+
+/// Values, left vectors, right vectors; of a real matrix the values come as two real arrays.
+fn geev(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a] = c.args()?;
+    if letter(c, "compute_left")? == 'V' {
+        return Err(c.unsupported("left eigenvectors are not supported"));
+    }
+    let vectors = letter(c, "compute_right")? == 'V';
+    let eigen = c.node(Op::Eig { vectors }, &[a])?;
+    let mut results: Values = if c.ty(a).dtype.is_complex() {
+        smallvec![eigen[0]]
+    } else {
+        smallvec![c.b().unary(Unary::Real, eigen[0]), c.b().unary(Unary::Imag, eigen[0])]
+    };
+    let at = results.len();
+    results.push(unread(c, at)?);
+    results.push(if vectors { eigen[1] } else { unread(c, at + 1)? });
+    results.push(success(c, at + 2)?);
+    Ok(results)
+}
+
+fn trsm(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [a, b] = c.args()?;
+    let trans = letter(c, "trans_x")?;
+    let op = Op::TriangularSolve {
+        left_side: letter(c, "side")? == 'L',
+        lower: letter(c, "uplo")? == 'L',
+        transpose_a: match trans {
+            'N' => Transposition::None,
+            'T' => Transposition::Transpose,
+            'C' => Transposition::Adjoint,
+            _ => return Err(c.error(format!("`{trans}` is no transposition"))),
+        },
+        unit_diagonal: letter(c, "diag")? == 'U',
+    };
+    c.node(op, &[a, b])
+}
+
+/// Longest tridiagonal system that is solved as a whole matrix.
+const MAX_TRIDIAGONAL: usize = 1 << 12;
+
+/// A tridiagonal system as a matrix: row i holds `lower[i]`, `diagonal[i]`, `upper[i]`.
+fn gtsv(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [lower, diagonal, upper, rhs] = c.args()?;
+    let ty = c.ty(diagonal);
+    let Some((&n, batch)) = ty.shape.split_last() else { return Err(c.error("takes vectors")) };
+    if n > MAX_TRIDIAGONAL {
+        return Err(c.unsupported(format!("systems of more than {MAX_TRIDIAGONAL} rows are not supported")));
+    }
+    if c.ty(lower) != ty || c.ty(upper) != ty {
+        return Err(c.error("the three diagonals must have one type"));
+    }
+    let shape: Shape = batch.iter().copied().chain([n, n]).collect();
+    let (rank, rows) = (shape.len(), (0..shape.len() - 1).collect::<Vec<_>>());
+    let b = c.b();
+    let (row, column) = (b.iota(DType::I32, &shape, rank - 2), b.iota(DType::I32, &shape, rank - 1));
+    let mut a = b.full(&ty.with_shape(&shape), 0.0);
+    for (values, shift) in [(lower, -1.0), (diagonal, 0.0), (upper, 1.0)] {
+        let at = b.offset(row, shift);
+        let here = b.compare(Comparison::Eq, at, column);
+        let values = b.broadcast(values, &shape, &rows);
+        a = b.select(here, values, a);
+    }
+    let lu = c.node(Op::Lu {}, &[a])?;
+    let x = c.node(Op::LuSolve { transpose_a: Transposition::None }, &[a, lu[0], lu[2], rhs])?[0];
+    Ok(smallvec![unread(c, 0)?, unread(c, 1)?, unread(c, 2)?, x, success(c, 4)?])
+}

@@ -9,11 +9,14 @@ use gradloom_ir::{DType, Loc, Result};
 use std::f64::consts::PI;
 
 /// The least normal number, the distance from 1 to the float above, and that to the float below.
-fn limits(dtype: DType) -> (f64, f64, f64) {
-    match dtype {
-        DType::F64 => (f64::MIN_POSITIVE, f64::EPSILON, f64::EPSILON / 2.0),
-        _ => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON), f64::from(f32::EPSILON) / 2.0),
-    }
+pub(super) fn limits(dtype: DType) -> (f64, f64, f64) {
+    let (tiny, epsilon) = match dtype {
+        DType::F64 => (f64::MIN_POSITIVE, f64::EPSILON),
+        DType::F16 => (2f64.powi(-14), 2f64.powi(-10)),
+        DType::BF16 => (2f64.powi(-126), 2f64.powi(-7)),
+        _ => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON)),
+    };
+    (tiny, epsilon, epsilon / 2.0)
 }
 
 /// Uniform in [lo, 1).
@@ -53,7 +56,7 @@ macro_rules! standard {
             $name_as(key, shape, DType::F32)
         }
 
-        #[doc = concat!("f32 or f64 of ", $doc)]
+        #[doc = concat!("Floats of `dtype` of ", $doc)]
         #[track_caller]
         pub fn $name_as(key: &Key, shape: impl IntoShape, dtype: DType) -> Tensor {
             let loc = Loc::caller();

@@ -1,6 +1,6 @@
 //! The gamma distribution and those made of it.
 
-use super::continuous::exponential_at;
+use super::continuous::{exponential_at, limits};
 use super::normal::{normal_as, normal_at};
 use super::uniform::{rademacher_as, uniform_as};
 use super::{Key, parameter, parameters};
@@ -75,8 +75,7 @@ fn sample(key: &Key, a: &Tensor, log: bool, order: usize) -> Tensor {
         }
         let y = sample(key, a, log, order - 1);
         let slope = if log {
-            let tiny = if a.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) };
-            let x = y.exp().maximum(tiny);
+            let x = y.exp().maximum(limits(a.dtype()).0);
             random_gamma_grad(a, &x) / x
         } else {
             random_gamma_grad(a, &y)

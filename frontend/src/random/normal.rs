@@ -1,5 +1,6 @@
 //! The normal distribution and what is made of it.
 
+use super::continuous::limits;
 use super::uniform::{uniform_at, unit_at};
 use super::{Key, parameter};
 use crate::tensor::arithmetic::{binary_at, unary_at};
@@ -10,7 +11,7 @@ use crate::transform::stop_gradient;
 use gradloom_ir::{Binary, DType, Error, Loc, Result, Unary};
 
 pub(super) fn normal_at(key: &Key, shape: &[usize], dtype: DType, loc: &Loc) -> Result<Tensor> {
-    let above = if dtype == DType::F64 { (-1f64).next_up() } else { f64::from((-1f32).next_up()) };
+    let above = -1.0 + limits(dtype).2;
     let u = uniform_at(key, shape, &scalar_at(dtype, above, loc), &scalar_at(dtype, 1.0, loc), loc)?;
     let root = scalar_at(dtype, std::f64::consts::SQRT_2, loc);
     Ok(binary_at(Binary::Mul, &root, &unary_at(Unary::ErfInv, &u, loc), loc))
@@ -22,7 +23,7 @@ pub fn normal(key: &Key, shape: impl IntoShape) -> Tensor {
     normal_as(key, shape, DType::F32)
 }
 
-/// The standard normal distribution in f32 or f64.
+/// The standard normal distribution in any float dtype.
 #[track_caller]
 pub fn normal_as(key: &Key, shape: impl IntoShape, dtype: DType) -> Tensor {
     let loc = Loc::caller();
@@ -66,7 +67,7 @@ pub fn maxwell(key: &Key, shape: impl IntoShape) -> Tensor {
     maxwell_as(key, shape, DType::F32)
 }
 
-/// The Maxwell distribution in f32 or f64.
+/// The Maxwell distribution in any float dtype.
 #[track_caller]
 pub fn maxwell_as(key: &Key, shape: impl IntoShape, dtype: DType) -> Tensor {
     let loc = Loc::caller();

@@ -9,13 +9,17 @@ use gradloom_ir::{Binary, Comparison, DType, Error, Loc, Op, Result};
 
 /// Uniform in [0, 1): the leading bits as the mantissa of a number in [1, 2), less 1.
 pub(super) fn unit_at(key: &Key, shape: &[usize], dtype: DType, loc: &Loc) -> Result<Tensor> {
-    let (uint, drop) = match dtype {
-        DType::F32 => (DType::U32, 9.0),
-        DType::F64 => (DType::U64, 12.0),
+    // the dtype of the bits, that of the float's bits, and how many bits are too many
+    let (bits, uint, drop) = match dtype {
+        DType::BF16 => (DType::U8, DType::U16, 1.0),
+        DType::F16 => (DType::U16, DType::U16, 6.0),
+        DType::F32 => (DType::U32, DType::U32, 9.0),
+        DType::F64 => (DType::U64, DType::U64, 12.0),
         other => return Err(Error::bad_dtype("uniform", other, "a float")),
     };
     let one = scalar_at(dtype, 1.0, loc);
-    let bits = bits_at(key, shape, uint, loc)?;
+    let bits = bits_at(key, shape, bits, loc)?;
+    let bits = if bits.dtype() == uint { bits } else { apply(Op::Convert { dtype: uint }, &[&bits], loc) };
     let mantissa = binary_at(Binary::ShiftRightLogical, &bits, &scalar_at(uint, drop, loc), loc);
     let exponent = apply(Op::Bitcast { dtype: uint }, &[&one], loc);
     let x = apply(Op::Bitcast { dtype }, &[&binary_at(Binary::Or, &mantissa, &exponent, loc)], loc);
@@ -38,7 +42,7 @@ pub fn uniform(key: &Key, shape: impl IntoShape) -> Tensor {
     uniform_as(key, shape, DType::F32)
 }
 
-/// Uniform in [0, 1), f32 or f64.
+/// Uniform in [0, 1), of any float dtype.
 #[track_caller]
 pub fn uniform_as(key: &Key, shape: impl IntoShape, dtype: DType) -> Tensor {
     let loc = Loc::caller();

@@ -1,8 +1,8 @@
 //! Special functions, elementwise: gamma and beta functions, error functions, Bessel functions, the normal
 //! distribution, Legendre polynomials, spherical harmonics.
 //!
-//! All are differentiable where they are smooth; each says if it is so only to second order. Operands are f32 or f64
-//! tensors, of one dtype where there are several; they broadcast, and one of them may be a number.
+//! All are differentiable where they are smooth; each says if it is so only to second order. Operands are float tensors,
+//! of one dtype where there are several; they broadcast, and one of them may be a number.
 //!
 //! ```
 //! # use gradloom_frontend as gradloom;
@@ -52,6 +52,11 @@ fn operands<const N: usize>(name: &str, args: [Tensor; N]) -> Result<[Tensor; N]
 fn call<const N: usize>(name: &str, args: [Tensor; N], f: impl Fn(&[Tensor; N]) -> Tensor, loc: &Loc) -> Tensor {
     let run = || {
         let args = operands(name, args)?;
+        // 16-bit floats: what f32 gives, rounded
+        let f = |args: &[Tensor; N]| match args[0].dtype() {
+            d if d.size() < 4 => f(&args.each_ref().map(|x| x.to(DType::F32))).to(d),
+            _ => f(args),
+        };
         if active() {
             return Ok(f(&args));
         }

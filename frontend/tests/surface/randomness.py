@@ -14,8 +14,10 @@ R = jax.random
 
 
 def line(name, dtype, seed, values, *params):
-    values = np.asarray(values).astype(np.float64 if dtype[0] == "f" else object).ravel()
-    print(name, dtype, seed, *[repr(float(p)) for p in params], "=", *[repr(v if dtype[0] != "f" else float(v)) for v in values])
+    is_float = dtype[0] in "fb"
+    values = np.asarray(values).astype(np.float64 if is_float else object).ravel()
+    values = [repr(float(v) if is_float else v) for v in values]
+    print(name, dtype, seed, *[repr(float(p)) for p in params], "=", *values)
 
 
 def both(name, f, *params):
@@ -33,6 +35,9 @@ for dtype in ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "u
 line("randint", "u8", 9, R.randint(R.key(9), (6,), 0, 256, "uint8"), 0, 256)
 line("randint", "i16", 9, R.randint(R.key(9), (6,), -40000, 40000, "int16"), -40000, 40000)
 n = (6,)
+for short, dtype in [("f16", jnp.float16), ("bf16", jnp.bfloat16), ("f32", jnp.float32), ("f64", jnp.float64)]:
+    line("uniform", short, 2, R.uniform(R.key(2), n, dtype))
+    line("normal", short, 2, R.normal(R.key(2), n, dtype))
 both("exponential", lambda k, d: R.exponential(k, n, d))
 both("gumbel", lambda k, d: R.gumbel(k, n, d))
 both("laplace", lambda k, d: R.laplace(k, n, d))

@@ -130,6 +130,8 @@ fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
     match name {
         "bits" => bits_as(key, [5], dtype),
         "randint" => randint_as(key, n, number(0), number(1), dtype),
+        "uniform" => uniform_as(key, n, dtype),
+        "normal" => normal_as(key, n, dtype),
         "exponential" => exponential_as(key, n, dtype),
         "gumbel" => gumbel_as(key, n, dtype),
         "laplace" => laplace_as(key, n, dtype),
@@ -189,7 +191,12 @@ fn samples_are_those_of_jax() {
             continue;
         }
         // the inverse error function and powers of a small 1 / a leave a few units
-        let bound = if dtype == DType::F64 { 2e-13 } else { 4e-6 };
+        let bound = match dtype {
+            DType::F64 => 2e-13,
+            DType::F32 => 4e-6,
+            _ => 1.6e-2,
+        };
+        let bound = if words[0] == "uniform" { 0.0 } else { bound };
         let values: Vec<f64> = values.split(' ').map(|v| v.parse().unwrap()).collect();
         let got = read(&got).1;
         let near = |(g, e): (&f64, &f64)| g == e || (dtype.is_float() && (g - e).abs() <= bound * e.abs().max(0.1));

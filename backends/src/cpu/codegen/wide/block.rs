@@ -55,6 +55,17 @@ pub(super) enum Kind {
     None,
 }
 
+/// What a fused multiply-add computes of a, b and c.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sign {
+    /// a b + c
+    Plus,
+    /// c - a b
+    Minus,
+    /// a b - c
+    Less,
+}
+
 /// One operation.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Op {
@@ -78,8 +89,8 @@ pub(super) enum Op {
     Immediate(Code, V, u8),
     /// A function of two vectors; `.3`: whether they may be exchanged.
     Binary(Code, V, V, bool),
-    /// a b + c
-    Fma(V, V, V),
+    /// A product and a sum.
+    Fma(Sign, V, V, V),
     /// A truth value a lane: a comparison of condition `.3`.
     Compare(Code, V, V, u8),
     /// Truth values: where two vectors have a bit in common.
@@ -121,7 +132,7 @@ impl Op {
             Accumulate(_, a, _) | AccumulateBy(_, _, a, _) => ([a, 0, 0], 1),
             Binary(_, a, b, _) | Compare(_, a, b, _) | Test(a, b) | Keep(a, b) | Masks(_, a, b) => ([a, b, 0], 2),
             AccumulateProduct(_, a, b, _) => ([a, b, 0], 2),
-            Fma(a, b, c) | Blend(a, b, c) => ([a, b, c], 3),
+            Fma(_, a, b, c) | Blend(a, b, c) => ([a, b, c], 3),
         };
         list.into_iter().take(n)
     }

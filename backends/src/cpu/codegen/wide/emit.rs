@@ -4,7 +4,7 @@
 //! "A study of replacement algorithms for a virtual-storage computer", 1966).
 
 use super::asm::{Asm, POOL, broadcast, frame, memory};
-use super::block::{Access, At, Extent, Kind, Op, V, live};
+use super::block::{Access, At, Extent, Kind, Op, Sign, V, live};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
 /// Bits of a lane.
@@ -368,7 +368,7 @@ impl Emitter<'_> {
                 let to = self.result(i);
                 self.put2(code, to, a, b, |_| ());
             }
-            Op::Fma(a, b, c) => self.fma(i, a, b, c),
+            Op::Fma(sign, a, b, c) => self.fma(i, sign, a, b, c),
             Op::Compare(code, a, b, condition) => {
                 let a = self.vector(a);
                 let b = self.source(b);
@@ -458,31 +458,48 @@ impl Emitter<'_> {
                 let (a, b) = if self.folds(a) && !self.folds(b) { (b, a) } else { (a, b) };
                 let a = self.vector(a);
                 let b = self.source(b);
-                self.put2(self.fma_code(Form::AddTo), accumulator(k), a, b, |i| masked(i, rest));
+                self.put2(self.fma_code(Form::AddTo, Sign::Plus), accumulator(k), a, b, |i| masked(i, rest));
                 self.release(i);
             }
         }
     }
 
-    fn fma_code(&self, form: Form) -> Code {
-        match form {
-            Form::AddTo => self.lane.pick(
-                Code::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
-                Code::EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er,
-            ),
-            Form::MultiplyThenAdd => self.lane.pick(
-                Code::EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
-                Code::EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er,
-            ),
-            Form::MultiplyByLast => self.lane.pick(
-                Code::EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
-                Code::EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er,
-            ),
-        }
+    fn fma_code(&self, form: Form, sign: Sign) -> Code {
+        use Code::*;
+        let (of32, of64) = match (form, sign) {
+            (Form::AddTo, Sign::Plus) => {
+                (EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::AddTo, Sign::Minus) => {
+                (EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd231pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::AddTo, Sign::Less) => {
+                (EVEX_Vfmsub231ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmsub231pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyThenAdd, Sign::Plus) => {
+                (EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyThenAdd, Sign::Minus) => {
+                (EVEX_Vfnmadd213ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd213pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyThenAdd, Sign::Less) => {
+                (EVEX_Vfmsub213ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmsub213pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyByLast, Sign::Plus) => {
+                (EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyByLast, Sign::Minus) => {
+                (EVEX_Vfnmadd132ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd132pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+            (Form::MultiplyByLast, Sign::Less) => {
+                (EVEX_Vfmsub132ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfmsub132pd_zmm_k1z_zmm_zmmm512b64_er)
+            }
+        };
+        self.lane.pick(of32, of64)
     }
 
     /// The instruction overwrites one of its operands, best one nobody needs afterwards, and may read its last from memory.
-    fn fma(&mut self, i: usize, a: V, b: V, c: V) {
+    fn fma(&mut self, i: usize, sign: Sign, a: V, b: V, c: V) {
         let distinct = a != b && b != c && a != c;
         let from_memory = [c, b, a].into_iter().find(|v| distinct && self.folds(*v) && self.is_in_memory(*v));
         let (a, b) = if from_memory == Some(a) { (b, a) } else { (a, b) };
@@ -523,7 +540,7 @@ impl Emitter<'_> {
             }
             None => Source::Register(self.vector(last)),
         };
-        self.put2(self.fma_code(form), to, first, last, |_| ());
+        self.put2(self.fma_code(form, sign), to, first, last, |_| ());
         self.release(i);
         self.hold(i as V, (to as u32 - Register::ZMM0 as u32) as usize);
     }

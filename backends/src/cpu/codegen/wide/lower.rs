@@ -1,7 +1,7 @@
 //! Instructions of a nest as ops of a block.
 
 use super::asm::Asm;
-use super::block::{Access, At, Extent, Op, V};
+use super::block::{Access, At, Extent, Op, Sign, V};
 use super::emit::Lane;
 use gradloom_ir::math::{self, Lanes};
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
@@ -34,6 +34,8 @@ pub(super) struct Lower<'a> {
     constants: HashMap<u64, V>,
     /// Functions of equal operands are one op.
     known: HashMap<(Code, V, V), V>,
+    /// What a value is the opposite of.
+    opposite: HashMap<V, V>,
 }
 
 /// How elements of a dtype become lanes; `None` if they do not.
@@ -58,7 +60,7 @@ pub(super) fn access(dtype: DType, lane: Lane) -> Option<Access> {
 
 impl<'a> Lower<'a> {
     pub fn new(asm: &'a mut Asm, lane: Lane) -> Lower<'a> {
-        Lower { asm, lane, ops: Vec::new(), constants: HashMap::new(), known: HashMap::new() }
+        Lower { asm, lane, ops: Vec::new(), constants: HashMap::new(), known: HashMap::new(), opposite: HashMap::new() }
     }
 
     pub fn push(&mut self, op: Op) -> V {
@@ -603,14 +605,23 @@ impl Lanes for Lower<'_> {
         self.float_op(Binary::Div, a, b)
     }
     fn fma(&mut self, a: V, b: V, c: V) -> V {
-        self.push(Op::Fma(a, b, c))
+        let of = |v: V| self.opposite.get(&v).copied();
+        let op = match (of(a), of(b), of(c)) {
+            (Some(a), ..) => Op::Fma(Sign::Minus, a, b, c),
+            (_, Some(b), _) => Op::Fma(Sign::Minus, a, b, c),
+            (.., Some(c)) => Op::Fma(Sign::Less, a, b, c),
+            _ => Op::Fma(Sign::Plus, a, b, c),
+        };
+        self.push(op)
     }
     fn sqrt(&mut self, a: V) -> V {
         self.push(Op::Unary(Code::EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er, a))
     }
     fn neg(&mut self, a: V) -> V {
         let sign = self.int(i32::MIN.into());
-        self.bit_xor(a, sign)
+        let minus = self.bit_xor(a, sign);
+        self.opposite.insert(minus, a);
+        minus
     }
     fn abs(&mut self, a: V) -> V {
         let mask = self.int(i32::MAX.into());
@@ -672,5 +683,15 @@ impl Lanes for Lower<'_> {
     }
     fn iselect(&mut self, m: V, a: V, b: V) -> V {
         self.push(Op::Blend(m, a, b))
+    }
+    fn clamp(&mut self, x: V, low: f32, high: f32) -> V {
+        // the second operand where it is NaN
+        let (low, high) = (self.f(low), self.f(high));
+        let x = self.float_op(Binary::Max, low, x);
+        self.float_op(Binary::Min, high, x)
+    }
+    fn scale(&mut self, p: V, n: V, _: V) -> V {
+        let code = Code::EVEX_Vscalefps_zmm_k1z_zmm_zmmm512b32_er;
+        self.push(Op::Binary(code, p, n, false))
     }
 }

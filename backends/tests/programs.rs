@@ -193,3 +193,70 @@ fn an_op_without_compiled_form_is_named() {
     let e = compile_for(&g.expect("parses"), Device::Cpu).err().expect("refused");
     assert!(e.to_string().contains("no mapped axis is named \"i\""), "{e}");
 }
+
+/// Every op that loops are taken apart at, forwards and backwards, with rows read and written.
+#[test]
+fn loops_over_few_numbers_are_one_kernel() {
+    for reverse in [false, true] {
+        let scan = format!(
+            "graph(%0: f32[2,3], %1: f32[3], %2: i32[], %3: f32[5,3], %4: f64[5,2]) {{
+            %5, %6, %7, %8 = scan(%0, %1, %2, %3, %4) {{body = graph(%0: f32[2,3], %1: f32[3], %2: i32[], %3: f32[3], %4: f64[2]) {{
+                %5 = dot_general(%0, %1) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}} : f32[2]
+                %6 = constant() {{value = dense<0.25 : f32[]>}} : f32[]
+                %7 = pad(%5, %6) {{low = [1], high = [2], interior = [1]}} : f32[6]
+                %8 = slice(%7) {{start = [0], limit = [6], stride = [2]}} : f32[3]
+                %9 = reverse(%3) {{axes = [0]}} : f32[3]
+                %10 = add(%8, %9) : f32[3]
+                %11 = tanh(%10) : f32[3]
+                %12 = broadcast_in_dim(%11) {{shape = [2, 3], dims = [1]}} : f32[2,3]
+                %13 = multiply(%12, %0) : f32[2,3]
+                %14 = transpose(%13) {{perm = [1, 0]}} : f32[3,2]
+                %15 = reduce(%14) {{kind = \"max\", axes = [1]}} : f32[3]
+                %16 = reduce(%14) {{kind = \"sum\", axes = [0, 1]}} : f32[]
+                %17 = broadcast_in_dim(%16) {{shape = [3], dims = []}} : f32[3]
+                %18 = less(%15, %17) : bool[3]
+                %19 = select(%18, %11, %15) : f32[3]
+                %20 = constant() {{value = dense<1 : i32[]>}} : i32[]
+                %21 = add(%2, %20) : i32[]
+                %22 = convert(%21) {{dtype = f64}} : f64[]
+                %23 = broadcast_in_dim(%22) {{shape = [2], dims = []}} : f64[2]
+                %24 = iota() {{dtype = f64, shape = [2], axis = 0}} : f64[2]
+                %25 = multiply(%23, %4) : f64[2]
+                %26 = add(%25, %24) : f64[2]
+                %27 = concatenate(%26, %4) {{axis = 0}} : f64[4]
+                %28 = reshape(%27) {{shape = [2, 2]}} : f64[2,2]
+                return %19, %21, %28, %18
+            }}, length = 5, reverse = {reverse}, consts = 1, carry = 2}} : f32[3], i32[], f64[5,2,2], bool[5,3]
+            return %5, %6, %7, %8
+            }}"
+        );
+        check(&scan);
+        assert!(schedule(&scan).contains("kernel scan"), "{}", schedule(&scan));
+    }
+    let newton = "graph(%0: f64[], %1: f64[2]) {
+        %2, %3 = while(%0, %0, %1, %0) {cond = graph(%0: f64[], %1: f64[2], %2: f64[]) {
+            %3 = multiply(%1, %1) : f64[2]
+            %4 = reduce(%3) {kind = \"sum\", axes = [0]} : f64[]
+            %5 = constant() {value = dense<1000.0 : f64[]>} : f64[]
+            %6 = less(%4, %5) : bool[]
+            return %6
+        }, body = graph(%0: f64[], %1: f64[2], %2: f64[]) {
+            %3 = broadcast_in_dim(%0) {shape = [2], dims = []} : f64[2]
+            %4 = abs(%3) : f64[2]
+            %5 = add(%1, %4) : f64[2]
+            %6 = constant() {value = dense<1.0 : f64[]>} : f64[]
+            %7 = add(%2, %6) : f64[]
+            %8 = broadcast_in_dim(%6) {shape = [2], dims = []} : f64[2]
+            %9 = add(%5, %8) : f64[2]
+            return %9, %7
+        }, cond_consts = 1, body_consts = 1} : f64[2], f64[]
+        return %2, %3
+        }";
+    check(newton);
+    assert!(schedule(newton).contains("kernel while"), "{}", schedule(newton));
+}
+
+fn schedule(text: &str) -> String {
+    let g = parse(text).unwrap_or_else(|e| panic!("{e}"));
+    compile_for(&g, Device::Cpu).unwrap_or_else(|e| panic!("{e}")).schedule()
+}

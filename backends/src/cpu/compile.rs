@@ -12,6 +12,7 @@ use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::program::{Program, Slot, Step};
 use super::run::CpuProgram;
+use super::unroll::recurrence;
 use crate::Buffer;
 use crate::kernel::LoopNest;
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
@@ -246,6 +247,13 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
                 let node = &g.nodes()[*i];
                 let args: Vec<Slot> = step.reads.iter().map(|&v| slot(v, &p)).collect();
                 let outs: Vec<Slot> = step.writes.iter().map(|&v| slot(v, &p)).collect();
+                if let Some(r) = recurrence(g, node) {
+                    let id = jit.define_recurrence(&r)?;
+                    let params = args.into_iter().chain(outs).collect();
+                    program_steps.push(Step::Kernel { name: r.name, id, kernel: UNPLACED, params });
+                    p.free_dead(s, &dying[s]);
+                    continue;
+                }
                 let control = control(g, node, &args, &outs, &mut p.arena, jit)?;
                 program_steps.push(Step::Control(Box::new(control)));
             }

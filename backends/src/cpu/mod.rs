@@ -12,6 +12,7 @@ mod memory;
 mod nest;
 mod program;
 mod run;
+mod unroll;
 
 pub use compile::{compile, loop_nests};
 pub use gradloom_library as library;

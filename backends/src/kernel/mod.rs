@@ -21,12 +21,14 @@
 
 mod interpret;
 mod print;
+mod recurrence;
 mod simplify;
 mod types;
 mod verify;
 mod widen;
 
 pub use interpret::interpret;
+pub use recurrence::{Carried, Recurrence, Steps};
 pub(crate) use types::identity;
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};

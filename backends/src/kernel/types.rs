@@ -1,6 +1,6 @@
 //! The dtype of every value of a loop nest, by the IR's op table.
 
-use super::{Inst, LoopNest, Val};
+use super::{Inst, LoopNest};
 use gradloom_ir::eval::ScalarOps;
 use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer, with_element};
 
@@ -24,37 +24,45 @@ impl LoopNest {
         if let Some(v) = operands.iter().find(|v| !(first_visible..known.len()).contains(&(**v as usize))) {
             return bad(format!("%{v} is used where it is not known"));
         }
-        let ty = |v: &Val| Type::scalar(known[*v as usize]);
-        let op = match inst {
-            Inst::Const(literal) if literal.ty().rank() == 0 => return Ok(literal.ty().dtype),
-            Inst::Const(literal) => return bad(format!("constant {literal:?} is not a scalar")),
-            Inst::Load { param, .. } => {
-                return match self.params.get(*param as usize) {
-                    Some(p) => Ok(p.dtype),
-                    None => bad(format!("param {param} does not exist")),
-                };
-            }
-            Inst::Index { dtype, .. } => return Ok(*dtype),
+        match inst {
+            Inst::Const(literal) if literal.ty().rank() == 0 => Ok(literal.ty().dtype),
+            Inst::Const(literal) => bad(format!("constant {literal:?} is not a scalar")),
+            Inst::Load { param, .. } => match self.params.get(*param as usize) {
+                Some(p) => Ok(p.dtype),
+                None => bad(format!("param {param} does not exist")),
+            },
+            Inst::Index { dtype, .. } => Ok(*dtype),
             Inst::Acc(i) => {
                 let value = self.reductions.get(*i as usize).map(|r| r.value as usize);
-                return match value {
+                match value {
                     Some(v) if known.len() >= self.body.len() && v < self.body.len() => Ok(known[v]),
                     _ => bad(format!("accumulator {i} is not known here")),
-                };
+                }
             }
-            Inst::Unary(op, _) => Op::Unary(*op),
-            Inst::Binary(op, ..) => Op::Binary(*op),
-            Inst::Compare(op, ..) => Op::Compare(*op),
-            Inst::Select(..) => Op::Select {},
-            Inst::Convert(dtype, _) => Op::Convert { dtype: *dtype },
-            Inst::Bitcast(dtype, _) => Op::Bitcast { dtype: *dtype },
-            Inst::Threefry(lane, _) => Op::Threefry { lane: *lane },
-        };
-        let args: Vec<Type> = operands.iter().map(ty).collect();
-        match infer(&op, &args)?[0].dtype {
-            d if d.is_complex() => bad(format!("{} gives {d}, and kernels compute on real numbers", op.name())),
-            d => Ok(d),
+            _ => dtype_of_op(inst, known),
         }
+    }
+}
+
+/// The dtype of an instruction with operands, from those of the values before it.
+pub(super) fn dtype_of_op(inst: &Inst, known: &[DType]) -> Result<DType> {
+    let bad = |what: String| Err(Error::internal("loop nest", what));
+    let op = match inst {
+        Inst::Unary(op, _) => Op::Unary(*op),
+        Inst::Binary(op, ..) => Op::Binary(*op),
+        Inst::Compare(op, ..) => Op::Compare(*op),
+        Inst::Select(..) => Op::Select {},
+        Inst::Convert(dtype, _) => Op::Convert { dtype: *dtype },
+        Inst::Bitcast(dtype, _) => Op::Bitcast { dtype: *dtype },
+        Inst::Threefry(lane, _) => Op::Threefry { lane: *lane },
+        Inst::Const(_) | Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => {
+            return bad(format!("{inst} has no operands"));
+        }
+    };
+    let args: Vec<Type> = inst.operands().iter().map(|v| Type::scalar(known[*v as usize])).collect();
+    match infer(&op, &args)?[0].dtype {
+        d if d.is_complex() => bad(format!("{} gives {d}, and kernels compute on real numbers", op.name())),
+        d => Ok(d),
     }
 }
 

@@ -108,13 +108,7 @@ impl<'a> Emitter<'a> {
     pub fn function(mut self, config: TargetFrontendConfig) -> Result<()> {
         let nest = &self.plan.nest;
         if !nest.axes.iter().any(|a| !a.reduce && a.extent == 0) {
-            let entry = self.b.current_block().expect("`new` opened the entry block");
-            let table = self.b.block_params(entry)[0];
-            let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-            for i in 0..nest.params.len() {
-                let pointer = self.b.ins().load(types::I64, flags, table, 8 * i as i32);
-                self.base.push(pointer);
-            }
+            self.load_params();
             self.values(0);
             self.parallel_loop(0);
         }
@@ -122,6 +116,17 @@ impl<'a> Emitter<'a> {
         self.b.seal_all_blocks();
         self.b.finalize(config);
         Ok(())
+    }
+
+    /// Loads the pointers to the params.
+    pub fn load_params(&mut self) {
+        let entry = self.b.current_block().expect("`new` opened the entry block");
+        let table = self.b.block_params(entry)[0];
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+        for i in 0..self.plan.nest.params.len() {
+            let pointer = self.b.ins().load(types::I64, flags, table, 8 * i as i32);
+            self.base.push(pointer);
+        }
     }
 
     /// Emits the body values that can be known with `level` loops open, and not before.
@@ -144,7 +149,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn value(&mut self, v: Val) {
+    pub fn value(&mut self, v: Val) {
         let vectors = match self.width {
             Width::Vectors(n) if self.plan.varying[v as usize] => n,
             _ => 1,
@@ -263,7 +268,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Address and constant offset of an element, `extra` elements further.
-    fn address(&mut self, param: u32, at: &Affine, extra: i64) -> (Value, i32) {
+    pub fn address(&mut self, param: u32, at: &Affine, extra: i64) -> (Value, i32) {
         let size = self.plan.nest.params[param as usize].dtype.size() as i64;
         let mut pointer = self.base[param as usize];
         for i in 0..self.index.len() {
@@ -295,7 +300,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A scalar in memory.
-    fn load(&mut self, dtype: DType, pointer: Value, offset: i32) -> Value {
+    pub fn load(&mut self, dtype: DType, pointer: Value, offset: i32) -> Value {
         let flags = MemFlagsData::trusted();
         if dtype.is_half() {
             return self.b.ins().uload16(types::I32, flags, pointer, offset);
@@ -303,7 +308,7 @@ impl<'a> Emitter<'a> {
         self.b.ins().load(scalar_type(dtype), flags, pointer, offset)
     }
 
-    fn store(&mut self, dtype: DType, x: Value, pointer: Value, offset: i32) {
+    pub fn store(&mut self, dtype: DType, x: Value, pointer: Value, offset: i32) {
         let flags = MemFlagsData::trusted();
         if dtype.is_half() {
             self.b.ins().istore16(flags, x, pointer, offset);
@@ -354,7 +359,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn store_scalar(&mut self, param: u32, at: &Affine, v: Val) {
+    pub fn store_scalar(&mut self, param: u32, at: &Affine, v: Val) {
         let (pointer, offset) = self.address(param, at, 0);
         let x = self.uniform(v);
         self.store(self.plan.dtypes[v as usize], x, pointer, offset);

@@ -9,13 +9,15 @@ mod externs;
 mod lanes;
 mod loops;
 mod plan;
+mod recurrence;
 mod reduce;
 mod scalar;
 mod vector;
 mod wide;
 
-use crate::kernel::LoopNest;
+use crate::kernel::{LoopNest, Recurrence};
 use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
+use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, isa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -158,6 +160,15 @@ impl Jit {
         Ok(id)
     }
 
+    /// Compiles a recurrence; its kernel is one part, from 0 to 1.
+    pub fn define_recurrence(&mut self, r: &Recurrence) -> Result<KernelId> {
+        let plan = Plan::of_recurrence(r)?;
+        let func = self.compile_with(&plan, |e, config| e.recurrence(r, config))?;
+        let id = KernelId(self.defined.len());
+        self.defined.push(Defined { func, split: 1, grain: 1, cost: plan.cost, lanes: 1 });
+        Ok(id)
+    }
+
     /// A new function of type [`KernelFn`].
     fn declare(&mut self) -> Result<(FuncId, Signature)> {
         let module = self.memory.module();
@@ -175,6 +186,14 @@ impl Jit {
     }
 
     fn compile(&mut self, plan: &Plan) -> Result<FuncId> {
+        self.compile_with(plan, |e, config| e.function(config))
+    }
+
+    fn compile_with(
+        &mut self,
+        plan: &Plan,
+        write: impl FnOnce(Emitter, TargetFrontendConfig) -> Result<()>,
+    ) -> Result<FuncId> {
         let (func, signature) = self.declare()?;
         let module = self.memory.module();
         let config = module.target_config();
@@ -182,7 +201,7 @@ impl Jit {
         self.context.func.signature = signature;
         self.context.func.name = UserFuncName::user(0, func.as_u32());
         let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder_context);
-        Emitter::new(builder, module, plan, self.has_fma).function(config)?;
+        write(Emitter::new(builder, module, plan, self.has_fma), config)?;
         module.define_function(func, &mut self.context).map_err(|e| internal(format!("{e:?} in\n{}", plan.nest)))?;
         Ok(func)
     }

@@ -37,16 +37,7 @@ fn is_whole(op: &Op) -> bool {
         Op::Scatter { kind: ScatterKind::Mul, .. } => true,
         Op::Fft { .. }
         | Op::HostCall { .. }
-        | Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => true,
+        | gradloom_ir::linalg_ops!() => true,
         op => op.has_body(),
     }
 }

@@ -24,6 +24,7 @@ pub use integrals::{exp1, expi};
 pub use normal::{log_ndtr, ndtr, ndtri};
 
 use crate::tensor::arithmetic::{binary_at, broadcast_shapes, unary_at};
+use crate::tensor::axes::settle;
 use crate::tensor::{Operand, Tensor, apply_graph};
 use crate::trace::{active, trace};
 use gradloom_ir::{Binary, DType, Error, Loc, Result, Unary};
@@ -65,7 +66,7 @@ fn call<const N: usize>(name: &str, args: [Tensor; N], f: impl Fn(&[Tensor; N]) 
         let mut out = apply_graph(&Arc::new(t.graph), &inputs, loc)?;
         out.pop().ok_or_else(|| Error::internal(name, "the program has no result"))
     };
-    run().unwrap_or_else(|e: Error| Tensor::failed(e.at(loc)))
+    settle(loc, run())
 }
 
 /// Two operands in the dtype of the one that is a tensor.

@@ -377,7 +377,7 @@ for dtype in INTS:
         case(f"convert_{CODES[source]}_{CODES[dtype]}", lambda x: words(x.astype(dtype)), values)
     for source in INTS:
         info = np.iinfo(source)
-        values = [v for v in [info.min, info.min // 2 - 1, 0, 1, 100, 200, 40000, 2**20 + 77, info.max // 2 + 1] if info.min <= v <= info.max]
+        values = [v for v in [info.min, info.min // 2, -1, 0, 1, 100, 200, 40000, 2**20 + 77, info.max // 2 + 1] if info.min <= v <= info.max]
         case(f"convert_{CODES[source]}_{CODES[dtype]}", lambda x: words(x.astype(dtype)), np.array(values, source))
     case(f"convert_bool_{CODES[dtype]}", lambda x: words(x.astype(dtype)), np.array([False, True]))
     case(f"convert_{CODES[dtype]}_bool", lambda x: x.astype(bool), np.array([0, 1, 2], dtype))
@@ -385,11 +385,12 @@ for dtype in INTS:
 halves = [0.0, -0.0, nan, inf, -inf, 65504.0, 65519.0, 65520.0, 1e5, 6e-8, 2.9e-8, 3e-8, 1.00048828125, 1.0014648, 1.00390625, 1.01171875, 3.39e38, 1e-40, 1 / 3]
 for target in [np.float16, jnp.bfloat16]:
     code = CODES[str(np.dtype(target))]
-    case(f"convert_f32_{code}", lambda x: x.astype(target), np.array(halves, np.float32))
-    case(f"convert_f64_{code}", lambda x: x.astype(target), np.array(halves))
+    # by NumPy, which rounds once and keeps subnormal numbers
+    case(f"convert_f32_{code}", lambda x: np.asarray(x).astype(target), np.array(halves, np.float32))
+    case(f"convert_f64_{code}", lambda x: np.asarray(x).astype(target), np.array(halves))
     with np.errstate(all="ignore"):
         short, real = np.array(halves, np.float32).astype(target), np.array(reals, np.float32).astype(target)
-    case(f"convert_{code}_f32", lambda x: x.astype(np.float32), short)
+    case(f"convert_{code}_f32", lambda x: np.asarray(x).astype(np.float32), short)
     case(f"convert_{code}_i8", lambda x: x.astype(np.int8), real)
     case(f"convert_{code}_u16", lambda x: x.astype(np.uint16), real)
 case("convert_f64_f32", lambda x: x.astype(np.float32), np.array(halves + [1e300, -1e300, 1e-50, 16777217.0]))
@@ -426,7 +427,8 @@ rows, far = u(3, 2), np.array([-4, -3, -1, 0, 2, 3, 100, -100], np.int32)
 case("gather_far", lambda x, t: x[t], rows, far)
 case("gather_far_pair", lambda x, t, v: x[t, v], rows, far, far[::-1].copy())
 case("gather_far_u8", lambda x, t: x[t], rows, np.array([0, 2, 3, 255], np.uint8))
-case("gather_far_i64", lambda x, t: x[t], rows, np.array([0, -1, 2**40, -(2**40)], np.int64))
+# by hand: JAX keeps the low 32 bits of positions
+case("gather_far_i64", lambda x, t: x[np.clip(np.where(t < 0, t + 3, t), 0, 2)], rows, np.array([0, -1, 2**40, -(2**40)], np.int64))
 case("take_far_fill", lambda x, t: jnp.take(x, t, axis=0, mode="fill", fill_value=-5.0), rows, far)
 case("take_far_clip", lambda x, t: jnp.take(x, jnp.where(t < 0, t + 3, t), axis=0, mode="clip"), rows, far)
 case("take_far_wrap", lambda x, t: jnp.take(x, t, axis=0, mode="wrap"), rows, far)

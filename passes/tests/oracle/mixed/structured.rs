@@ -171,7 +171,7 @@ impl Generator<'_> {
             let entry = if at / n == at % n { 1.0 + (at / n) as f64 } else { 0.0 };
             bytes.extend_from_slice(Literal::scalar(ty.dtype, entry).bytes());
         }
-        let d = self.b.literal(Literal::from_bytes(ty.clone(), bytes).ok()?);
+        let d = self.b.literal(Literal::from_bytes(ty.clone(), bytes)?);
         let small = self.b.scale(x, 0.1);
         Some((self.b.add(d, small), ty))
     }

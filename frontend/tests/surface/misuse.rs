@@ -95,9 +95,14 @@ fn check(rows: Vec<Row>) {
             };
             match catch_unwind(AssertUnwindSafe(read)) {
                 Ok(results) => {
-                    for e in results.into_iter().filter_map(Result::err) {
-                        refused += 1;
-                        wrong.extend(fault(row, &x, &e));
+                    let refusals: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
+                    refused += refusals.len();
+                    wrong.extend(refusals.iter().filter_map(|e| fault(row, &x, e)));
+                    // and so when it is traced
+                    if !refusals.is_empty()
+                        && let Err(e) = jit(|x: &Tensor| (row.call)(x)).call(&x)
+                    {
+                        wrong.extend(fault(row, &x, &e).map(|text| format!("traced: {text}")));
                     }
                 }
                 Err(_) => wrong.push(format!("{} panics on {}{:?}", row.name, x.dtype(), x.shape())),

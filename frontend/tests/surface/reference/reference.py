@@ -394,7 +394,7 @@ for target in [np.float16, jnp.bfloat16]:
     case(f"convert_{code}_i8", lambda x: x.astype(np.int8), real)
     case(f"convert_{code}_u16", lambda x: x.astype(np.uint16), real)
 case("convert_f64_f32", lambda x: x.astype(np.float32), np.array(halves + [1e300, -1e300, 1e-50, 16777217.0]))
-case("convert_f64_bool", lambda x: x.astype(bool), np.array([0.0, -0.0, nan, inf, 1e-320, 0.5]))
+case("convert_f64_bool", lambda x: np.asarray(x).astype(bool), np.array([0.0, -0.0, nan, inf, 1e-320, 0.5]))
 
 # ---- edges: NaN and ties ----
 odd = np.array([[nan, 1.0, 3.0, 3.0, -0.0], [2.0, 2.0, -inf, inf, inf], [0.0, -0.0, 0.0, -1.0, -1.0], [nan, nan, -inf, nan, 5.0]])

@@ -191,9 +191,10 @@ fn eight_axes() {
         ("all".into(), Box::new(|x| x.sum(..))),
         ("some".into(), Box::new(|x| x.sum([0, 3, 5]))),
         ("others".into(), Box::new(|x| x.max([1, 2, 4, 6, 7]))),
-        ("window".into(), Box::new(|x| {
-            x.reduce_window(ReduceKind::Sum, &[1, 1, 2, 1, 2, 1, 1, 3], &[1; 8], &Padding::Same)
-        })),
+        (
+            "window".into(),
+            Box::new(|x| x.reduce_window(ReduceKind::Sum, &[1, 1, 2, 1, 2, 1, 1, 3], &[1; 8], &Padding::Same)),
+        ),
         ("contraction".into(), Box::new(|x| einsum("abcdefgh,abcdefgh->adhe", &[x, x]))),
     ];
     for axis in 0..8i64 {
@@ -201,7 +202,10 @@ fn eight_axes() {
         all.push((format!("cumsum {axis}"), Box::new(move |x| x.cumsum(axis))));
         all.push((format!("sort {axis}"), Box::new(move |x| x.sort(axis))));
         all.push((format!("argmin {axis}"), Box::new(move |x| x.argmin(axis))));
-        all.push((format!("concatenate {axis}"), Box::new(move |x| Tensor::concatenate(&[x.clone(), x.flip(..)], axis))));
+        all.push((
+            format!("concatenate {axis}"),
+            Box::new(move |x| Tensor::concatenate(&[x.clone(), x.flip(..)], axis)),
+        ));
         all.push((format!("take {axis}"), Box::new(move |x| x.take(&Tensor::from([1, 0, 5]), axis))));
         all.push((format!("repeat {axis}"), Box::new(move |x| x.repeat(2, axis))));
         all.push((format!("new axis {axis}"), Box::new(move |x| x.expand_dims(axis).squeeze(axis) + 1)));
@@ -217,7 +221,12 @@ fn eight_axes() {
         same(name, f, &x, 1e-6);
         same(name, f, &c, 1e-6);
     }
-    same("gradient", grad(|x: &Tensor| (x.transpose([7, 0, 1, 2, 3, 4, 5, 6]) * x.sum([2, 7])).square().sum(..)), &sample(&[2, 1, 3, 1, 2, 2, 1, 2], DType::F64), 1e-11);
+    same(
+        "gradient",
+        grad(|x: &Tensor| (x.transpose([7, 0, 1, 2, 3, 4, 5, 6]) * x.sum([2, 7])).square().sum(..)),
+        &sample(&[2, 1, 3, 1, 2, 2, 1, 2], DType::F64),
+        1e-11,
+    );
 }
 
 /// Every set of axes of one side of length 1, against every set of the other's: elements by their indices.
@@ -290,7 +299,8 @@ fn ten_million_elements() {
     assert_eq!((at(&sorted, 0), at(&sorted, 17), at(&sorted, N - 1)), (1.0 - n, 18.0 - n, 0.0));
     let picked = jit(|x: &Tensor| x.i(&(N as i32 - 1 - x)).i(step(.., 1_000_000))).call(&x).unwrap();
     assert_eq!(read(&picked).1, (0..10).map(|k| n - 1.0 - 1e6 * f64::from(k)).collect::<Vec<_>>());
-    let counts = jit(|x: &Tensor| Tensor::zeros([10]).at(&(x % 10)).add(x.ones_like().to(DType::F32))).call(&x).unwrap();
+    let counts =
+        jit(|x: &Tensor| Tensor::zeros([10]).at(&(x % 10)).add(x.ones_like().to(DType::F32))).call(&x).unwrap();
     super::is(&counts, &[10], &[1e6; 10]);
     let square = |x: &Tensor| wide(x).reshape([10, 1000, 1000]);
     let moved = jit(|x: &Tensor| square(x).transpose([2, 0, 1]).i((3, 7, 11))).call(&x).unwrap();

@@ -284,7 +284,13 @@ impl<'a> Generator<'a> {
                     self.push(z, op != Rem);
                     return Some(());
                 }
-                let kinds = if !real { 4 } else if self.palette.smooth { 6 } else { 8 };
+                let kinds = if !real {
+                    4
+                } else if self.palette.smooth {
+                    6
+                } else {
+                    8
+                };
                 let b = &mut self.b;
                 let mut away = |y: Value| {
                     let small = b.scale(y, 0.3);

@@ -155,9 +155,14 @@ impl Generator<'_> {
     fn unary(&mut self, x: Value, ty: &Type) -> Value {
         let op = match ty.dtype {
             DType::Bool => Unary::Not,
-            d if d.is_int() => {
-                self.pick(&[Unary::Neg, Unary::Abs, Unary::Not, Unary::Sign, Unary::PopulationCount, Unary::LeadingZeros])
-            }
+            d if d.is_int() => self.pick(&[
+                Unary::Neg,
+                Unary::Abs,
+                Unary::Not,
+                Unary::Sign,
+                Unary::PopulationCount,
+                Unary::LeadingZeros,
+            ]),
             _ => self.pick(&[Unary::Neg, Unary::Neg, Unary::Abs, Unary::Floor, Unary::Ceil, Unary::Tanh, Unary::Sign]),
         };
         self.b.unary(op, x)

@@ -5,8 +5,7 @@ use super::Table;
 use gradloom_frontend::prelude::*;
 use gradloom_frontend::{ReduceKind, Side, TakeMode, Tensor};
 
-const INTS: [DType; 8] =
-    [DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64];
+const INTS: [DType; 8] = [DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64];
 
 /// 64-bit integers as two words, which text holds exactly.
 fn words(x: Tensor) -> Vec<Tensor> {

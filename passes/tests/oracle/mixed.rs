@@ -161,7 +161,7 @@ impl<'a> Generator<'a> {
     fn step(&mut self) {
         let x = self.any();
         let ty = self.b.ty(x).clone();
-        let nested = if self.depth < 2 { 34 } else { 30 };
+        let nested = if self.depth < 2 { 36 } else { 31 };
         let done = match self.r.below(nested) {
             0..=2 => self.unary(x, &ty),
             3..=6 => self.binary(x, &ty),
@@ -179,10 +179,12 @@ impl<'a> Generator<'a> {
             25 => self.convolved(x, &ty),
             26 => self.transformed(x, &ty),
             27..=29 => self.linear_algebra(x, &ty),
-            30 => self.scan(x, &ty),
-            31 => self.switch(x, &ty),
-            32 => self.while_loop(x, &ty),
-            _ => self.remat(x, &ty),
+            30 => self.made(x, &ty),
+            31 => self.scan(x, &ty),
+            32 => self.switch(x, &ty),
+            33 => self.while_loop(x, &ty),
+            34 => self.remat(x, &ty),
+            _ => self.custom_jvp(x, &ty),
         };
         if done.is_none() {
             self.binary(x, &ty);
@@ -328,6 +330,49 @@ impl<'a> Generator<'a> {
             }
         };
         self.push(z, false);
+        Some(())
+    }
+
+    /// Counts, bits of the cipher, neighbours, values behind a barrier.
+    fn made(&mut self, x: Value, ty: &Type) -> Option<()> {
+        let exact = self.is_exact(x);
+        match ty.dtype {
+            d if ty.rank() > 0 && !d.is_complex() && d != DType::Bool && self.flip() => {
+                let axis = self.r.below(ty.rank());
+                let y = self.emit(Op::Iota { dtype: d, shape: ty.shape.clone(), axis }, &[])?;
+                // a power of two keeps floats exact
+                let y = self.shrink(y, 0.125);
+                self.push(y, true);
+            }
+            d if d.is_int() => {
+                let word = self.b.convert(x, DType::U32);
+                let lane = self.r.below(2) as u8;
+                let bits = self.emit(Op::Threefry { lane }, &[word; 4])?;
+                let y = self.b.convert(bits, d);
+                self.push(y, true);
+            }
+            DType::F32 | DType::F64 if exact && self.flip() => {
+                let to = self.of_type(ty);
+                let y = self.b.binary(Binary::NextAfter, x, to);
+                self.push(y, false);
+            }
+            d if d.is_float() && self.flip() => {
+                let square = self.b.mul(x, x);
+                let [s, q] = [2.5, 1.5].map(|c| self.b.offset(square, c));
+                // its derivative in the first operand is not defined
+                let s = if self.palette.smooth { self.b.full(ty, 2.5) } else { s };
+                let y = self.b.binary(Binary::Zeta, s, q);
+                let y = self.b.scale(y, 0.5);
+                self.push(y, false);
+            }
+            _ => {
+                let y = self.any();
+                let other = self.is_exact(y);
+                let got = self.b.emit(Op::Barrier {}, &[x, y]).ok()?;
+                self.push(got[0], exact);
+                self.push(got[1], other);
+            }
+        }
         Some(())
     }
 

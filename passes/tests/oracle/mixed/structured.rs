@@ -4,6 +4,7 @@ use super::{Generator, unit_array};
 use gradloom_ir::{
     Binary, Builder, Comparison, DType, Graph, Literal, Op, Shape, Transposition, Type, Unary, Value, Values,
 };
+use gradloom_passes::transform::jvp;
 use std::sync::Arc;
 
 fn axis(a: usize) -> Shape {
@@ -334,6 +335,19 @@ impl Generator<'_> {
     pub(super) fn remat(&mut self, x: Value, ty: &Type) -> Option<()> {
         let body = self.body(std::slice::from_ref(ty), &[], true)?;
         let y = self.emit(Op::Remat { body: Arc::new(body) }, &[x])?;
+        self.push(y, false);
+        Some(())
+    }
+
+    /// A function with its own derivative as the rule.
+    pub(super) fn custom_jvp(&mut self, x: Value, ty: &Type) -> Option<()> {
+        if !ty.dtype.is_inexact() {
+            return None;
+        }
+        let primal = self.body(std::slice::from_ref(ty), &[], true)?;
+        let rule = jvp(&primal, &[true], None).ok().filter(|j| j.active_outputs[..] == [true])?.graph;
+        let op = Op::CustomJvp { primal: Arc::new(primal), rule: Arc::new(rule), consts: 0 };
+        let y = self.emit(op, &[x])?;
         self.push(y, false);
         Some(())
     }

@@ -47,7 +47,7 @@ pub trait IntoIndices {
 }
 
 /// Every `by`-th position from the start of a range to before its end, backwards if `by` is negative, as Python's
-/// `start:end:by`: `x.i(step(.., 2))`, `x.i(step(.., -1))`, `x.i(step(5..1, -2))` for positions 5 and 3.
+/// `start:end:by`: `x.i(step(.., 2))`, `x.i(step(.., -1))`, `x.i(step(5.., -2))` for positions 5, 3 and 1.
 pub fn step(range: impl IntoIndex, by: i64) -> Index {
     match range.index() {
         Index::Range { start, end, .. } => Index::Range { start, end, step: by },

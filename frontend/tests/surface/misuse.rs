@@ -350,7 +350,7 @@ fn methods() {
         row("shift_left", move |x| x.shift_left(x)),
         row("less", move |x| x.lt(other())),
         row("next_after", |x| x.next_after(x)),
-        row("select", move |x| x.select(&other(), &other())),
+        row("select", move |x| x.select(other(), other())),
         row("complex", move |x| Tensor::complex(x, &other())),
         row("sum", |x| x.sum(2)),
         row("prod", |x| x.prod([0, 0])),

@@ -113,6 +113,7 @@ pub fn oddities(t: &mut Table) {
     });
 }
 
+#[allow(clippy::reversed_empty_ranges)] // backwards, as Python writes it
 pub fn positions(t: &mut Table) {
     t.smooth("gather_far", |a| a[0].i(&a[1]));
     t.smooth("gather_far_pair", |a| a[0].i((&a[1], &a[2])));

@@ -7,9 +7,7 @@
 mod structured;
 
 use super::{Random, array, unit_array};
-use gradloom_ir::{
-    Binary, Builder, Comparison, DType, FftKind, Graph, Literal, Op, ReduceKind, ScatterKind, Shape, Type, Unary, Value,
-};
+use gradloom_ir::{Binary, Builder, Comparison, DType, Graph, Literal, Op, ReduceKind, Shape, Type, Unary, Value};
 use std::collections::HashSet;
 
 /// More elements than this no value has.
@@ -579,89 +577,6 @@ impl<'a> Generator<'a> {
         for (&y, exact) in sorted.iter().zip(exact) {
             self.push(y, exact);
         }
-        Some(())
-    }
-
-    /// Indices into an axis, some of them out of range.
-    fn indices(&mut self) -> Value {
-        let int = self.palette.int;
-        if self.flip()
-            && let Some(v) = self.find(|t| t.dtype == int && t.rank() == 1 && (1..9).contains(&t.shape[0]))
-        {
-            return v;
-        }
-        let ty = Type::new(int, &[1 + self.r.below(4)]);
-        let value = array(self.r, &ty, false);
-        self.b.literal(value)
-    }
-
-    fn gathered(&mut self, x: Value, ty: &Type) -> Option<()> {
-        let mut slice_sizes = ty.shape.clone();
-        *slice_sizes.first_mut()? = 1;
-        let at = self.indices();
-        let op = Op::Gather {
-            offset_dims: (1..ty.rank()).collect(),
-            collapsed_slice_dims: [0].into_iter().collect(),
-            operand_batching_dims: Shape::new(),
-            start_indices_batching_dims: Shape::new(),
-            start_index_map: [0].into_iter().collect(),
-            index_vector_dim: 1,
-            slice_sizes,
-        };
-        let exact = self.is_exact(x);
-        let y = self.emit(op, &[x, at])?;
-        self.push(y, exact);
-        Some(())
-    }
-
-    fn scattered(&mut self, x: Value, ty: &Type) -> Option<()> {
-        use ScatterKind::*;
-        let at = self.indices();
-        let mut shape = ty.shape.clone();
-        *shape.first_mut()? = self.b.ty(at).shape[0];
-        let updates = self.of_type(&ty.with_shape(&shape));
-        let jumps: &[ScatterKind] =
-            if ty.dtype.is_complex() || (ty.dtype.is_float() && self.palette.smooth) { &[] } else { &[Min, Max] };
-        let kind = if ty.dtype == DType::Bool { Set } else { self.pick(&[&[Set, Add, Mul], jumps].concat()) };
-        let op = Op::Scatter {
-            update_window_dims: (1..ty.rank()).collect(),
-            inserted_window_dims: [0].into_iter().collect(),
-            input_batching_dims: Shape::new(),
-            scatter_indices_batching_dims: Shape::new(),
-            scatter_dims_to_operand_dims: [0].into_iter().collect(),
-            index_vector_dim: 1,
-            kind,
-        };
-        let exact = self.is_exact(x) && self.is_exact(updates) && !matches!(kind, Add | Mul);
-        let y = self.emit(op, &[x, at, updates])?;
-        let y = if kind == Add { self.shrink(y, 0.4) } else { y };
-        self.push(y, exact);
-        Some(())
-    }
-
-    fn transformed(&mut self, x: Value, ty: &Type) -> Option<()> {
-        let axes = 1 + self.r.below(2);
-        if ty.rank() < axes || ty.numel() == 0 {
-            return None;
-        }
-        let mut lengths: Shape = ty.shape[ty.rank() - axes..].into();
-        let n: usize = lengths.iter().product();
-        let (kind, c) = match ty.dtype {
-            d if !d.is_inexact() => return None,
-            d if !d.is_complex() => (FftKind::Rfft, 1.0 / n as f64),
-            _ => match self.r.below(3) {
-                0 => (FftKind::Fft, 1.0 / n as f64),
-                1 => (FftKind::Ifft, 1.0),
-                _ => {
-                    let m = lengths[axes - 1];
-                    lengths[axes - 1] = (2 * m - 1 - self.r.below(2)).max(1);
-                    (FftKind::Irfft, 0.6)
-                }
-            },
-        };
-        let y = self.emit(Op::Fft { kind, lengths }, &[x])?;
-        let y = self.b.scale(y, c);
-        self.push(y, false);
         Some(())
     }
 }

@@ -417,7 +417,7 @@ impl<'a> Generator<'a> {
                 let y = self.b.convert(x, dtype);
                 if d.size() > dtype.size() || d.size() == 2 {
                     // what is lost is more than the tolerance, unless nothing had been rounded before
-                    let y = if exact { y } else { return None };
+                    let y = if exact && !smooth { y } else { return None };
                     let y = self.b.convert(y, d);
                     self.push(y, true);
                     return Some(());

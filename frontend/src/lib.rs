@@ -41,7 +41,7 @@ pub use tree::Tree;
 pub mod prelude {
     pub use crate::transform::*;
     pub use crate::{
-        Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, einsum, jit, random,
-        special, step, where_,
+        Compiled, Conv, Cost, DType, Device, Jit, Key, Lowered, NewAxis, Padding, Tensor, Tree, debug, einsum, fft,
+        jit, linalg, random, special, step, where_,
     };
 }

@@ -3,6 +3,7 @@
 //! Traces form a stack, one a thread. A tensor of an outer trace, or a concrete one, that is used in an inner trace is
 //! *captured*: it becomes an input of the inner program, and the transform binds the outer tensor to it.
 
+use crate::tensor::axes::placed;
 use crate::tensor::{Repr, Tensor, Traced};
 use crate::tree::Tree;
 use gradloom_ir::{Builder, Error, Graph, Loc, Op, Result, Type, Value};
@@ -43,7 +44,12 @@ pub(crate) fn active() -> bool {
 pub(crate) fn record_error(e: &Error) {
     STACK.with_borrow_mut(|s| {
         if let Some(t) = s.last_mut() {
-            t.error.get_or_insert_with(|| e.clone());
+            // the first one stays, but for a better position of it
+            match &mut t.error {
+                Some(first) if first.op() == e.op() && first.message() == e.message() => *first = e.clone(),
+                Some(_) => {}
+                none => *none = Some(e.clone()),
+            }
         }
     });
 }
@@ -253,6 +259,6 @@ pub(crate) fn fill<B: Tree>(template: &B, leaves: impl IntoIterator<Item = Tenso
 
 /// A tree like `template` whose every leaf is the error. The error also fails the enclosing trace.
 pub(crate) fn fill_error<B: Tree>(template: &B, e: Error, loc: &Loc) -> B {
-    let t = Tensor::failed(e.at(loc));
+    let t = Tensor::failed(placed(e, loc));
     template.map(|_| t.clone())
 }

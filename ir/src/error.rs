@@ -112,6 +112,12 @@ impl Error {
         self
     }
 
+    /// Sets the source position, also where one is known.
+    pub fn moved(mut self, loc: &Loc) -> Error {
+        self.0.loc = loc.clone();
+        self
+    }
+
     /// Prepends what was being done, e.g. `while tracing the body of scan`.
     pub fn context(mut self, what: &str) -> Error {
         self.0.message = format!("{} ({what})", self.0.message);

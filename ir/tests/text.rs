@@ -1,6 +1,7 @@
 //! The text form: `parse(print(g)) == g`, errors with positions, and no text that makes the parser panic.
 
-use gradloom_ir::{Binary, Comparison, DType, Unary, parse, verify};
+use gradloom_ir::{Binary, Callback, Comparison, DType, Unary, parse, verify};
+use std::sync::OnceLock;
 
 /// One node of every op beyond the elementwise families: operand types, node, result types.
 const NODES: &[(&[&str], &str, &str)] = &[
@@ -130,9 +131,19 @@ fn program(inputs: &[&str], node: &str, results: &str) -> String {
     format!("graph({}) {{ {outs} = {node} : {results} loc(\"src/m.rs\":7) return {outs} }}", params.join(", "))
 }
 
+/// A host function that lives as long as the tests, by which text with its number reads back.
+fn callback() -> &'static Callback {
+    static LIVING: OnceLock<Callback> = OnceLock::new();
+    LIVING.get_or_init(|| Callback::new("a \"b\" é\n", |args| Ok(args.to_vec())))
+}
+
 /// The text of a program for every op.
 fn programs() -> Vec<String> {
     let mut all: Vec<String> = NODES.iter().map(|(inputs, node, results)| program(inputs, node, results)).collect();
+    for (effect, results) in [(true, "f32[2]"), (false, "f32[2], c64[]")] {
+        let node = format!("host_call(%0, %1) {{callback = {}, results = [{results}], effect = {effect}}}", callback());
+        all.push(program(&["f32[2]", "c64[]"], &node, results));
+    }
     for op in Unary::ALL {
         let (x, y) = match op {
             Unary::Not => ("bool[2]", "bool[2]"),
@@ -178,10 +189,23 @@ fn the_table_is_complete() {
     let names: Vec<&str> =
         table.lines().filter_map(|l| l.split_once(" = \"")?.1.split_once("\" {")).map(|(name, _)| name).collect();
     assert!(names.len() > 35, "{names:?}");
-    // a host call reads back only while its callback lives: the passes test `text_names_functions_that_live` covers it
-    for name in names.into_iter().filter(|n| *n != "host_call") {
-        assert!(NODES.iter().any(|(_, node, _)| node.split('(').next() == Some(name)), "no text for {name}");
+    for name in names {
+        let node = format!("= {name}(");
+        assert!(programs().iter().any(|text| text.contains(&node)), "no text for {name}");
     }
+}
+
+/// A host call reads back only in the process that wrote it, while its function lives.
+#[test]
+fn a_function_that_is_gone_is_refused() {
+    let f = Callback::new("print", |args| Ok(args.to_vec()));
+    let text = format!("graph() {{ = host_call() {{callback = {f}, results = [], effect = true}} return }}");
+    let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert_eq!(parse(&g.to_string()).unwrap(), g);
+    let id = f.id();
+    drop((f, g));
+    let e = parse(&text).unwrap_err().to_string();
+    assert!(e.contains("1:") && e.contains(&format!("{id} \"print\"")), "{e}");
 }
 
 #[track_caller]

@@ -35,18 +35,7 @@ fn is_whole(op: &Op) -> bool {
     match op {
         Op::Cumulative { kind: ReduceKind::Prod, .. } | Op::ReduceWindow { kind: ReduceKind::Prod, .. } => true,
         Op::Scatter { kind: ScatterKind::Mul, .. } => true,
-        Op::Fft { .. }
-        | Op::HostCall { .. }
-        | Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => true,
+        Op::Fft { .. } | Op::HostCall { .. } | gradloom_ir::linalg_ops!() => true,
         op => op.has_body(),
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! - jvp against central differences in a random direction, for every set of active inputs, to orders 1 and 2;
 //! - transpose against jvp, `<ct, J t> = <J^T ct, t>`, to orders 1 and 2;
-//! - batch against a loop, for every set of batched inputs, of the op, its jvp and its gradient.
+//! - batch against a loop, for every set of batched inputs, of the op, its jvp and its gradient;
+//! - and so for generated programs of ops of every theme.
 
+mod oracle;
 #[path = "rules/rows.rs"]
 mod rows;
 
@@ -83,6 +85,11 @@ fn gradient(g: &Graph, active: &[bool]) -> Graph {
 /// jvp against central differences of fourth order.
 #[track_caller]
 fn check_jvp(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Random) {
+    check_jvp_within(what, g, active, x, rng, 1e-8);
+}
+
+#[track_caller]
+fn check_jvp_within(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Random, tolerance: f64) {
     const H: f64 = 1e-3;
     let t = rng.direction(select(&g.input_types(), active));
     let at = |h: f64| {
@@ -108,7 +115,7 @@ fn check_jvp(what: &str, g: &Graph, active: &[bool], x: &[Literal], rng: &mut Ra
             // the difference of infinities (an empty maximum) is no number, its derivative is 0
             .map(|d| if d.is_nan() { 0.0 } else { d })
             .collect();
-        assert_close(&format!("{what}: tangent {i}"), got, &literal(got.ty(), &slope), 1e-8);
+        assert_close(&format!("{what}: tangent {i}"), got, &literal(got.ty(), &slope), tolerance);
     }
 }
 
@@ -467,4 +474,21 @@ fn limits_are_errors() {
         .unwrap();
     let e = jvp(&g, &[true], None).unwrap_err().to_string();
     assert!(e.contains("product over the mapped axis `i`") && e.contains("help:"), "{e}");
+}
+
+/// Whole programs in f64 and c128: the tables together, and the machinery of ops with bodies.
+#[test]
+fn generated_programs_agree_with_their_derivatives() {
+    use oracle::mixed::{Palette, inputs, program};
+    for seed in 0..120 {
+        let palette = Palette { float: DType::F64, int: DType::I32, smooth: true };
+        let g = program(&mut oracle::Random(3000 + seed), palette);
+        let what = format!("generated {seed}\n{g}");
+        let (active, rng) = (floats(&g), &mut Random(seed));
+        let x = inputs(seed, &g);
+        check_jvp_within(&what, &g, &active, &x, rng, 1e-5);
+        check_transpose(&what, &g, &active, &x, rng);
+        let all = vec![true; g.num_inputs()];
+        check_batch(&what, &g, &all, &[x.clone(), inputs(seed + 500, &g)]);
+    }
 }

@@ -117,16 +117,7 @@ pub fn is_library_op(op: &Op) -> bool {
             | Op::SelectAndScatter { .. }
             | Op::Sort { .. }
             | Op::Fft { .. }
-            | Op::Cholesky { .. }
-            | Op::TriangularSolve { .. }
-            | Op::Lu {}
-            | Op::LuSolve { .. }
-            | Op::Qr { .. }
-            | Op::Svd { .. }
-            | Op::Eigh { .. }
-            | Op::Eig { .. }
-            | Op::Pinv {}
-            | Op::SpectralForm { .. }
+            | gradloom_ir::linalg_ops!()
     )
 }
 
@@ -154,16 +145,7 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, out),
         Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, out),
         Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys)),
-        Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::prepare(op, args, results),
+        gradloom_ir::linalg_ops!() => linalg::prepare(op, args, results),
         _ => Err(Error::internal(op.name(), "is not a library op")),
     }
 }

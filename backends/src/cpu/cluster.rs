@@ -105,23 +105,8 @@ fn is_fusible(g: &Graph, node: &Node) -> bool {
         | Op::AxisIndex { .. }
         | Op::Barrier {}
         | Op::HostCall { .. }
-        | Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. }
-        | Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => false,
+        | gradloom_ir::body_ops!()
+        | gradloom_ir::linalg_ops!() => false,
     }
 }
 

@@ -45,6 +45,7 @@ pub use solve::{
 pub use structured::{cholesky_update, solve_toeplitz, tridiagonal_solve};
 
 use crate::tensor::arithmetic::{broadcast_at, broadcast_shapes};
+use crate::tensor::axes::{placed, settle};
 use crate::tensor::{Tensor, apply_graph};
 use crate::trace::{self, fill, fill_error, template};
 use crate::tree::Tree;
@@ -140,21 +141,24 @@ fn epsilon(dtype: DType) -> f64 {
 
 /// Several results, or the error in each.
 fn settle_all<const N: usize>(loc: &Loc, result: Result<[Tensor; N]>) -> [Tensor; N] {
-    result.unwrap_or_else(|e| {
-        let failed = Tensor::failed(e.at(loc));
-        std::array::from_fn(|_| failed.clone())
-    })
+    match result {
+        Ok(all) => all.map(|t| settle(loc, Ok(t))),
+        Err(e) => {
+            let failed = Tensor::failed(placed(e, loc));
+            std::array::from_fn(|_| failed.clone())
+        }
+    }
 }
 
 /// `f(x)` as one program, also outside of any transform, so that what is not needed is not computed.
 fn whole<A: Tree, B: Tree>(x: &A, loc: &Loc, f: impl Fn(&A) -> B) -> B {
     if trace::active() {
-        return f(x);
+        return f(x).map_leaves(&mut |t| settle(loc, Ok(t.clone())));
     }
     let run = || -> Result<B> {
         let t = trace::trace(x, &f)?;
         let operands: Vec<Tensor> = t.captures.iter().cloned().chain(x.leaves()).collect();
         Ok(fill(&t.out, apply_graph(&Arc::new(t.graph), &operands, loc)?))
     };
-    run().unwrap_or_else(|e| fill_error(&template(x, &f), e, loc))
+    run().unwrap_or_else(|e: Error| fill_error(&template(x, &f), e, loc))
 }

@@ -131,7 +131,8 @@ pub fn dirichlet(key: &Key, alpha: &Tensor, shape: impl IntoShape) -> Tensor {
         alpha.check()?;
         let mut shape = plain_shape("dirichlet", shape)?;
         let Some(&n) = alpha.shape().last() else {
-            return Err(Error::user("dirichlet", "alpha must have an axis of parameters, it is a scalar"));
+            let what = format!("alpha must have an axis of parameters, it is the scalar {}", alpha.ty_ref());
+            return Err(Error::user("dirichlet", what));
         };
         shape.push(n);
         let alpha = parameter("dirichlet", alpha, &shape, &loc)?;

@@ -27,7 +27,10 @@ mod uniform;
 pub use continuous::*;
 pub use counts::{binomial, geometric, poisson};
 pub use gamma::{ball, beta, chisquare, dirichlet, f_ratio, gamma, generalized_normal, loggamma, student_t};
-pub use normal::{lognormal, maxwell, maxwell_as, multivariate_normal, normal, normal_as, truncated_normal, wald};
+pub use normal::{
+    Factor, lognormal, maxwell, maxwell_as, multivariate_normal, multivariate_normal_by, multivariate_normal_of_factor,
+    normal, normal_as, orthogonal, orthogonal_as, truncated_normal, wald,
+};
 pub use order::{Choice, categorical, categorical_many, choice, permutation, shuffle};
 pub use uniform::{
     bernoulli, rademacher, rademacher_as, randint, randint_as, triangular, uniform, uniform_as, uniform_range,

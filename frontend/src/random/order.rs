@@ -139,7 +139,7 @@ impl Choice {
         let draws = super::elements("choice", shape)?;
         let limit = i32::try_from(n).map_err(|_| Error::limit("choice", format!("{n} are more than an i32 counts")))?;
         if n == 0 && draws > 0 {
-            return Err(Error::user("choice", "there is nothing to choose from"));
+            return Err(Error::user("choice", "there is nothing to choose from: 0 elements"));
         }
         if self.once && draws > n {
             return Err(Error::user("choice", format!("{draws} cannot be taken from {n} without replacement")));

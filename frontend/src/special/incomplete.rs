@@ -1,6 +1,6 @@
 //! Incomplete gamma and beta functions.
 
-use super::smooth::{Function, smooth};
+use super::smooth::{Function, derivative, smooth};
 use super::{call, pair};
 use crate::tensor::{Operand, Tensor};
 use crate::transform::while_loop;
@@ -169,27 +169,31 @@ pub fn gammaincc(a: impl Operand, x: impl Operand) -> Tensor {
     call("gammaincc", pair(a, x, &loc), |v| smooth(&f, &slope, ORDER, v), &loc)
 }
 
+fn gamma_slope(v: &[Tensor]) -> Tensor {
+    let (a, x) = (&v[0], &v[1]);
+    let (inside, a_safe, x_safe) = gamma_domain(a, x);
+    let (by_series, [a1, x1], [a2, x2]) = gamma_regions(&a_safe, &x_safe);
+    let by_a = |f: fn(&Tensor, &Tensor) -> Tensor, a: &Tensor, x: &Tensor| {
+        crate::transform::jvp(|a: &Tensor| f(a, x), a, &a.ones_like())
+    };
+    // P = front S / a and P_x = front / x: the front cancels
+    let (s, s_dot) = by_a(gamma_series, &a1, &x1);
+    let p = -(&x1 / &a1) * ((x1.log() - (&a1 + 1.0).digamma()) * s + s_dot);
+    // 1 - P = front h
+    let (h, h_dot) = by_a(gamma_fraction, &a2, &x2);
+    let q = &x2 * ((x2.log() - a2.digamma()) * h + h_dot);
+    let edge = x.eq(0.0).select(x.zeros_like(), x.full_like(f64::NAN));
+    inside.select(by_series.select(p, q), edge)
+}
+
 /// How a sample x of a gamma distribution moves with its shape a while its rank stays: dx/da = -P_a / P_x, for
-/// positive operands (Figurnov, Mohamed and Mnih 2018). Differentiable in forward mode.
+/// positive operands (Figurnov, Mohamed and Mnih 2018). Differentiable in both operands, in reverse mode to second order.
 #[track_caller]
 pub fn random_gamma_grad(a: impl Operand, x: impl Operand) -> Tensor {
     let loc = Loc::caller();
-    let body = |[a, x]: &[Tensor; 2]| {
-        let (inside, a_safe, x_safe) = gamma_domain(a, x);
-        let (by_series, [a1, x1], [a2, x2]) = gamma_regions(&a_safe, &x_safe);
-        let by_a = |f: fn(&Tensor, &Tensor) -> Tensor, a: &Tensor, x: &Tensor| {
-            crate::transform::jvp(|a: &Tensor| f(a, x), a, &a.ones_like())
-        };
-        // P = front S / a and P_x = front / x: the front cancels
-        let (s, s_dot) = by_a(gamma_series, &a1, &x1);
-        let p = -(&x1 / &a1) * ((x1.log() - (&a1 + 1.0).digamma()) * s + s_dot);
-        // 1 - P = front h
-        let (h, h_dot) = by_a(gamma_fraction, &a2, &x2);
-        let q = &x2 * ((x2.log() - a2.digamma()) * h + h_dot);
-        let edge = x.eq(0.0).select(x.zeros_like(), x.full_like(f64::NAN));
-        inside.select(by_series.select(p, q), edge)
-    };
-    call("random_gamma_grad", pair(a, x, &loc), body, &loc)
+    let f: Function = Rc::new(gamma_slope);
+    let slope = derivative(&f, 1);
+    call("random_gamma_grad", pair(a, x, &loc), |v| smooth(&f, &slope, ORDER, v), &loc)
 }
 
 /// x^a (1 - x)^b / B(a, b), without the cancellation of its factors.

@@ -24,6 +24,7 @@ pub use integrals::{exp1, expi};
 pub use normal::{log_ndtr, ndtr, ndtri};
 
 use crate::tensor::arithmetic::{binary_at, broadcast_shapes, unary_at};
+use crate::tensor::axes::settle;
 use crate::tensor::{Operand, Tensor, apply_graph};
 use crate::trace::{active, trace};
 use gradloom_ir::{Binary, DType, Error, Loc, Result, Unary};
@@ -65,7 +66,7 @@ fn call<const N: usize>(name: &str, args: [Tensor; N], f: impl Fn(&[Tensor; N]) 
         let mut out = apply_graph(&Arc::new(t.graph), &inputs, loc)?;
         out.pop().ok_or_else(|| Error::internal(name, "the program has no result"))
     };
-    run().unwrap_or_else(|e: Error| Tensor::failed(e.at(loc)))
+    settle(loc, run())
 }
 
 /// Two operands in the dtype of the one that is a tensor.
@@ -121,8 +122,25 @@ impl Tensor {
     #[track_caller]
     pub fn next_after(&self, rhs: impl Operand) -> Tensor {
         let loc = Loc::caller();
-        binary_at(Binary::NextAfter, self, &rhs.with_dtype(self.dtype(), &loc), &loc)
+        let rhs = rhs.with_dtype(self.dtype(), &loc);
+        if matches!(self.dtype(), DType::F16 | DType::BF16) && rhs.dtype() == self.dtype() {
+            return next_half(self, &rhs);
+        }
+        binary_at(Binary::NextAfter, self, &rhs, &loc)
     }
+}
+
+/// The neighbour of a 16-bit float: the bits of floats of one sign are in the order of their magnitudes.
+#[track_caller]
+fn next_half(x: &Tensor, y: &Tensor) -> Tensor {
+    let (up, down) = (y.gt(x), y.lt(x));
+    let bits = x.bitcast(DType::I16);
+    let grows = (&up & x.gt(0.0)) | (&down & x.lt(0.0));
+    let moved = &bits + grows.select(bits.ones_like(), -bits.ones_like());
+    let least = up.select(bits.ones_like(), bits.full_like(f64::from(i16::MIN + 1)));
+    let moved = x.eq(0.0).select(least, moved).bitcast(x.dtype());
+    // equal numbers give the second, as zeros differ in their sign; neither is above the other where one is NaN
+    (up | down).select(moved, x.eq(y).select(y, x + y))
 }
 
 /// Functions of one operand: name, documentation, formula.

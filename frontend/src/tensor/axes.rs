@@ -87,7 +87,20 @@ pub(crate) fn resolve_axes(op: &str, axes: &Axes, ty: &Type) -> Result<Shape> {
     Ok(out)
 }
 
+/// Where this crate's sources are, as the compiler names them.
+const SOURCES: &str = file!().split_at(file!().len() - "tensor/axes.rs".len()).0;
+
+/// The error with the caller's position if it has none, or one in this crate: functions made of others report their own
+/// caller's line.
+pub(crate) fn placed(e: Error, loc: &Loc) -> Error {
+    let own = |l: &Loc| l.file_line().is_some_and(|(file, _)| file.starts_with(SOURCES));
+    if own(e.loc()) && loc.is_known() { e.moved(loc) } else { e.at(loc) }
+}
+
 /// The result, or a tensor that carries the error.
 pub(crate) fn settle(loc: &Loc, result: Result<Tensor>) -> Tensor {
-    result.unwrap_or_else(|e| Tensor::failed(e.at(loc)))
+    match result.and_then(|t| t.check().map(|()| t)) {
+        Ok(t) => t,
+        Err(e) => Tensor::failed(placed(e, loc)),
+    }
 }

@@ -4,6 +4,7 @@
 //! transform asks for one, so that the nodes they record, and their errors, carry the user's line.
 
 use super::Tensor;
+use super::axes::{placed, settle};
 use gradloom_ir::{DType, Error, Loc, Result};
 
 /// The result, or a tensor that carries the error and the caller's position.
@@ -16,17 +17,23 @@ pub(crate) fn settled(result: Result<Tensor>) -> Tensor {
 #[track_caller]
 pub(crate) fn settled_all<const N: usize>(result: Result<[Tensor; N]>) -> [Tensor; N] {
     let loc = Loc::caller();
-    result.unwrap_or_else(|e| {
-        let t = Tensor::failed(e.at(&loc));
-        std::array::from_fn(|_| t.clone())
-    })
+    match result {
+        Ok(all) => all.map(|t| settle(&loc, Ok(t))),
+        Err(e) => {
+            let t = Tensor::failed(placed(e, &loc));
+            std::array::from_fn(|_| t.clone())
+        }
+    }
 }
 
 /// The results, or `n` tensors that carry the error.
 #[track_caller]
 pub(crate) fn settled_list(n: usize, result: Result<Vec<Tensor>>) -> Vec<Tensor> {
     let loc = Loc::caller();
-    result.unwrap_or_else(|e| vec![Tensor::failed(e.at(&loc)); n])
+    match result {
+        Ok(all) => all.into_iter().map(|t| settle(&loc, Ok(t))).collect(),
+        Err(e) => vec![Tensor::failed(placed(e, &loc)); n],
+    }
 }
 
 /// `op` needs floats.

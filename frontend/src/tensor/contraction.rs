@@ -28,7 +28,7 @@ impl Labelled {
     }
 
     fn len(&self, l: Label) -> usize {
-        self.axis(l).map_or(1, |a| self.x.shape()[a])
+        self.axis(l).and_then(|a| self.x.shape().get(a).copied()).unwrap_or(1)
     }
 
     /// The same with axes of the given labels summed.
@@ -50,7 +50,7 @@ impl Labelled {
 }
 
 /// The product of two operands, summed over the labels that `needed` does not want.
-fn contract(l: Labelled, r: Labelled, needed: &impl Fn(Label) -> bool, loc: &Loc) -> Labelled {
+fn contract(l: Labelled, r: Labelled, needed: &impl Fn(Label) -> bool, loc: &Loc) -> Result<Labelled> {
     let (in_l, in_r) = (l.labels.clone(), r.labels.clone());
     let l = l.sum(|m| !needed(m) && !in_r.contains(&m), loc);
     let r = r.sum(|m| !needed(m) && !in_l.contains(&m), loc);
@@ -71,7 +71,9 @@ fn contract(l: Labelled, r: Labelled, needed: &impl Fn(Label) -> bool, loc: &Loc
         };
         apply(op, &[&l.x, &r.x], loc)
     };
-    Labelled { x, labels }
+    // a tensor that holds an error has no axes for the labels
+    x.check()?;
+    Ok(Labelled { x, labels })
 }
 
 /// Contracts all operands to `out`, pair by pair in the order of least cost.
@@ -85,8 +87,10 @@ fn contract_all(xs: Vec<Labelled>, out: &[Label], lengths: &HashMap<Label, usize
         let r = xs.remove(j);
         let l = xs.remove(i);
         let needed = |m: Label| out.contains(&m) || xs.iter().any(|x| x.labels.contains(&m));
-        let product = contract(l, r, &needed, loc);
-        xs.push(product);
+        match contract(l, r, &needed, loc) {
+            Ok(product) => xs.push(product),
+            Err(e) => return Tensor::failed(e),
+        }
     }
     match xs.pop() {
         Some(x) => x.sum(|l| !out.contains(&l), loc).arranged(out, loc),

@@ -46,7 +46,8 @@ pub trait IntoIndices {
     fn indices(self) -> Vec<Index>;
 }
 
-/// Every `by`-th position of a range, from its end if `by` is negative: `x.i(step(.., 2))`, `x.i(step(.., -1))`.
+/// Every `by`-th position from the start of a range to before its end, backwards if `by` is negative, as Python's
+/// `start:end:by`: `x.i(step(.., 2))`, `x.i(step(.., -1))`, `x.i(step(5.., -2))` for positions 5, 3 and 1.
 pub fn step(range: impl IntoIndex, by: i64) -> Index {
     match range.index() {
         Index::Range { start, end, .. } => Index::Range { start, end, step: by },

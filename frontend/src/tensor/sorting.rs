@@ -1,9 +1,10 @@
 //! Sorting.
 
 use super::axes::{resolve_axis, settle};
+use super::convert::full_at;
 use super::shaping::slice_axis_at;
 use super::{Tensor, apply, apply_n};
-use gradloom_ir::{DType, Error, Loc, Op, Result, Shape};
+use gradloom_ir::{Comparison, DType, Error, Loc, Op, Result, Shape};
 
 /// Positions 0, 1, 2, .. along `axis` of an array shaped like `x`.
 fn positions(op: &str, x: &Tensor, axis: usize, loc: &Loc) -> Result<Tensor> {
@@ -11,6 +12,16 @@ fn positions(op: &str, x: &Tensor, axis: usize, loc: &Loc) -> Result<Tensor> {
         return Err(Error::limit(op, format!("axis {axis} of {} is longer than an i32 can index", x.ty_ref())));
     }
     Ok(apply(Op::Iota { dtype: DType::I32, shape: x.shape().into(), axis }, &[], loc))
+}
+
+/// What stands for `x` in comparisons: zeros of both signs are equal, which the op sorts -0 before 0.
+pub(crate) fn key_of(x: &Tensor, loc: &Loc) -> Tensor {
+    if x.check().is_err() || !x.dtype().is_float() {
+        return x.clone();
+    }
+    let zero = full_at(x.ty_ref(), 0.0, loc);
+    let is_zero = apply(Op::Compare(Comparison::Eq), &[x, &zero], loc);
+    apply(Op::Select {}, &[&is_zero, &zero, x], loc)
 }
 
 pub(crate) fn sort_many(operands: &[&Tensor], axis: usize, loc: &Loc) -> Result<Vec<Tensor>> {
@@ -62,7 +73,8 @@ impl Tensor {
         let run = || {
             self.check()?;
             let axis = resolve_axis("argsort", axis, self.ty_ref())?;
-            let mut sorted = sort_many(&[self, &positions("argsort", self, axis, &loc)?], axis, &loc)?;
+            let at = positions("argsort", self, axis, &loc)?;
+            let mut sorted = sort_many(&[&key_of(self, &loc), &at], axis, &loc)?;
             sorted.pop().ok_or_else(|| Error::internal("argsort", "sort has no result"))
         };
         settle(&loc, run())
@@ -96,7 +108,8 @@ impl Tensor {
             let axis = resolve_axis(op, axis, self.ty_ref())?;
             // sorted from the back, so that of equal elements the last comes first, and read from the back
             let reverse = |t: &Tensor| apply(Op::Reverse { axes: Shape::from_elem(axis, 1) }, &[t], &loc);
-            let sorted = sort_many(&[&reverse(self), &reverse(&positions(op, self, axis, &loc)?)], axis, &loc)?;
+            let at = reverse(&positions(op, self, axis, &loc)?);
+            let sorted = sort_many(&[&reverse(&key_of(self, &loc)), &at], axis, &loc)?;
             sorted.last().map(reverse).ok_or_else(|| Error::internal(op, "sort has no result"))
         };
         settle(&loc, run())
@@ -120,7 +133,8 @@ impl Tensor {
             last.check()?;
             let axis = resolve_axis(op, axis, last.ty_ref())?;
             let at = positions(op, last, axis, &loc)?;
-            let operands: Vec<&Tensor> = keys.iter().rev().copied().chain([&at]).collect();
+            let keys: Vec<Tensor> = keys.iter().rev().map(|k| key_of(k, &loc)).collect();
+            let operands: Vec<&Tensor> = keys.iter().chain([&at]).collect();
             let mut sorted = apply_n(Op::Sort { axis, num_keys: keys.len() }, &operands, &loc)?;
             sorted.pop().ok_or_else(|| Error::internal(op, "sort has no result"))
         };
@@ -128,7 +142,7 @@ impl Tensor {
     }
 
     /// The `k` greatest elements of the last axis in descending order, and their positions (i32); of equal elements the
-    /// first comes first, NaN counts as greatest.
+    /// first comes first, NaN counts as greatest and -0 as less than 0.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
@@ -153,12 +167,13 @@ impl Tensor {
         let run = || {
             keys.check()?;
             let axis = resolve_axis("sort_by_key", axis, keys.ty_ref())?;
-            let operands: Vec<&Tensor> = std::iter::once(keys).chain(values).collect();
+            let key = key_of(keys, &loc);
+            let operands: Vec<&Tensor> = [&key, keys].into_iter().chain(values).collect();
             let mut sorted = sort_many(&operands, axis, &loc)?;
-            if sorted.is_empty() {
+            if sorted.len() < 2 {
                 return Err(Error::internal("sort_by_key", "sort has no result"));
             }
-            let rest = sorted.split_off(1);
+            let rest = sorted.split_off(2);
             sorted.pop().map(|k| (k, rest)).ok_or_else(|| Error::internal("sort_by_key", "sort has no result"))
         };
         run().unwrap_or_else(|e: Error| {

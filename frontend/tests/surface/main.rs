@@ -10,10 +10,12 @@ mod files;
 mod fourier;
 mod hostile;
 mod indexing;
+mod misuse;
 mod randomness;
 mod reduction;
 mod reference;
 mod shaping;
+mod sizes;
 mod special;
 mod transformed;
 

@@ -14,7 +14,7 @@ R = jax.random
 
 
 def line(name, dtype, seed, values, *params):
-    is_float = dtype[0] in "fb"
+    is_float = dtype[0] in "fbc"
     values = np.asarray(values).astype(np.float64 if is_float else object).ravel()
     values = [repr(float(v) if is_float else v) for v in values]
     print(name, dtype, seed, *[repr(float(p)) for p in params], "=", *values)
@@ -82,5 +82,29 @@ line("choice_weighted_once", "f32", 6, R.choice(R.key(6), 6, (4,), replace=False
 logits = jnp.array([0.1, -1.0, 2.0, 0.5], jnp.float32)
 line("categorical", "f32", 6, R.categorical(R.key(6), logits, shape=(8,)), *logits)
 mean, cov = jnp.array([1.0, -2.0]), jnp.array([[2.0, 0.6], [0.6, 0.5]])
-line("multivariate_normal", "f64", 6, R.multivariate_normal(R.key(6), mean, cov, (3,)), *mean,
+for seed, (short, dtype) in enumerate([("f32", jnp.float32), ("f64", jnp.float64)]):
+    # eigenvectors have their signs, so samples by them are those of JAX only up to these
+    x = R.multivariate_normal(R.key(seed + 6), mean.astype(dtype), cov.astype(dtype), (3,))
+    line("multivariate_normal", short, seed + 6, x, *mean, *cov.ravel())
+line("multivariate_normal_of_factor", "f64", 6, R.multivariate_normal(R.key(6), mean, cov, (3,)), *mean,
      *np.linalg.cholesky(np.asarray(cov)).ravel())
+
+
+def parts(x):
+    return np.stack([np.real(x), np.imag(x)], -1) if np.iscomplexobj(x) else x
+
+
+kinds = [("f16", jnp.float16), ("bf16", jnp.bfloat16)]
+for short, dtype in kinds:
+    for a, b in [(-0.5, 1.75), (-3.0, -1.0), (0.25, 0.375)]:
+        line("truncated_normal", short, 16, R.truncated_normal(R.key(16), dtype(a), dtype(b), n, dtype), a, b)
+    steps = [0.0, 1.0, -1.0, 0.1, 65504.0, -6e-8, 2.0**-14]
+    for to in [3.0, -3.0, 0.0, np.inf]:
+        line("next_after", short, 0, jnp.nextafter(jnp.array(steps, dtype), dtype(to)), *[float(dtype(s)) for s in steps], to)
+kinds = [("f32", jnp.float32), ("f64", jnp.float64), ("c64", jnp.complex64), ("c128", jnp.complex128)]
+for seed, (short, dtype) in enumerate(kinds):
+    if short[0] == "c":
+        line("normal", short, 2, parts(R.normal(R.key(2), n, dtype)))
+    for rows, columns, shape in [(3, 3, ()), (4, 2, ()), (2, 4, ()), (1, 1, (3,)), (2, 2, (2,)), (0, 2, ())]:
+        x = R.orthogonal(R.key(seed + 40), rows, shape, dtype, columns)
+        line("orthogonal", short, seed + 40, parts(x), rows, columns, *shape)

@@ -2,7 +2,7 @@
 
 use super::{near, read};
 use gradloom_frontend::prelude::*;
-use gradloom_frontend::{Tensor, random};
+use gradloom_frontend::{Tensor, linalg, random, special};
 
 fn key(seed: u64) -> Key {
     Key::new(seed)
@@ -120,6 +120,11 @@ fn keys_under_transforms() {
     }
 }
 
+/// Complex numbers as real and imaginary parts in a last axis.
+fn parts(x: &Tensor) -> Tensor {
+    if x.dtype().is_complex() { Tensor::stack(&[x.real(), x.imag()], -1) } else { x.clone() }
+}
+
 /// Samples of the distributions of the file `randomness.txt`.
 fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
     use random::*;
@@ -131,7 +136,7 @@ fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
         "bits" => bits_as(key, [5], dtype),
         "randint" => randint_as(key, n, number(0), number(1), dtype),
         "uniform" => uniform_as(key, n, dtype),
-        "normal" => normal_as(key, n, dtype),
+        "normal" => parts(&normal_as(key, n, dtype)),
         "exponential" => exponential_as(key, n, dtype),
         "gumbel" => gumbel_as(key, n, dtype),
         "laplace" => laplace_as(key, n, dtype),
@@ -166,9 +171,18 @@ fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
             Choice::new().weights(&Tensor::stack(&p, 0)).without_replacement().indices(key, 6, [4])
         }
         "categorical" => categorical_many(key, &Tensor::stack(&p, 0), 0, [8]),
-        "multivariate_normal" => {
-            let factor = Tensor::stack(&p[2..], 0).reshape([2, 2]);
-            multivariate_normal(key, &Tensor::stack(&p[..2], 0), &factor, [3])
+        "multivariate_normal" | "multivariate_normal_of_factor" => {
+            let (mean, matrix) = (Tensor::stack(&p[..2], 0), Tensor::stack(&p[2..], 0).reshape([2, 2]));
+            if name == "multivariate_normal" {
+                multivariate_normal(key, &mean, &matrix, [3])
+            } else {
+                multivariate_normal_of_factor(key, &mean, &matrix, [3])
+            }
+        }
+        "next_after" => Tensor::stack(&p[..p.len() - 1], 0).next_after(&p[p.len() - 1]),
+        "orthogonal" => {
+            let shape: Vec<i64> = (2..p.len()).map(number).collect();
+            parts(&orthogonal_as(key, number(0) as usize, number(1) as usize, shape, dtype))
         }
         _ => panic!("{name}"),
     }
@@ -179,27 +193,27 @@ fn drawn(name: &str, key: &Key, dtype: DType, p: &[f64]) -> Tensor {
 fn samples_are_those_of_jax() {
     let mut wrong = Vec::new();
     for line in include_str!("randomness.txt").lines() {
-        let (call, values) = line.split_once(" = ").unwrap();
+        let (call, values) = line.split_once(" =").unwrap();
         let words: Vec<&str> = call.split(' ').collect();
         let dtype = *DType::ALL.iter().find(|d| d.to_string() == words[1]).unwrap();
         let params: Vec<f64> = words[3..].iter().map(|w| w.parse().unwrap()).collect();
         let got = drawn(words[0], &key(words[2].parse().unwrap()), dtype, &params);
         if dtype == DType::U64 && words[0] == "bits" {
             // beyond what an f64 holds
-            let values: Vec<u64> = values.split(' ').map(|v| v.parse().unwrap()).collect();
+            let values: Vec<u64> = values.split_whitespace().map(|v| v.parse().unwrap()).collect();
             assert_eq!(got.to_vec::<u64>().unwrap(), values);
             continue;
         }
         // the inverse error function and powers of a small 1 / a leave a few units
         let bound = match dtype {
-            DType::F64 => 2e-13,
-            DType::F32 => 4e-6,
+            DType::F64 | DType::C128 => 2e-13,
+            DType::F32 | DType::C64 => 4e-6,
             _ => 1.6e-2,
         };
-        let bound = if words[0] == "uniform" { 0.0 } else { bound };
-        let values: Vec<f64> = values.split(' ').map(|v| v.parse().unwrap()).collect();
+        let bound = if ["uniform", "next_after"].contains(&words[0]) { 0.0 } else { bound };
+        let values: Vec<f64> = values.split_whitespace().map(|v| v.parse().unwrap()).collect();
         let got = read(&got).1;
-        let near = |(g, e): (&f64, &f64)| g == e || (dtype.is_float() && (g - e).abs() <= bound * e.abs().max(0.1));
+        let near = |(g, e): (&f64, &f64)| g == e || (dtype.is_inexact() && (g - e).abs() <= bound * e.abs().max(0.1));
         if got.len() != values.len() || !got.iter().zip(&values).all(near) {
             wrong.push(format!("{call}: {got:?}, not {values:?}\n"));
         }
@@ -261,10 +275,57 @@ fn moments() {
     // the median of the Cauchy distribution's size is 1
     let share = cauchy(&k, s).abs().lt(1.0).to(DType::F32).mean(..).item::<f32>().unwrap();
     assert!((share - 0.5).abs() < 0.02, "{share}");
+    let covariance = Tensor::from([[4.0f32, 2.0], [2.0, 1.25]]);
+    let mean = Tensor::from([1.0f32, -1.0]);
     let factor = Tensor::from([[2.0f32, 0.0], [1.0, 0.5]]);
-    let x = multivariate_normal(&k, &Tensor::from([1.0f32, -1.0]), &factor, s);
-    let d = &x - Tensor::from([1.0f32, -1.0]);
-    near(&(d.t().matmul(&d) / N as f64), &[2, 2], &[4.0, 2.0, 2.0, 1.25], 0.06);
+    let mut samples = vec![
+        multivariate_normal(&k, &mean, &covariance, s),
+        multivariate_normal_of_factor(&k, &mean, &factor, s),
+        multivariate_normal(&k, &mean.expand_dims(0), &Tensor::stack(&vec![covariance.clone(); 2], 0), [N / 2, 2])
+            .reshape([-1, 2]),
+    ];
+    samples.extend([Factor::Eigh, Factor::Svd].map(|f| multivariate_normal_by(&k, &mean, &covariance, s, f)));
+    for x in samples {
+        let d = &x - &mean;
+        near(&(d.t().matmul(&d) / N as f64), &[2, 2], &[4.0, 2.0, 2.0, 1.25], 0.06);
+        near(&d.mean(0), &[2], &[0.0; 2], 0.08);
+    }
+    // of a covariance without an inverse samples are on a line
+    let line = Tensor::from([[4.0f64, 2.0], [2.0, 1.0]]);
+    for f in [Factor::Eigh, Factor::Svd] {
+        let x = multivariate_normal_by(&k, &Tensor::zeros([2]).to(DType::F64), &line, [50], f);
+        near(&(x.i((.., 0)) - x.i((.., 1)) * 2.0), &[50], &[0.0; 50], 1e-6);
+        assert!(x.i((.., 0)).std(..).item::<f64>().unwrap() > 1.0);
+    }
+}
+
+/// Of a matrix uniform in O(n) the entries have the mean 0 and the variance 1 / n, and products of two rows of different
+/// matrices the mean 0; both determinants are as likely; turning all of them changes none of this (here: the trace).
+#[test]
+fn orthogonal_matrices_are_uniform() {
+    const N: usize = 4000;
+    let q = random::orthogonal_as(&key(3), 3, 3, [N], DType::F64);
+    let product = q.matmul(&q.mt());
+    near(&(product - Tensor::eye(3).to(DType::F64)).abs().max(..), &[], &[0.0], 1e-13);
+    near(&q.mean(0), &[3, 3], &[0.0; 9], 0.05);
+    near(&q.square().mean(0), &[3, 3], &[1.0 / 3.0; 9], 0.03);
+    // fourth moments 3 / (n (n + 2)), and of trace(q) the variance 1
+    near(&q.square().square().mean(0), &[3, 3], &[0.2; 9], 0.02);
+    near(&q.trace().square().mean(0), &[], &[1.0], 0.12);
+    near(&linalg::det(&q).mean(0), &[], &[0.0], 0.08);
+    let u = random::orthogonal_as(&key(3), 2, 2, [N], DType::C128);
+    near(&u.matmul(&u.mt().conj()).imag().abs().max(..), &[], &[0.0], 1e-13);
+    near(&(u.abs().square().mean(0)), &[2, 2], &[0.5; 4], 0.03);
+    near(&(u.trace().abs().square().mean(0)), &[], &[1.0], 0.1);
+    let half = random::orthogonal_as(&key(3), 4, 2, (), DType::BF16).to(DType::F32);
+    near(&half.mt().matmul(&half), &[2, 2], &[1.0, 0.0, 0.0, 1.0], 0.02);
+    // the derivative of a sample in the covariance
+    let (mean, k) = (Tensor::zeros([2]).to(DType::F64), key(8));
+    let f = |c: &Tensor| random::multivariate_normal(&k, &mean, c, [3]).square().sum(..);
+    let c = Tensor::from([[2.0f64, 0.6], [0.6, 0.5]]);
+    let z = random::normal_as(&k, [3, 2], DType::F64);
+    let g = |c: &Tensor| z.matmul(&linalg::cholesky(c).mt()).square().sum(..);
+    near(&grad(f)(&c), &[2, 2], &read(&grad(g)(&c)).1, 1e-12);
 }
 
 #[test]
@@ -280,6 +341,14 @@ fn mapping_over_keys_is_a_loop() {
         ("ball", Box::new(|k| ball(k, 2, 1.0, [3]))),
         ("student_t", Box::new(|k| student_t(k, 3.0, [3]))),
         ("cauchy", Box::new(|k| cauchy(k, [3]))),
+        ("orthogonal", Box::new(|k| orthogonal(k, 3, [2]))),
+        ("semi-orthogonal", Box::new(|k| orthogonal_as(k, 2, 4, (), DType::F64))),
+        ("unitary", Box::new(|k| parts(&orthogonal_as(k, 2, 2, (), DType::C64)))),
+        ("multivariate_normal", {
+            let (mean, c) = (Tensor::from([1.0f32, 2.0]), Tensor::from([[2.0f32, 0.6], [0.6, 0.5]]));
+            Box::new(move |k| multivariate_normal(k, &mean, &c, [3]))
+        }),
+        ("truncated_normal", Box::new(|k| truncated_normal(k, -1.0, 2.0, [3]))),
     ];
     for (name, draw) in draws {
         let mapped = vmap(&draw)(&key(21).split_batch(4));
@@ -312,7 +381,15 @@ fn gamma_samples_move_with_their_shape() {
     let forward =
         jvp(|a: &Tensor| jvp(|a: &Tensor| random::gamma(&k, a, [4]), a, &a.ones_like()).1, &a, &a.ones_like());
     near(&forward.1, &[4], &read(&want).1, 1e-6);
-    assert!(second(&a).check().is_err(), "the loops differentiate backwards once");
+    near(&second(&a), &[4], &read(&want).1, 1e-6);
+    let log_second = grad(|a: &Tensor| grad(|a: &Tensor| random::loggamma(&k, a, [4]).sum(..))(a).sum(..))(&a);
+    near(&log_second, &[4], &read(&(&want / &x - (&slope / &x).square())).1, 1e-6);
+    let compiled = jit(second).call(&a).unwrap();
+    near(&compiled, &[4], &read(&want).1, 1e-6);
+    // reverse over reverse is forward over reverse, also of what is made of gamma samples
+    let chi = |a: &Tensor| grad(|a: &Tensor| random::chisquare(&k, a, [4]).sum(..))(a);
+    let (_, forward) = jvp(chi, &a, &a.ones_like());
+    near(&grad(|a: &Tensor| chi(a).sum(..))(&a), &[4], &read(&forward).1, 1e-10);
     // the mean of gamma samples is a, so that of the slopes is 1
     let many = Tensor::full([20_000], 2.0, DType::F32);
     let mean = grad(|a: &Tensor| random::gamma(&k, a, [20_000]).sum(..))(&many).mean(..).item::<f32>().unwrap();

@@ -157,15 +157,6 @@ fn apply(op: &Op, args: &[Literal], results: &[Type]) -> Result<Vec<Literal>> {
         Op::CustomJvp { primal, .. } | Op::CustomVjp { primal, .. } => run(primal, args.to_vec()),
         Op::CustomLinear { .. } => Err(Error::reverse_mode_only()),
         Op::Remat { body } => run(body, args.to_vec()),
-        Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::eval(op, args, results),
+        crate::linalg_ops!() => linalg::eval(op, args, results),
     }
 }

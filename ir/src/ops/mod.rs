@@ -7,6 +7,7 @@
 mod contraction;
 mod control;
 mod elementwise;
+mod families;
 mod indexing;
 mod linalg;
 mod reduction;
@@ -452,13 +453,7 @@ fn arity(op: &Op) -> Option<usize> {
         | Op::Sort { .. }
         | Op::Barrier {}
         | Op::HostCall { .. }
-        | Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. } => None,
+        | crate::body_ops!() => None,
         Op::Cholesky { .. } | Op::Lu {} | Op::Qr { .. } | Op::Svd { .. } | Op::Eigh { .. } | Op::Eig { .. } => Some(1),
         Op::TriangularSolve { .. } | Op::Pinv {} => Some(2),
         Op::LuSolve { .. } => Some(4),

@@ -12,7 +12,7 @@ pub(super) fn fft(kind: FftKind, lengths: &[usize], x: &Type) -> Result<Type> {
         _ => (x.dtype.is_complex(), "complex"),
     };
     if !accepts {
-        return Err(Error::bad_dtype(&format!("{name} {}", kind.name()), x.dtype, expected));
+        return Err(Error::bad_dtype(kind.name(), x.dtype, expected));
     }
     if lengths.is_empty() || lengths.len() > x.rank() {
         return Err(Error::user(name, format!("{} lengths for {x}: one for each transformed axis", lengths.len())));

@@ -115,23 +115,8 @@ pub(crate) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
         | Op::AllReduce { .. } => reduction::jvp(b, op, x, y, t),
         Op::Fft { .. } => spectral::jvp(b, op, t),
         Op::HostCall { .. } => host::jvp(b, op, y),
-        Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. } => has_body(op),
-        Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::jvp(b, op, x, y, t),
+        gradloom_ir::body_ops!() => has_body(op),
+        gradloom_ir::linalg_ops!() => linalg::jvp(b, op, x, y, t),
     }
 }
 
@@ -176,23 +161,8 @@ pub(crate) fn transpose(
         | Op::SelectAndScatter { .. }
         | Op::AllReduce { .. } => reduction::transpose(b, op, args, outs, ct),
         Op::Fft { .. } => spectral::transpose(b, op, args, ct),
-        Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. } => has_body(op),
-        Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::transpose(b, op, args, outs, ct),
+        gradloom_ir::body_ops!() => has_body(op),
+        gradloom_ir::linalg_ops!() => linalg::transpose(b, op, args, outs, ct),
     }
 }
 
@@ -261,22 +231,7 @@ pub(crate) fn batch(b: &mut Builder, op: &Op, a: &BatchArgs) -> Result<Values> {
         | Op::AllReduce { .. } => reduction::batch(b, op, a),
         Op::Fft { .. } => spectral::batch(b, op, a),
         Op::HostCall { .. } => by_rows(b, op, a),
-        Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. } => has_body(op),
-        Op::Cholesky { .. }
-        | Op::TriangularSolve { .. }
-        | Op::Lu {}
-        | Op::LuSolve { .. }
-        | Op::Qr { .. }
-        | Op::Svd { .. }
-        | Op::Eigh { .. }
-        | Op::Eig { .. }
-        | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::batch(b, op, a),
+        gradloom_ir::body_ops!() => has_body(op),
+        gradloom_ir::linalg_ops!() => linalg::batch(b, op, a),
     }
 }

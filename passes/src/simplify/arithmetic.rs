@@ -12,8 +12,9 @@ pub(super) fn unary(v: &mut View, f: Unary, x: Value) -> Option<Value> {
             if v.unary_of(Unary::Abs, x).is_some() {
                 return Some(x);
             }
-            // abs(-x) = abs(x)
-            v.unary_of(Unary::Neg, x).map(|y| v.unary(Unary::Abs, y))
+            // abs(-x) = abs(x), not of unsigned integers, whose abs is the identity
+            let y = v.unary_of(Unary::Neg, x).filter(|_| !v.dtype(x).is_unsigned_int())?;
+            Some(v.unary(Unary::Abs, y))
         }
         Unary::Floor | Unary::Ceil | Unary::Round => {
             // floor(floor(x)) = floor(x), and so for any two of floor, ceil, round: the operand is an integer

@@ -129,13 +129,7 @@ fn rewrite(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         | Op::AxisIndex { .. }
         | Op::Barrier {}
         | Op::HostCall { .. }
-        | Op::Scan { .. }
-        | Op::While { .. }
-        | Op::Switch { .. }
-        | Op::CustomJvp { .. }
-        | Op::CustomVjp { .. }
-        | Op::CustomLinear { .. }
-        | Op::Remat { .. } => None,
+        | gradloom_ir::body_ops!() => None,
         Op::SpectralForm { order } => contractions::spectral_form(v, args, *order),
         Op::LuSolve { transpose_a } => contractions::lu_solve(v, args, *transpose_a),
         Op::Cholesky { .. }

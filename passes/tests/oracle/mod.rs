@@ -1,6 +1,7 @@
 //! Programs before and after a pass, run side by side on the interpreter.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod mixed;
 pub mod programs;
 
 use gradloom_ir::{DType, Element, Graph, Literal, Type, eval::eval, with_element};
@@ -32,21 +33,30 @@ const SPECIAL: [f64; 8] = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY
 
 /// A random array; of floats, a third are special if `special`.
 pub fn array(r: &mut Random, ty: &Type, special: bool) -> Literal {
+    scaled(r, ty, special, 1.0)
+}
+
+/// A random array whose floats, or their parts, are in -1..1.
+pub fn unit_array(r: &mut Random, ty: &Type) -> Literal {
+    scaled(r, ty, false, 0.5)
+}
+
+fn scaled(r: &mut Random, ty: &Type, special: bool, scale: f64) -> Literal {
     let mut bytes = Vec::new();
     for _ in 0..ty.numel() {
         let (x, n) = if special && r.below(3) == 0 {
             (SPECIAL[r.below(SPECIAL.len())], r.next() as i64)
         } else {
-            (r.float(), r.below(8) as i64 - 3)
+            (r.float() * scale, r.below(8) as i64 - 3)
         };
         match ty.dtype {
             DType::Bool => (n & 1 == 0).push_bytes(&mut bytes),
             DType::F32 => (x as f32).push_bytes(&mut bytes),
             DType::F64 => x.push_bytes(&mut bytes),
             d if d.is_inexact() => {
-                Literal::scalar(d.real(), x).bytes().iter().for_each(|&b| bytes.push(b));
+                bytes.extend_from_slice(Literal::scalar(d.real(), x).bytes());
                 if d.is_complex() {
-                    Literal::scalar(d.real(), r.float()).bytes().iter().for_each(|&b| bytes.push(b));
+                    bytes.extend_from_slice(Literal::scalar(d.real(), r.float() * scale).bytes());
                 }
             }
             d => bytes.extend_from_slice(&n.to_ne_bytes()[..d.size()]), // little-endian machines

@@ -17,6 +17,8 @@ struct Generator<'a> {
     b: Builder,
     values: Vec<Value>,
     kind: Kind,
+    /// The float and the integer dtype it is on.
+    dtypes: [DType; 2],
 }
 
 impl Generator<'_> {
@@ -59,6 +61,7 @@ impl Generator<'_> {
         let x = self.any();
         let ty = self.b.ty(x).clone();
         let rank = ty.rank();
+        let [float, int] = self.dtypes;
         let y = match self.r.below(17) {
             0 | 1 => self.unary(x, &ty),
             2..=4 => self.binary(x, &ty),
@@ -71,10 +74,10 @@ impl Generator<'_> {
                 self.b.select(p, x, z)
             }
             6 => {
-                let dtype = self.pick(&[DType::F64, DType::I32, DType::Bool, DType::I8, DType::F32]);
+                let dtype = self.pick(&[float, int, DType::Bool, DType::I8, DType::U16, DType::F32]);
                 let y = self.b.op(Op::Convert { dtype }, &[x]);
                 // back to the dtypes that most ops take
-                let back = if dtype == DType::F32 { DType::F64 } else { DType::I32 };
+                let back = if dtype == DType::F32 { float } else { int };
                 self.b.op(Op::Convert { dtype: back }, &[y])
             }
             7 if rank < 3 => {
@@ -123,7 +126,7 @@ impl Generator<'_> {
                 let axes = self.axes(rank);
                 let kinds: &[ReduceKind] = match (self.kind, ty.dtype) {
                     (_, DType::Bool) => &[ReduceKind::And, ReduceKind::Or, ReduceKind::Max],
-                    (_, DType::I32) => &[ReduceKind::Sum, ReduceKind::Max, ReduceKind::Prod, ReduceKind::Or],
+                    (_, d) if d.is_int() => &[ReduceKind::Sum, ReduceKind::Max, ReduceKind::Prod, ReduceKind::Or],
                     (Kind::Exact, _) => &[ReduceKind::Max, ReduceKind::Min],
                     (Kind::Sums, _) => &[ReduceKind::Sum, ReduceKind::Max],
                 };
@@ -152,7 +155,14 @@ impl Generator<'_> {
     fn unary(&mut self, x: Value, ty: &Type) -> Value {
         let op = match ty.dtype {
             DType::Bool => Unary::Not,
-            DType::I32 => self.pick(&[Unary::Neg, Unary::Abs, Unary::Not, Unary::Sign]),
+            d if d.is_int() => self.pick(&[
+                Unary::Neg,
+                Unary::Abs,
+                Unary::Not,
+                Unary::Sign,
+                Unary::PopulationCount,
+                Unary::LeadingZeros,
+            ]),
             _ => self.pick(&[Unary::Neg, Unary::Neg, Unary::Abs, Unary::Floor, Unary::Ceil, Unary::Tanh, Unary::Sign]),
         };
         self.b.unary(op, x)
@@ -162,7 +172,7 @@ impl Generator<'_> {
         let y = if self.r.below(5) == 0 { x } else { self.of_type(ty) };
         let ops: &[Binary] = match (ty.dtype, self.kind) {
             (DType::Bool, _) => &[Binary::And, Binary::Or, Binary::Xor, Binary::Max],
-            (DType::I32, _) => &[
+            (d, _) if d.is_int() => &[
                 Binary::Add,
                 Binary::Sub,
                 Binary::Mul,
@@ -172,6 +182,8 @@ impl Generator<'_> {
                 Binary::And,
                 Binary::Xor,
                 Binary::ShiftLeft,
+                Binary::ShiftRightLogical,
+                Binary::ShiftRightArithmetic,
                 Binary::Pow,
             ],
             (_, Kind::Exact) => &[Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min],
@@ -182,14 +194,14 @@ impl Generator<'_> {
         let (x, y) = if self.r.below(2) == 0 { (x, y) } else { (y, x) };
         let z = self.b.binary(op, x, y);
         // keep numbers of a size at which rounding can be told from error
-        if self.kind == Kind::Sums && ty.dtype == DType::F64 { self.b.unary(Unary::Tanh, z) } else { z }
+        if self.kind == Kind::Sums && ty.dtype.is_float() { self.b.unary(Unary::Tanh, z) } else { z }
     }
 
     /// A dynamic slice or update at constant, partly too large starts.
     fn indexed(&mut self, x: Value, ty: &Type) -> Value {
         let sizes: Shape = ty.shape.iter().map(|&n| n - self.r.below(2).min(n)).collect();
         let starts: Vec<Value> =
-            sizes.iter().map(|_| self.r.below(4) as f64 - 1.0).map(|s| self.b.scalar(DType::I32, s)).collect();
+            sizes.iter().map(|_| self.r.below(4) as f64 - 1.0).map(|s| self.b.scalar(self.dtypes[1], s)).collect();
         if self.r.below(2) == 0 {
             return self.b.op(Op::DynamicSlice { sizes }, &[&[x], &starts[..]].concat());
         }
@@ -215,12 +227,17 @@ impl Generator<'_> {
     }
 }
 
-/// Two to four input types.
+/// Two to four input types: f64, i32 and bool.
 pub fn types(r: &mut Random) -> Vec<Type> {
+    types_of(r, [DType::F64, DType::I32])
+}
+
+/// Two to four input types: a float dtype, an integer dtype and bool.
+pub fn types_of(r: &mut Random, [float, int]: [DType; 2]) -> Vec<Type> {
     let shapes: [&[usize]; 6] = [&[], &[3], &[2, 3], &[3, 3], &[1, 3], &[2, 1, 3]];
     (0..2 + r.below(3))
         .map(|_| {
-            let dtype = [DType::F64, DType::F64, DType::I32, DType::Bool][r.below(4)];
+            let dtype = [float, float, int, DType::Bool][r.below(4)];
             Type::new(dtype, shapes[r.below(shapes.len())])
         })
         .collect()
@@ -229,7 +246,9 @@ pub fn types(r: &mut Random) -> Vec<Type> {
 /// A program of 5 to 40 ops.
 pub fn program(r: &mut Random, inputs: &[Type], kind: Kind) -> Graph {
     let (b, values) = Builder::with_inputs(inputs);
-    let mut g = Generator { r, b, values, kind };
+    let of = |is: fn(DType) -> bool, or| inputs.iter().map(|t| t.dtype).find(|&d| is(d)).unwrap_or(or);
+    let dtypes = [of(DType::is_float, DType::F64), of(DType::is_int, DType::I32)];
+    let mut g = Generator { r, b, values, kind, dtypes };
     for _ in 0..5 + g.r.below(36) {
         g.step();
     }

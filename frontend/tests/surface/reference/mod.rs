@@ -1,6 +1,7 @@
 //! Values computed by JAX and NumPy (`reference.txt`, written by `reference.py`): each line against the expression it
 //! belongs to, run at once, compiled, mapped, and, where it is smooth, differentiated.
 
+mod edges;
 mod elementwise;
 mod filters;
 mod moving;
@@ -140,9 +141,45 @@ fn products_segments_images() {
 }
 
 #[test]
+fn edges_of_integers() {
+    run(edges::integers);
+}
+
+#[test]
+fn edges_of_conversions() {
+    run(edges::conversions);
+}
+
+#[test]
+fn edges_of_order() {
+    run(edges::oddities);
+}
+
+#[test]
+fn edges_of_positions() {
+    run(edges::positions);
+}
+
+#[test]
+fn edges_of_size() {
+    run(edges::nothing_and_one);
+}
+
+#[test]
 fn every_line_is_run() {
     let mut table = Table::default();
-    for cases in [elementwise::cases, moving::cases, statistics::cases, filters::cases] {
+    let all = [
+        elementwise::cases,
+        moving::cases,
+        statistics::cases,
+        filters::cases,
+        edges::integers,
+        edges::conversions,
+        edges::oddities,
+        edges::positions,
+        edges::nothing_and_one,
+    ];
+    for cases in all {
         cases(&mut table);
     }
     let mut run: Vec<&String> = table.0.iter().map(|(name, _, _)| name).collect();

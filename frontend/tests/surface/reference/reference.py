@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, ops
 
-CODES = {"bool": "bool", "int32": "i32", "int64": "i64", "uint8": "u8", "uint32": "u32", "float32": "f32", "float64": "f64"}
+CODES = {"bool": "bool", "bfloat16": "bf16"}
+CODES |= {f"int{n}": f"i{n}" for n in [8, 16, 32, 64]} | {f"uint{n}": f"u{n}" for n in [8, 16, 32, 64]}
+CODES |= {f"float{n}": f"f{n}" for n in [16, 32, 64]}
 rng = np.random.default_rng(20)
 
 
@@ -26,6 +28,8 @@ def text(array):
         code = "bool"
     else:
         code = CODES[str(array.dtype)]
+    if code in ["f16", "bf16"]:
+        array = array.astype(np.float32)
     return f"{code} {shape} : " + " ".join(repr(v) for v in array.reshape(-1).tolist())
 
 
@@ -326,3 +330,170 @@ for name, shape, kernel, layout in [("1d", (2, 5, 2), (3, 2, 3), ("NWC", "WIO", 
             label = f"conv_transpose_{name}_{padding.lower()}_{stride}_{dilation}"
             case(label, lambda x, w: lax.conv_transpose(x, w, (stride,) * n, padding, rhs_dilation=(dilation,) * n, dimension_numbers=layout), u(*shape), u(*kernel))
 case("conv_transpose_explicit", lambda x, w: lax.conv_transpose(x, w, (2,), [(1, 2)], dimension_numbers=("NWC", "WIO", "NWC")), u(1, 4, 1), u(3, 1, 1))
+
+# ---- edges: integers ----
+INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+def words(x):
+    """64-bit integers as two words, so that text holds them exactly."""
+    return [(x >> 32).astype(jnp.int32), x.astype(jnp.uint32)] if x.dtype.itemsize == 8 else [x]
+
+
+for dtype in INTS:
+    least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    some = [least, 0, 1, 2, 7, most // 3, most] + ([-1, -7] if least < 0 else [])
+    if dtype.endswith("64"):
+        # what an f64 holds exactly
+        some = [int(float(v)) for v in some if int(float(v)) <= most]
+    x, y = (np.array(a, dtype).ravel() for a in np.meshgrid(some, some))
+    code = CODES[dtype]
+    for name in ["add", "subtract", "multiply", "maximum", "minimum", "bitwise_and", "bitwise_xor"]:
+        case(f"{name}_edges_{code}", lambda x, y: words(getattr(jnp, name)(x, y)), x, y)
+    case(f"div_edges_{code}", lambda x, y: words(lax.div(x, y)), x, y)
+    case(f"rem_edges_{code}", lambda x, y: words(lax.rem(x, y)), x, y)
+    whole = y != 0
+    case(f"floor_divide_edges_{code}", lambda x, y: words(jnp.floor_divide(x, y)), x[whole], y[whole])
+    case(f"remainder_edges_{code}", lambda x, y: words(jnp.remainder(x, y)), x[whole], y[whole])
+    small = (y >= 0) & (y < 8)
+    case(f"power_edges_{code}", lambda x, y: words(jnp.power(x, y)), x[small], y[small])
+    case(f"negate_edges_{code}", lambda x: words(-x), np.array(some, dtype))
+    case(f"abs_edges_{code}", lambda x: words(jnp.abs(x)), np.array(some, dtype))
+    case(f"sum_edges_{code}", lambda x: words(lax.reduce(x, jnp.zeros((), x.dtype), lax.add, (0,))), np.array(some, dtype))
+    case(f"prod_edges_{code}", lambda x: words(lax.reduce(x, jnp.ones((), x.dtype), lax.mul, (0,))), np.array([v for v in some if v], dtype))
+    case(f"cumsum_edges_{code}", lambda x: words(lax.cumsum(x)), np.array(some, dtype))
+    bits = np.arange(16).astype(dtype)[: np.iinfo(dtype).bits]
+    for name, f in [("shift_left", lax.shift_left), ("shift_right_logical", lax.shift_right_logical), ("shift_right_arithmetic", lax.shift_right_arithmetic)]:
+        if name != "shift_right_arithmetic":
+            case(f"{name}_edges_{code}", lambda x, y: words(f(x, y)), *(a.ravel() for a in np.meshgrid(np.array(some, dtype), bits)))
+
+# ---- edges: conversions ----
+reals = [nan, inf, -inf, 1e30, -1e30, 0.5, -0.5, -0.0, 1.99, -1.99, 126.5, 127.0, 128.0, -128.5, -129.0, 255.9, 256.0, 32767.5, 32768.0, -32769.0, 65535.0, 65536.0]
+reals += [2147483520.0, 2147483648.0, -2147483648.0, -2147483904.0, 4294967040.0, 4294967296.0, 9.3e18, -9.3e18, 1.8e19, 1.9e19]
+for dtype in INTS:
+    for source in ["float32", "float64"]:
+        with np.errstate(all="ignore"):
+            values = np.array(reals, source)
+        case(f"convert_{CODES[source]}_{CODES[dtype]}", lambda x: words(x.astype(dtype)), values)
+    for source in INTS:
+        info = np.iinfo(source)
+        values = [v for v in [info.min, info.min // 2, -1, 0, 1, 100, 200, 40000, 2**20 + 77, info.max // 2 + 1] if info.min <= v <= info.max]
+        case(f"convert_{CODES[source]}_{CODES[dtype]}", lambda x: words(x.astype(dtype)), np.array(values, source))
+    case(f"convert_bool_{CODES[dtype]}", lambda x: words(x.astype(dtype)), np.array([False, True]))
+    case(f"convert_{CODES[dtype]}_bool", lambda x: x.astype(bool), np.array([0, 1, 2], dtype))
+    case(f"convert_{CODES[dtype]}_f32", lambda x: x.astype(np.float32), np.array([0, 1, 100, np.iinfo(dtype).max // 2 + 1, np.iinfo(dtype).min], dtype))
+halves = [0.0, -0.0, nan, inf, -inf, 65504.0, 65519.0, 65520.0, 1e5, 6e-8, 2.9e-8, 3e-8, 1.00048828125, 1.0014648, 1.00390625, 1.01171875, 3.39e38, 1e-40, 1 / 3]
+for target in [np.float16, jnp.bfloat16]:
+    code = CODES[str(np.dtype(target))]
+    # by NumPy, which rounds once and keeps subnormal numbers
+    case(f"convert_f32_{code}", lambda x: np.asarray(x).astype(target), np.array(halves, np.float32))
+    case(f"convert_f64_{code}", lambda x: np.asarray(x).astype(target), np.array(halves))
+    with np.errstate(all="ignore"):
+        short, real = np.array(halves, np.float32).astype(target), np.array(reals, np.float32).astype(target)
+    case(f"convert_{code}_f32", lambda x: np.asarray(x).astype(np.float32), short)
+    case(f"convert_{code}_i8", lambda x: x.astype(np.int8), real)
+    case(f"convert_{code}_u16", lambda x: x.astype(np.uint16), real)
+case("convert_f64_f32", lambda x: x.astype(np.float32), np.array(halves + [1e300, -1e300, 1e-50, 16777217.0]))
+case("convert_f64_bool", lambda x: np.asarray(x).astype(bool), np.array([0.0, -0.0, nan, inf, 1e-320, 0.5]))
+
+# ---- edges: NaN and ties ----
+odd = np.array([[nan, 1.0, 3.0, 3.0, -0.0], [2.0, 2.0, -inf, inf, inf], [0.0, -0.0, 0.0, -1.0, -1.0], [nan, nan, -inf, nan, 5.0]])
+for dtype in [np.float64, np.float32, np.float16, jnp.bfloat16]:
+    code, x = CODES[str(np.dtype(dtype))], odd.astype(dtype)
+    for name in ["max", "min", "argmax", "argmin", "argsort", "sum", "prod", "any", "all"]:
+        case(f"{name}_odd_{code}", lambda x: getattr(jnp, name)(x, axis=1), x)
+    case(f"sort_odd_{code}", lambda x: jnp.sort(x, axis=1), x)
+    case(f"argsort_odd_0_{code}", lambda x: jnp.argsort(x, axis=0), x)
+    case(f"cummax_odd_{code}", lambda x: lax.cummax(x, axis=1), x)
+    case(f"cummin_odd_{code}", lambda x: lax.cummin(x, axis=1, reverse=True), x)
+    a, b = (m.ravel() for m in np.meshgrid(odd[:2].ravel(), odd[:2].ravel()))
+    for name in ["maximum", "minimum", "equal", "less", "greater_equal", "not_equal", "power", "divide"]:
+        if name in ["power", "divide"] and code in ["f16", "bf16"]:
+            continue
+        case(f"{name}_odd_{code}", lambda a, b: getattr(jnp, name)(a, b), a.astype(dtype), b.astype(dtype))
+    case(f"clip_odd_{code}", lambda x: jnp.clip(x, -1.0, 2.0), x)
+    case(f"top_k_odd_{code}", lambda x: lax.top_k(x, 3), x)
+    case(f"max_pool_odd_{code}", lambda x: lax.reduce_window(x, -jnp.asarray(inf, x.dtype), lax.max, (1, 2), (1, 1), "VALID"), x)
+ties = np.array([[3, 1, 3, 1, 3], [0, 0, 0, 0, 0]], np.int32)
+for name in ["argmax", "argmin", "argsort"]:
+    case(f"{name}_ties", lambda x: getattr(jnp, name)(x, axis=1), ties)
+case("argmax_bool", lambda x: jnp.argmax(x, axis=0), np.array([False, True, True]))
+case("top_k_ties", lambda x: lax.top_k(x, 4), ties)
+case("sort_bool", lambda x: jnp.sort(x), np.array([True, False, True, False]))
+case("sort_u8", lambda x: jnp.sort(x), np.array([3, 255, 0, 128, 127], np.uint8))
+
+# ---- edges: positions out of range ----
+rows, far = u(3, 2), np.array([-4, -3, -1, 0, 2, 3, 100, -100], np.int32)
+case("gather_far", lambda x, t: x[t], rows, far)
+case("gather_far_pair", lambda x, t, v: x[t, v], rows, far, far[::-1].copy())
+case("gather_far_u8", lambda x, t: x[t], rows, np.array([0, 2, 3, 255], np.uint8))
+# by hand: JAX keeps the low 32 bits of positions
+case("gather_far_i64", lambda x, t: x[np.clip(np.where(t < 0, t + 3, t), 0, 2)], rows, np.array([0, -1, 2**40, -(2**40)], np.int64))
+case("take_far_fill", lambda x, t: jnp.take(x, t, axis=0, mode="fill", fill_value=-5.0), rows, far)
+case("take_far_clip", lambda x, t: jnp.take(x, jnp.where(t < 0, t + 3, t), axis=0, mode="clip"), rows, far)
+case("take_far_wrap", lambda x, t: jnp.take(x, t, axis=0, mode="wrap"), rows, far)
+more = u(8, 2)
+for name in ["set", "add", "multiply", "min", "max"]:
+    case(f"scatter_far_{name}", lambda x, t, v: getattr(x.at[t], name)(v), rows, far, more)
+    case(f"scatter_twice_{name}", lambda x, t, v: getattr(x.at[t], name)(v), rows, np.array([1, 1, 0, 1, 0, 0, 1, 0], np.int32), more)
+    case(f"scatter_i8_{name}", lambda x, t, v: getattr(x.at[t], name)(v), np.array([100, -100, 7], np.int8), np.array([0, 1, 0, 5, 1], np.int32), np.array([100, -100, 3, 4, 2], np.int8))
+    case(f"scatter_one_{name}", lambda x, v: getattr(x.at[1, ::-1], name)(v), rows, u(2))
+case("take_along_axis_clip", lambda x, t: jnp.take_along_axis(x, t, 0, mode="clip"), rows, np.array([[0, 2], [5, 9]], np.int32))
+for at in [(-9, -9), (0, 0), (1, 1), (9, 9), (-1, -1), (2, -2)]:
+    label = "_".join(map(str, at)).replace("-", "m")
+    case(f"dynamic_slice_{label}", lambda x: lax.dynamic_slice(x, at, (2, 1)), rows)
+    case(f"dynamic_update_slice_{label}", lambda x, v: lax.dynamic_update_slice(x, v, at), rows, u(2, 1))
+
+# ---- edges: backwards ----
+line, grid = u(7), u(4, 5)
+case("backwards", lambda x: x[::-1], line)
+case("backwards_by_2", lambda x: x[::-2], line)
+case("backwards_part", lambda x: x[5:1:-3], line)
+case("backwards_to_front", lambda x: x[3::-1], line)
+case("backwards_none", lambda x: x[2:5:-1], line)
+case("backwards_far", lambda x: x[100:-100:-2], line)
+case("backwards_both", lambda x: x[::-1, ::-2], grid)
+case("backwards_rows_twice", lambda x: x[::-1][::-2], grid)
+case("flip", lambda x: jnp.flip(x), grid)
+case("flip_0", lambda x: jnp.flip(x, 0), grid)
+case("backwards_set", lambda x, v: x.at[::-2].set(v), grid, u(2, 5))
+case("backwards_add", lambda x, v: x.at[:, 4:0:-2].add(v), grid, u(4, 2))
+
+# ---- edges: nothing and one ----
+none, hollow, single = np.zeros(0), np.zeros((2, 0, 3)), u(1)
+for name in ["sum", "prod", "any", "all", "mean", "std"]:
+    case(f"{name}_none", lambda x: getattr(jnp, name)(x), none)
+    case(f"{name}_one", lambda x: getattr(jnp, name)(x), single)
+    case(f"{name}_hollow", lambda x: getattr(jnp, name)(x, axis=1), hollow)
+for name in ["sort", "argsort", "cumsum", "cumprod"]:
+    case(f"{name}_none", lambda x: getattr(jnp, name)(x, axis=-1), none)
+    case(f"{name}_hollow", lambda x: getattr(jnp, name)(x, axis=1), hollow)
+    case(f"{name}_one", lambda x: getattr(jnp, name)(x, axis=-1), single)
+for name in ["max", "min", "argmax", "argmin", "median"]:
+    case(f"{name}_one", lambda x: getattr(jnp, name)(x, axis=0), single)
+case("max_hollow", lambda x: jnp.max(x, axis=0), hollow)
+case("logsumexp_none", lambda x: jax.nn.logsumexp(x, axis=0), none)
+case("softmax_hollow", lambda x: jax.nn.softmax(x, axis=1), hollow)
+case("softmax_one", lambda x: jax.nn.softmax(x, axis=0), single)
+case("norm_none", lambda x: jnp.linalg.norm(x), none)
+case("matmul_none", lambda x, y: x @ y, np.zeros((2, 0)), np.zeros((0, 3)))
+case("matmul_no_rows", lambda x, y: x @ y, np.zeros((0, 2)), u(2, 3))
+case("matmul_one", lambda x, y: x @ y, u(1, 1), u(1, 1))
+case("einsum_none", lambda x, y: jnp.einsum("bij,bjk->ik", x, y), np.zeros((0, 2, 3)), np.zeros((0, 3, 2)))
+case("concatenate_none", lambda x, y: jnp.concatenate([x, y, x]), none, single)
+case("reshape_none", lambda x: x.reshape(0, 5), hollow)
+case("transpose_none", lambda x: x.transpose(2, 0, 1), hollow)
+case("pad_none", lambda x: jnp.pad(x, (1, 2), constant_values=3.0), none)
+case("flip_none", lambda x: jnp.flip(x), hollow)
+case("gather_none", lambda x, t: x[t], rows, np.zeros(0, np.int32))
+case("scatter_none", lambda x, t, v: x.at[t].add(v), rows, np.zeros(0, np.int32), np.zeros((0, 2)))
+case("top_k_none", lambda x: lax.top_k(x, 0), single)
+case("conv_no_batch", lambda x, w: lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")), np.zeros((0, 4, 2)), u(3, 2, 1))
+case("conv_no_channels", lambda x, w: lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")), np.zeros((1, 4, 0)), np.zeros((3, 0, 2)))
+case("fft_one", lambda x: [jnp.fft.fft(x).real, jnp.fft.fft(x).imag, jnp.fft.irfft(jnp.fft.rfft(x), 1)], single)
+case("cov_one", lambda x: jnp.cov(x), u(2, 1))
+case("det_none", lambda x: jnp.linalg.det(x), np.zeros((0, 0)))
+case("solve_no_columns", lambda a, b: jnp.linalg.solve(a, b), np.array([[2.0, 1.0], [0.0, 1.0]]), np.zeros((2, 0)))
+case("linalg_one", lambda x: [jnp.linalg.det(x), jnp.linalg.inv(x), jnp.linalg.svd(x, compute_uv=False), jnp.linalg.eigvalsh(x)], np.array([[-2.5]]))
+case("cholesky_one", jnp.linalg.cholesky, np.array([[4.0]]))
+case("searchsorted_empty", lambda s, v: jnp.searchsorted(s, v), single, none)

@@ -44,6 +44,7 @@ const LOOSER: &[(&str, f64, &str)] = &[
     ("igammac", 100.0, "a series summed until its terms are small"),
     ("random_gamma", 100.0, "its derivative is such a series"),
     ("regularized_incomplete_beta", 100.0, "a continued fraction"),
+    ("eigh", 20.0, "eigenvectors of close eigenvalues"),
     ("reduce_precision", 500.0, "JAX rounds tangents too, gradloom passes them through"),
     ("pow", 20.0, "complex powers of large exponents, and a derivative that is a sum of two terms that cancel"),
 ];
@@ -60,6 +61,10 @@ const NOT_JUDGED: &[(&str, &[&str], &str, &str)] = &[
     ("rng_bit_generator", &["value", "vmap"], "RNG_DEFAULT", "the default algorithm is the machine's choice"),
     ("svd", &["jvp", "vjp"], "", "the signs of singular vectors are open"),
     ("eigh", &["jvp", "vjp"], "", "the signs of eigenvectors are open"),
+    ("cholesky", &["jvp", "vjp"], "", "JAX reads all of the tangent of a matrix of which one triangle counts"),
+    ("igamma", &["jvp", "vjp"], "", "JAX gives it a derivative that its text does not carry"),
+    ("igammac", &["jvp", "vjp"], "", "JAX gives it a derivative that its text does not carry"),
+    ("digamma", &["jvp", "vjp"], "", "JAX's derivative is wrong at negative arguments"),
     ("eig", &["value", "jvp", "vjp", "vmap"], "", "the order of eigenvalues is open"),
     ("clamp", &["jvp", "vjp"], "", "JAX's derivative takes the bounds to be in order"),
     ("max", &["jvp", "vjp"], "nan", "the derivative where both arguments are NaN is open"),

@@ -60,10 +60,16 @@ fn not_a_number(b: &mut Builder, ty: &Type) -> Value {
     b.full(ty, nan)
 }
 
+/// The other triangle stays what it was.
 fn potrf(c: &mut Call<'_, '_>) -> Result<Values> {
     let [a] = c.args()?;
     let lower = letter(c, "uplo")? == 'L';
     let factor = c.node(Op::Cholesky { lower }, &[a])?[0];
+    let ty = c.ty(a);
+    let b = c.b();
+    let (row, column) = (b.iota(DType::I32, &ty.shape, ty.rank() - 2), b.iota(DType::I32, &ty.shape, ty.rank() - 1));
+    let inside = b.compare(if lower { Comparison::Ge } else { Comparison::Le }, row, column);
+    let factor = b.select(inside, factor, a);
     Ok(smallvec![factor, success(c, 1)?])
 }
 

@@ -5,7 +5,9 @@
 
 use super::super::syntax::Attr;
 use super::{Call, Lower};
-use gradloom_ir::{Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values};
+use gradloom_ir::{
+    Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
+};
 use smallvec::smallvec;
 
 /// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.

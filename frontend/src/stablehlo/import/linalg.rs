@@ -52,6 +52,12 @@ fn dot_general(c: &mut Call<'_, '_>) -> Result<Values> {
 
 fn product(c: &mut Call<'_, '_>, op: Op) -> Result<Values> {
     let [x, y] = c.args()?;
+    if [x, y].iter().all(|&v| c.ty(v).dtype == DType::Bool) && c.result(0)?.dtype == DType::Bool {
+        // whether any pair is true: a count of those that are
+        let (x, y) = (c.b().convert(x, DType::I32), c.b().convert(y, DType::I32));
+        let z = c.node(op, &[x, y])?[0];
+        return Ok(smallvec![c.b().convert(z, DType::Bool)]);
+    }
     let (x, y, dtype) = widened(c, x, y)?;
     let z = c.node(op, &[x, y])?[0];
     Ok(smallvec![c.b().convert(z, dtype)])

@@ -140,11 +140,7 @@ fn philox(b: &mut Builder, state: Value, out: &Type) -> (Value, Value) {
     let (k0, k1) = halves(b, key);
     let key_words = (spread(b, k0), spread(b, k1));
     let [w0, w1, w2, w3] = philox_rounds(b, key_words, [c0, c1, c2, c3]);
-    let columns = if out.dtype.size() == 8 {
-        vec![joined(b, w0, w1), joined(b, w2, w3)]
-    } else {
-        vec![w0, w1, w2, w3]
-    };
+    let columns = if out.dtype.size() == 8 { vec![joined(b, w0, w1), joined(b, w2, w3)] } else { vec![w0, w1, w2, w3] };
     let columns: Vec<Value> = columns.into_iter().map(|w| b.reshape(w, &[count, 1])).collect();
     let all = b.concatenate(&columns, 1);
     let all = b.reshape(all, &[count * columns.len()]);

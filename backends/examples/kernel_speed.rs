@@ -1,6 +1,6 @@
 //! Speed of compiled kernels: `cargo run --release -p gradloom-backends --example kernel_speed`.
 
-use gradloom_backends::cpu::codegen::{Jit, Kernel};
+use gradloom_backends::cpu::codegen::{Jit, Kernel, Vectors};
 use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store};
 use gradloom_ir::{Binary, DType, Error, Literal, ReduceKind, Result, Unary};
 use std::time::Instant;
@@ -101,21 +101,40 @@ fn fastest(kernel: Kernel, nest: &LoopNest) -> f64 {
     best
 }
 
+/// Compiles with vectors of a width and measures: milliseconds to compile, seconds to run.
+fn measure(nest: &LoopNest, vectors: Vectors) -> Result<(f64, f64)> {
+    let mut jit = Jit::with_vectors(vectors)?;
+    let start = Instant::now();
+    let id = jit.define(nest)?;
+    let compile = start.elapsed().as_secs_f64() * 1e3;
+    if vectors == Vectors::Bits128 && std::env::args().any(|a| a == nest.name) {
+        println!("{}", jit.last_ir());
+    }
+    let code = jit.finish()?;
+    Ok((compile, fastest(code.kernel(id), nest)))
+}
+
 fn main() -> Result<()> {
-    println!("{:28} {:>10} {:>8} {:>10} {:>11}", "kernel", "us", "GB/s", "G/s", "compile ms");
+    println!(
+        "{:28} {:>10} {:>11} {:>10} {:>8} {:>10} {:>11} {:>6}",
+        "kernel", "128-bit us", "compile ms", "widest us", "GB/s", "G/s", "compile ms", "ratio"
+    );
     for (nest, bytes) in nests() {
-        let mut jit = Jit::new()?;
-        let start = Instant::now();
-        let id = jit.define(&nest)?;
-        let compile = start.elapsed().as_secs_f64() * 1e3;
-        if std::env::args().any(|a| a == nest.name) {
-            println!("{}", jit.last_ir());
-        }
-        let code = jit.finish()?;
-        let seconds = fastest(code.kernel(id), &nest);
+        let (narrow_compile, narrow) = measure(&nest, Vectors::Bits128)?;
+        let (compile, seconds) = measure(&nest, Vectors::Widest)?;
         let points: usize = nest.axes.iter().map(|a| a.extent).product();
         let rate = |x: usize| x as f64 / seconds * 1e-9;
-        println!("{:28} {:10.1} {:8.1} {:10.2} {:11.2}", nest.name, seconds * 1e6, rate(bytes), rate(points), compile);
+        println!(
+            "{:28} {:10.1} {:11.2} {:10.1} {:8.1} {:10.2} {:11.2} {:6.2}",
+            nest.name,
+            narrow * 1e6,
+            narrow_compile,
+            seconds * 1e6,
+            rate(bytes),
+            rate(points),
+            compile,
+            narrow / seconds
+        );
     }
     Ok::<(), Error>(())
 }

@@ -76,7 +76,7 @@ fn resolve(p: &mut Program, code: &Code) {
 /// A kernel before its code is placed.
 unsafe extern "C" fn unplaced(_: *const *mut u8, _: i64, _: i64) {}
 
-const UNPLACED: Kernel = Kernel { func: unplaced, split: 0, grain: 1, cost: 0 };
+const UNPLACED: Kernel = Kernel { func: unplaced, split: 0, grain: 1, cost: 0, lanes: 1 };
 
 /// Where a stored value lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,11 +8,11 @@ pub mod codegen;
 mod compile;
 mod control;
 mod host;
-pub mod library;
 mod memory;
 mod nest;
 mod program;
 mod run;
 
 pub use compile::{compile, loop_nests};
+pub use gradloom_library as library;
 pub use run::CpuProgram;

@@ -3,7 +3,7 @@
 mod memory;
 mod random;
 
-use gradloom_backends::cpu::codegen::{Jit, Kernel};
+use gradloom_backends::cpu::codegen::{Jit, Kernel, Vectors};
 use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store, interpret};
 use gradloom_ir::{Binary, DType, Element, Literal, ReduceKind, Unary};
 use memory::Guarded;
@@ -55,44 +55,69 @@ fn difference(nest: &LoopNest, a: &[Vec<u8>], b: &[Vec<u8>], allowed: &dyn Fn(us
     None
 }
 
-fn compile(nest: &LoopNest) -> (gradloom_backends::cpu::codegen::Code, Kernel) {
-    let mut jit = Jit::new().expect("this machine has code");
+fn compile(nest: &LoopNest, vectors: Vectors) -> (gradloom_backends::cpu::codegen::Code, Kernel) {
+    let mut jit = Jit::with_vectors(vectors).expect("this machine has code");
     let id = jit.define(nest).unwrap_or_else(|e| panic!("{e}\n{nest}"));
     let code = jit.finish().expect("memory can be made executable");
     let kernel = code.kernel(id);
     (code, kernel)
 }
 
-/// Compiled, whole and in pieces, equals interpreted up to `allowed`.
+/// Compiled with vectors of either width, whole and in pieces, equals interpreted up to `allowed`.
+/// Gives the number of lanes of the widest.
 #[track_caller]
-fn check(nest: &LoopNest, inputs: &[Vec<u8>], rng: &mut Rng, allowed: &dyn Fn(usize, usize) -> f64) {
+fn check(nest: &LoopNest, inputs: &[Vec<u8>], rng: &mut Rng, allowed: &dyn Fn(usize, usize) -> f64) -> usize {
     let expected = interpreted(nest, inputs);
-    let (_code, kernel) = compile(nest);
+    check_compiled(nest, Vectors::Bits128, inputs, &expected, rng, allowed);
+    check_compiled(nest, Vectors::Widest, inputs, &expected, rng, allowed)
+}
+
+#[track_caller]
+fn check_compiled(
+    nest: &LoopNest,
+    vectors: Vectors,
+    inputs: &[Vec<u8>],
+    expected: &[Vec<u8>],
+    rng: &mut Rng,
+    allowed: &dyn Fn(usize, usize) -> f64,
+) -> usize {
+    let (_code, kernel) = compile(nest, vectors);
     let whole = run(kernel, inputs, &[0, kernel.split], true);
-    if let Some(what) = difference(nest, &whole, &expected, allowed) {
-        panic!("compiled is not interpreted: {what}\n{nest}\ncollapsed: {}", nest.collapse());
+    if let Some(what) = difference(nest, &whole, expected, allowed) {
+        panic!("compiled with {vectors:?} is not interpreted: {what}\n{nest}\ncollapsed: {}", nest.collapse());
     }
     let cut = rng.below(kernel.split / kernel.grain + 1) * kernel.grain;
     let pieces = run(kernel, inputs, &[0, cut, cut, kernel.split], false);
     if let Some(what) = difference(nest, &pieces, &whole, &|_, _| 0.0) {
         panic!("0..{cut}..{} is not the whole: {what}\n{nest}", kernel.split);
     }
+    kernel.lanes
+}
+
+/// Of the kernels with these numbers of lanes enough have wide vectors to be a test of them, where there are any.
+fn some_are_wide(lanes: &[usize]) {
+    let wide = lanes.iter().filter(|l| **l > 4).count();
+    let none_at_all = compile(&map(Unary::Exp, 1000), Vectors::Widest).1.lanes <= 4;
+    assert!(none_at_all || wide * 10 > lanes.len(), "{wide} of {} kernels are wide", lanes.len());
 }
 
 #[test]
 fn random_nests_without_float_sums_are_exact() {
+    let mut lanes = Vec::new();
     for seed in 0..2500 {
         let mut rng = Rng(seed);
         let nest = random::nest(&mut rng, Sums::Exact);
         let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, p.dtype, p.len, false)).collect();
-        check(&nest, &inputs, &mut rng, &|_, _| 0.0);
+        lanes.push(check(&nest, &inputs, &mut rng, &|_, _| 0.0));
     }
+    some_are_wide(&lanes);
 }
 
 /// The error of n additions or products in any order is below n epsilon times the sum of magnitudes, and values are
 /// positive here; products may fall below the normal numbers, where errors are absolute. The epilogue only copies.
 #[test]
 fn random_float_sums_are_close() {
+    let mut lanes = Vec::new();
     for seed in 0..800 {
         let mut rng = Rng(1 << 32 | seed);
         let nest = random::nest(&mut rng, Sums::Float);
@@ -109,8 +134,9 @@ fn random_float_sums_are_close() {
             };
             2.0 * (n + 2) as f64 * (epsilon * value + least)
         };
-        check(&nest, &inputs, &mut rng, &allowed);
+        lanes.push(check(&nest, &inputs, &mut rng, &allowed));
     }
+    some_are_wide(&lanes);
 }
 
 fn f32_bytes(x: impl IntoIterator<Item = f32>) -> Vec<u8> {
@@ -149,7 +175,7 @@ fn map(op: Unary, n: usize) -> LoopNest {
 
 #[test]
 fn an_operation_in_place() {
-    let (_code, kernel) = compile(&map(Unary::Neg, 1003));
+    let (_code, kernel) = compile(&map(Unary::Neg, 1003), Vectors::Widest);
     let mut x: Vec<f32> = (0..1003).map(|i| i as f32).collect();
     let pointer: *mut u8 = x.as_mut_ptr().cast();
     // SAFETY: both params are this buffer; each point loads only the element it stores.

@@ -109,6 +109,12 @@ impl Generator<'_> {
             let i = self.rng.below(self.nest.axes.len());
             self.nest.axes[i].extent = self.rng.pick(&[1, 2, 3, 4, 5]);
         }
+        // long enough for wide vectors with a rest
+        if let Some(last) = self.nest.axes.last_mut().filter(|a| a.extent > 0)
+            && self.rng.chance(2)
+        {
+            last.extent = 16 + self.rng.below(140);
+        }
     }
 
     /// A random layout of the chosen axes in memory, all points distinct; the least element is 0.

@@ -153,8 +153,23 @@ fn predicate(op: &str, g: &Graph) -> Result<()> {
     }
 }
 
-/// Runs `body` on the carry while `cond` of it holds. Forward-mode differentiable only: reverse mode would need to
-/// know how often it runs (use [`scan`] or [`fori_loop`]).
+/// Runs `body` on the carry while `cond` of it holds.
+///
+/// Differentiable in both modes. In reverse mode the loop runs again to count its iterations, and states are computed
+/// again from a fixed number of kept ones: where the number of iterations is known beforehand, [`scan`] and [`fori_loop`]
+/// are faster.
+///
+/// ```
+/// use gradloom_frontend::prelude::*;
+/// // Newton's method for the square root, until it is exact to six digits
+/// let root = |a: &Tensor| while_loop(
+///     |x: &Tensor| (x.square() - a).abs().gt(1e-6),
+///     |x: &Tensor| (x + a / x) * 0.5,
+///     &Tensor::from(1.0f64),
+/// );
+/// let slope = grad(root)(&Tensor::from(9.0f64)).item::<f64>().unwrap();
+/// assert!((slope - 1.0 / 6.0).abs() < 1e-6);
+/// ```
 #[track_caller]
 pub fn while_loop<C: Tree>(cond: impl Fn(&C) -> Tensor, body: impl Fn(&C) -> C, init: &C) -> C {
     let loc = Loc::caller();

@@ -1,6 +1,6 @@
 //! The error function and its inverse.
 
-use super::exponential::{clamp, exp, exp_parts, log};
+use super::exponential::{exp, exp_parts, log};
 use super::{Lanes, copysign, poly};
 
 /// erf(r) / r - 1 in r^2, |r| <= 0.93.
@@ -60,7 +60,7 @@ pub fn erf<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (zero, one, two, half) = (l.f(0.0), l.f(1.0), l.f(2.0), l.f(0.5));
     let a = l.abs(x);
-    let b = clamp(l, a, 0.0, 11.0);
+    let b = l.clamp(a, 0.0, 11.0);
     let s = l.mul(b, b);
     let minus_s = l.neg(s);
     let lost = l.fma(b, b, minus_s);

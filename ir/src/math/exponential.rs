@@ -38,64 +38,44 @@ pub(super) fn exp2_int<L: Lanes>(l: &mut L, n: L::I) -> L::F {
     l.from_bits(b)
 }
 
-/// p 2^n for |n| <= 252, rounded once.
-pub(super) fn scale<L: Lanes>(l: &mut L, p: L::F, n: L::I) -> L::F {
-    let half = l.isar(n, 1);
-    let rest = l.isub(n, half);
-    let s = exp2_int(l, half);
-    let t = exp2_int(l, rest);
-    let p = l.mul(p, s);
-    l.mul(p, t)
-}
-
-/// x, but not below `low` nor above `high`; NaN stays.
-pub(super) fn clamp<L: Lanes>(l: &mut L, x: L::F, low: f32, high: f32) -> L::F {
-    let (low, high) = (l.f(low), l.f(high));
-    let under = l.lt(x, low);
-    let x = l.select(under, low, x);
-    let over = l.lt(high, x);
-    l.select(over, high, x)
-}
-
-/// x = n ln 2 + r with |r| <= ln(2) / 2: r and n.
-fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::I) {
+/// x = n ln 2 + r with |r| <= ln(2) / 2: r, and n as a float and an integer.
+fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F, L::I) {
     let (n, i) = round_scaled(l, x, LOG2_E);
     let minus = l.neg(n);
     let high = l.f(LN_2);
     let low = l.f(LN_2_REST);
     let r = l.fma(minus, high, x);
-    (l.fma(minus, low, r), i)
+    (l.fma(minus, low, r), n, i)
 }
 
 /// e^x 2^shift, for small `shift`.
 pub(super) fn exp_shifted<L: Lanes>(l: &mut L, x: L::F, shift: i32) -> L::F {
-    let x = clamp(l, x, -105.0, 90.0);
-    let (r, n) = reduce(l, x);
+    let x = l.clamp(x, -105.0, 90.0);
+    let (r, n, i) = reduce(l, x);
     let p = poly(l, r, &EXP);
     let r2 = l.mul(r, r);
     let q = l.fma(r2, p, r);
     let one = l.f(1.0);
     let p = l.add(q, one);
-    let n = if shift == 0 {
-        n
-    } else {
-        let k = l.i(shift);
-        l.iadd(n, k)
-    };
-    scale(l, p, n)
+    if shift == 0 {
+        return l.scale(p, n, i);
+    }
+    let (k, ik) = (l.f(shift as f32), l.i(shift));
+    let (n, i) = (l.add(n, k), l.iadd(i, ik));
+    l.scale(p, n, i)
 }
 
 /// e^(x + low) for a low part far below 1.
 pub(super) fn exp_parts<L: Lanes>(l: &mut L, x: L::F, low: L::F) -> L::F {
-    let x = clamp(l, x, -105.0, 90.0);
-    let (r, n) = reduce(l, x);
+    let x = l.clamp(x, -105.0, 90.0);
+    let (r, n, i) = reduce(l, x);
     let r = l.add(r, low);
     let p = poly(l, r, &EXP);
     let r2 = l.mul(r, r);
     let q = l.fma(r2, p, r);
     let one = l.f(1.0);
     let p = l.add(q, one);
-    scale(l, p, n)
+    l.scale(p, n, i)
 }
 
 /// e^x
@@ -105,8 +85,8 @@ pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// e^x - 1
 pub fn expm1<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-    let y = clamp(l, x, -30.0, 89.0);
-    let (r, n) = reduce(l, y);
+    let y = l.clamp(x, -30.0, 89.0);
+    let (r, _, n) = reduce(l, y);
     let p = poly(l, r, &EXPM1);
     let r2 = l.mul(r, r);
     let rp = l.mul(r2, p);

@@ -38,7 +38,7 @@ use crate::{Binary, Unary};
 ///
 /// Float operations round to nearest even; `fma` rounds once. `to_int` is only called on values inside the i32 range.
 #[allow(clippy::wrong_self_convention)] // the machine makes values; none is made of it
-pub trait Lanes {
+pub trait Lanes: Sized {
     /// Lanes of f32.
     type F: Copy;
     /// Lanes of i32.
@@ -104,6 +104,26 @@ pub trait Lanes {
     fn select(&mut self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
     /// m ? a : b
     fn iselect(&mut self, m: Self::M, a: Self::I, b: Self::I) -> Self::I;
+
+    /// x, but not below `low` nor above `high`; NaN stays.
+    fn clamp(&mut self, x: Self::F, low: f32, high: f32) -> Self::F {
+        let (low, high) = (self.f(low), self.f(high));
+        let under = self.lt(x, low);
+        let x = self.select(under, low, x);
+        let over = self.lt(high, x);
+        self.select(over, high, x)
+    }
+
+    /// p 2^n for |n| <= 252 and p between 1/2 and 2, rounded once; n is given as a float and as an integer.
+    fn scale(&mut self, p: Self::F, n: Self::F, i: Self::I) -> Self::F {
+        let _ = n;
+        let half = self.isar(i, 1);
+        let rest = self.isub(i, half);
+        let s = exponential::exp2_int(self, half);
+        let t = exponential::exp2_int(self, rest);
+        let p = self.mul(p, s);
+        self.mul(p, t)
+    }
 }
 
 /// c[0] + c[1] z + c[2] z^2 + ..

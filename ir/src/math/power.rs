@@ -1,6 +1,6 @@
 //! Powers and roots.
 
-use super::exponential::{clamp, round_scaled, scale, split};
+use super::exponential::{round_scaled, split};
 use super::{Lanes, copysign, poly};
 
 /// 2 / ln 2 and a third of it, in two parts each: the first terms of log2((1 + s) / (1 - s)) / s in s^2.
@@ -67,7 +67,7 @@ fn log2_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F) {
 
 /// 2^(a + b) for small b; a may be anything but NaN.
 fn exp2_parts<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> L::F {
-    let bounded = clamp(l, a, -200.0, 200.0);
+    let bounded = l.clamp(a, -200.0, 200.0);
     let inside = l.eq(bounded, a);
     let zero = l.f(0.0);
     let b = l.select(inside, b, zero);
@@ -77,7 +77,7 @@ fn exp2_parts<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> L::F {
     let p = poly(l, f, &EXP2);
     let one = l.f(1.0);
     let p = l.fma(f, p, one);
-    scale(l, p, i)
+    l.scale(p, n, i)
 }
 
 /// x to the power y, with the special cases of IEEE 754.

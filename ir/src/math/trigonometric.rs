@@ -1,6 +1,6 @@
 //! Circular functions and their inverses.
 
-use super::exponential::{clamp, round_scaled};
+use super::exponential::round_scaled;
 use super::{Lanes, copysign, poly};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
@@ -52,7 +52,7 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (Reduced<L::F>, L::I) {
     let a = l.fma(minus_n, high, x); // exact
     let b = l.fma(minus_n, mid, a);
     let r = l.fma(minus_n, low, b);
-    let r = clamp(l, r, -1.0, 1.0);
+    let r = l.clamp(r, -1.0, 1.0);
     (Reduced { minus_n, a, b, r }, i)
 }
 
@@ -71,7 +71,7 @@ fn lost<L: Lanes>(l: &mut L, x: &Reduced<L::F>) -> L::F {
     let d = l.sub(x.b, x.r);
     let d = l.fma(x.minus_n, low, d);
     let rest = l.add(d, e);
-    clamp(l, rest, -1e-6, 1e-6)
+    l.clamp(rest, -1e-6, 1e-6)
 }
 
 fn sin_core<L: Lanes>(l: &mut L, r: L::F, r2: L::F) -> L::F {

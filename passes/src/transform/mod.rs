@@ -9,6 +9,7 @@ mod batch;
 mod jvp;
 mod split;
 mod transpose;
+mod while_loop;
 mod zeros;
 
 pub use batch::{Batched, batch, move_axis};

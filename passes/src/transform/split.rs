@@ -141,7 +141,7 @@ fn scan_mask(body: &Graph, args: &[bool], consts: usize, carry: usize) -> Vec<bo
 }
 
 /// The known mask of a while loop's carries; `args` are body consts and carries.
-fn while_mask(body: &Graph, args: &[bool], consts: usize) -> Vec<bool> {
+pub(super) fn while_mask(body: &Graph, args: &[bool], consts: usize) -> Vec<bool> {
     scan_mask(body, args, consts, args.len() - consts)[consts..].to_vec()
 }
 
@@ -320,8 +320,8 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// The known carries run alone, with the effects; the unknown half runs the whole loop again without. (Reverse mode
-    /// then refuses it.)
+    /// The known carries run alone, with the effects; the unknown half runs the whole loop again without: how
+    /// many residuals there would be is not known.
     fn while_loop(&mut self, node: &Node, args: &[bool], results: &[bool]) -> Result<()> {
         let Op::While { cond, body, cond_consts, body_consts } = &node.op else {
             unreachable!("caller matched a while")
@@ -449,7 +449,7 @@ fn calls_host(op: &Op) -> bool {
 }
 
 /// The outputs of `g` named by `wanted`, which the known inputs determine, as a program of the known inputs.
-fn known_part(g: &Graph, known_inputs: &[bool], wanted: &[bool]) -> Result<Graph> {
+pub(super) fn known_part(g: &Graph, known_inputs: &[bool], wanted: &[bool]) -> Result<Graph> {
     let s = split(g, known_inputs)?;
     let known = (0..g.num_outputs()).filter(|&i| s.known_outputs[i]);
     let positions: Vec<usize> = known.enumerate().filter(|&(_, i)| wanted[i]).map(|(at, _)| at).collect();

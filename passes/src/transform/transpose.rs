@@ -1,6 +1,7 @@
 //! Reverse mode: pulls cotangents back through a linear program.
 
 use super::split;
+use super::while_loop::transpose_while;
 use crate::rules::{self, Operand};
 use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value};
 use std::sync::Arc;
@@ -106,10 +107,7 @@ fn transpose_node(
             let pulled = b.inline(bwd, &operands)?;
             Ok(vec![None; *residuals].into_iter().chain(pulled.into_iter().map(Some)).collect())
         }
-        Op::While { .. } => {
-            Err(Error::user("while_loop", "cannot be differentiated in reverse mode: how often it ran is not known")
-                .help("use scan, or fori_loop with a static trip count; while_loop has forward mode (jvp, jacfwd)"))
-        }
+        Op::While { .. } => transpose_while(b, &node.op, args, outs, ct),
         op => Ok(rules::transpose(b, op, args, outs, ct)?.into_vec()),
     }
 }

@@ -17,9 +17,9 @@ fn spectral(x: &Tensor, re: &Tensor, im: &Tensor) -> Tensor {
     let weights = Tensor::complex(re, im);
     let f = over.rfft(x);
     let mix = |low: &Tensor, corner: i64| einsum("bxyi,xyio->bxyo", &[low, &weights.i(corner)]);
-    let (first, last) = (f.i((.., 0..m, 0..m)), f.i((.., n - m..n, 0..m)));
-    let o = f.zeros_like().at((.., 0..m, 0..m)).set(mix(&first, 0));
-    let o = o.at((.., n - m..n, 0..m)).set(mix(&last, 1));
+    let (first, last) = (f.i((0.., 0..m, 0..m)), f.i((0.., n - m..n, 0..m)));
+    let o = f.zeros_like().at((0.., 0..m, 0..m)).set(mix(&first, 0));
+    let o = o.at((0.., n - m..n, 0..m)).set(mix(&last, 1));
     over.lengths(&[n, n]).irfft(&o)
 }
 
@@ -51,7 +51,7 @@ pub fn ssm_fft(size: Size) -> Box<dyn Workload> {
         let powers = (a.log().expand_dims(-1) * steps).exp();
         let kernel = einsum("cn,cnl->cl", &[bc, &powers]);
         let y = long.irfft(&(long.rfft(x) * long.rfft(&kernel)));
-        y.i((.., .., 0..length)).square().mean(..)
+        y.i((.., 0..length)).square().mean(..)
     };
     let step =
         move |(p, x): &((Tensor, Tensor), Tensor)| value_and_grad(|(a, bc): &(Tensor, Tensor)| loss(a, bc, x))(p);

@@ -12,9 +12,10 @@ mod plan;
 mod reduce;
 mod scalar;
 mod vector;
+mod wide;
 
 use crate::kernel::LoopNest;
-use cranelift_codegen::ir::{AbiParam, UserFuncName, types};
+use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, isa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -52,6 +53,8 @@ pub struct Kernel {
     pub grain: usize,
     /// Estimated scalar operations of the whole kernel.
     pub cost: u64,
+    /// Elements that are computed together; 1 for scalar code.
+    pub lanes: usize,
 }
 
 struct Defined {
@@ -59,6 +62,16 @@ struct Defined {
     split: usize,
     grain: usize,
     cost: u64,
+    lanes: usize,
+}
+
+/// Vector registers that generated code may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Vectors {
+    /// The widest of the machine: 512 bits with AVX-512.
+    Widest,
+    /// 128 bits, which every machine has.
+    Bits128,
 }
 
 /// Compiles kernels into one block of machine code.
@@ -69,6 +82,7 @@ pub struct Jit {
     defined: Vec<Defined>,
     known: HashMap<LoopNest, KernelId>,
     has_fma: bool,
+    has_wide: bool,
 }
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -78,6 +92,11 @@ fn internal(error: impl std::fmt::Display) -> Error {
 impl Jit {
     /// A compiler for this machine.
     pub fn new() -> Result<Jit> {
+        Jit::with_vectors(Vectors::Widest)
+    }
+
+    /// A compiler for this machine that uses `vectors`.
+    pub fn with_vectors(vectors: Vectors) -> Result<Jit> {
         let unsupported = |e: &dyn std::fmt::Display| Error::limit("codegen", format!("no code for this machine: {e}"));
         let mut flags = settings::builder();
         let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
@@ -96,6 +115,7 @@ impl Jit {
             .map_err(|e| unsupported(&e))?;
         let has_fma =
             isa.name() != "x64" || isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
+        let has_wide = vectors == Vectors::Widest && wide::is_supported(&*isa);
         let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
         externs::register(&mut builder);
         Ok(Jit {
@@ -105,6 +125,7 @@ impl Jit {
             defined: Vec::new(),
             known: HashMap::new(),
             has_fma,
+            has_wide,
         })
     }
 
@@ -119,22 +140,45 @@ impl Jit {
             return Err(Error::limit("codegen", what).help("reshape operands so that fewer axes are left"));
         }
         nest.verify()?;
-        let plan = Plan::new(nest, nest.dtypes()?);
-        let func = self.compile(&plan)?;
+        let mut plan = Plan::new(nest, nest.dtypes()?, self.has_wide);
+        let wide = if plan.wide { wide::compile(&plan)? } else { None };
+        let func = match wide {
+            Some(code) => self.place(&code)?,
+            None => {
+                if plan.wide {
+                    plan = Plan::new(nest, nest.dtypes()?, false);
+                }
+                self.compile(&plan)?
+            }
+        };
         let id = KernelId(self.defined.len());
         let split = plan.nest.axes[plan.split].extent;
-        self.defined.push(Defined { func, split, grain: plan.grain(), cost: plan.cost });
+        self.defined.push(Defined { func, split, grain: plan.grain(), cost: plan.cost, lanes: plan.lanes });
         self.known.insert(unnamed, id);
         Ok(id)
     }
 
+    /// A new function of type [`KernelFn`].
+    fn declare(&mut self) -> Result<(FuncId, Signature)> {
+        let module = self.memory.module();
+        let mut signature = module.make_signature();
+        let pointer = module.target_config().pointer_type();
+        signature.params.extend([pointer, types::I64, types::I64].map(AbiParam::new));
+        Ok((module.declare_anonymous_function(&signature).map_err(internal)?, signature))
+    }
+
+    /// A function of finished code.
+    fn place(&mut self, code: &[u8]) -> Result<FuncId> {
+        let (func, _) = self.declare()?;
+        self.memory.module().define_function_bytes(func, wide::ALIGN, code, &[]).map_err(internal)?;
+        Ok(func)
+    }
+
     fn compile(&mut self, plan: &Plan) -> Result<FuncId> {
+        let (func, signature) = self.declare()?;
         let module = self.memory.module();
         let config = module.target_config();
         self.context.clear();
-        let mut signature = module.make_signature();
-        signature.params.extend([config.pointer_type(), types::I64, types::I64].map(AbiParam::new));
-        let func = module.declare_anonymous_function(&signature).map_err(internal)?;
         self.context.func.signature = signature;
         self.context.func.name = UserFuncName::user(0, func.as_u32());
         let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder_context);
@@ -160,7 +204,7 @@ impl Jit {
                 // SAFETY: the address is that of a function which `compile` gave this signature and the machine's
                 // default calling convention, that of `extern "C"`.
                 let func = unsafe { std::mem::transmute::<*const u8, KernelFn>(address) };
-                Kernel { func, split: d.split, grain: d.grain, cost: d.cost }
+                Kernel { func, split: d.split, grain: d.grain, cost: d.cost, lanes: d.lanes }
             })
             .collect();
         Ok(Code { kernels, _memory: self.memory })

@@ -1,6 +1,7 @@
 //! How a nest's loops run on the machine: which axis the lanes of a vector walk, in which order loops nest, how
 //! much is unrolled, where threads may cut.
 
+use super::wide;
 use crate::kernel::{Axis, Inst, LoopNest, Val};
 use gradloom_ir::{Binary, DType, Unary};
 
@@ -24,6 +25,12 @@ const CACHED_LINES: usize = 32;
 const TILE: usize = 8;
 /// What adding up the lanes of a vector costs, in operations.
 const HORIZONTAL: f64 = 8.0;
+/// The same for a wide vector.
+const WIDE_HORIZONTAL: f64 = 24.0;
+/// Bytes of a wide vector.
+const WIDE_BYTES: usize = 64;
+/// What an operation on a wide vector costs, in operations on a narrow one.
+const WIDE_COST: f64 = 1.5;
 
 /// A nest with its axes in loop order, and how to run it.
 pub(super) struct Plan {
@@ -41,6 +48,8 @@ pub(super) struct Plan {
     pub vector: Option<usize>,
     /// Lanes of a vector; 1 without a vector loop.
     pub lanes: usize,
+    /// Whether vectors have 512 bits.
+    pub wide: bool,
     /// Vectors an iteration.
     pub unroll: usize,
     /// The parallel loop that threads cut.
@@ -56,25 +65,30 @@ pub(super) fn is_native(dtype: DType, lanes: usize) -> bool {
 }
 
 impl Plan {
-    /// Chooses loops for a verified nest with dtypes `dtypes`.
-    pub fn new(nest: &LoopNest, dtypes: Vec<DType>) -> Plan {
+    /// Chooses loops for a verified nest with dtypes `dtypes`, with wide vectors if `may_be_wide` and they pay.
+    pub fn new(nest: &LoopNest, dtypes: Vec<DType>, may_be_wide: bool) -> Plan {
         let mut nest = nest.collapse();
         if nest.parallel() == 0 {
             nest.insert_axis(0, Axis { extent: 1, reduce: false });
         }
         let used = used(&nest);
         let empty = nest.axes.iter().any(|a| a.extent == 0);
-        let choice = if empty { None } else { choose_vector(&nest, &dtypes, &used) };
+        let (cost, choice) = if empty { (0.0, None) } else { choose_vector(&nest, &dtypes, &used) };
+        let wide = if empty || !may_be_wide { None } else { choose_wide(&nest, &dtypes, &used) };
+        let wide = wide.filter(|(wide_cost, ..)| *wide_cost < cost).map(|(_, axis, lanes)| (axis, lanes));
+        let choice = wide.or(choice);
+        let wide = wide.is_some();
         let lanes = choice.map_or(1, |(_, lanes)| lanes);
         let vector = choice.map(|(axis, _)| {
             let vector = move_innermost(&mut nest, axis);
-            tile(&mut nest, vector, lanes)
+            if wide { vector } else { tile(&mut nest, vector, lanes) }
         });
         let masks = masks(&nest);
         let levels = masks.iter().map(|m| (u64::BITS - m.leading_zeros()) as usize).collect();
         let varying: Vec<bool> = masks.iter().map(|m| vector.is_some_and(|v| m >> v & 1 == 1)).collect();
         let per_point = point_cost(&nest, &dtypes, &used);
         let unroll = match vector {
+            Some(v) if wide => wide_unroll(&nest, per_point as usize, nest.axes[v].extent / lanes),
             Some(v) => unroll(&nest, per_point as usize, nest.axes[v].extent / lanes),
             None => 1,
         };
@@ -85,7 +99,7 @@ impl Plan {
             .unwrap_or_else(|| (0..parallel.len()).rev().max_by_key(|i| parallel[*i].extent).unwrap_or(0));
         let points = nest.axes.iter().fold(1.0, |n, a| n * a.extent as f64);
         let cost = (points * per_point) as u64;
-        Plan { nest, dtypes, levels, varying, used, vector, lanes, unroll, split, cost }
+        Plan { nest, dtypes, levels, varying, used, vector, lanes, wide, unroll, split, cost }
     }
 
     /// Start and end of a part of the split loop must be multiples of this, or its end.
@@ -236,8 +250,8 @@ fn lanes_cost(nest: &LoopNest, dtypes: &[DType], used: &[bool], axis: usize, lan
     cost + stored + combined
 }
 
-/// The axis and lane count that make a point cheapest, if not scalar code.
-fn choose_vector(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(usize, usize)> {
+/// Cost of a point, and the axis and lane count that make it cheapest, if not scalar code.
+fn choose_vector(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> (f64, Option<(usize, usize)>) {
     let parallel = nest.parallel();
     let mut best: Option<(f64, Option<(usize, usize)>)> = None;
     for axis in (0..nest.axes.len()).rev() {
@@ -263,7 +277,52 @@ fn choose_vector(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(us
         }
     }
     debug_assert!(parallel > 0);
-    best.and_then(|(_, choice)| choice)
+    best.unwrap_or((0.0, None))
+}
+
+/// Lanes of a wide vector, where all values fit the lanes of one.
+fn wide_lanes(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<usize> {
+    let mut sizes = (0..dtypes.len())
+        .filter(|v| used[*v] && dtypes[*v] != DType::Bool)
+        .map(|v| dtypes[v].size())
+        .chain(nest.params.iter().filter(|p| p.dtype != DType::Bool).map(|p| p.dtype.size()));
+    let first = sizes.next()?;
+    if first == 8 {
+        return sizes.all(|s| s == 8).then_some(WIDE_BYTES / 8);
+    }
+    sizes.all(|s| s <= 4).then_some(WIDE_BYTES / 4)
+}
+
+/// Cost of a point with wide vectors, the axis and the lane count that make it cheapest. Lanes step along memory.
+fn choose_wide(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(f64, usize, usize)> {
+    let lanes = wide_lanes(nest, dtypes, used)?;
+    let masks = masks(nest);
+    let reductions = nest.reductions.len();
+    if reductions > wide::MAX_ACCUMULATORS {
+        return None;
+    }
+    let values = nest.body.len() + nest.epilogue.len();
+    let candidates = (0..nest.axes.len()).filter(|axis| {
+        let loads = (0..values).filter(|v| used[*v]).filter_map(|v| match nest.inst(v as Val) {
+            Inst::Load { at, .. } => Some(at.strides[*axis]),
+            _ => None,
+        });
+        let reduce = nest.axes[*axis].reduce;
+        let stores = nest.stores.iter().all(|s| s.at.strides[*axis] == if reduce { 0 } else { 1 });
+        stores && loads.into_iter().all(|s| s == 0 || s == 1) && nest.axes[*axis].extent >= lanes / 4
+    });
+    candidates
+        .map(|axis| {
+            let Axis { extent, reduce } = nest.axes[axis];
+            let varying = (0..nest.body.len()).filter(|v| used[*v] && masks[*v] >> axis & 1 == 1);
+            let body: f64 = varying.map(|v| scalar_cost(&nest.body[v], operand_dtype(&nest.body[v], dtypes))).sum();
+            let written = if nest.axes.iter().any(|a| a.reduce) { reductions } else { nest.stores.len() };
+            let once = if reduce { WIDE_HORIZONTAL * reductions as f64 } else { 0.0 };
+            let vectors = extent.div_ceil(lanes) as f64;
+            let row = vectors * (body + written as f64) * WIDE_COST + LOOP_OVERHEAD + once;
+            (row / extent as f64, axis, lanes)
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 /// Moves an axis to be the innermost of its kind; returns where it is then.
@@ -311,4 +370,10 @@ fn unroll(nest: &LoopNest, per_point: usize, vectors: usize) -> usize {
     let affordable = (UNROLLED_OPS / per_point.max(1)).max(1);
     let n = wanted.min(affordable).min(vectors).max(1);
     1 << n.ilog2()
+}
+
+/// Wide vectors an iteration, a power of two: no more than there are accumulators for.
+fn wide_unroll(nest: &LoopNest, per_point: usize, vectors: usize) -> usize {
+    let most = wide::MAX_ACCUMULATORS.checked_div(nest.reductions.len()).unwrap_or(usize::MAX);
+    unroll(nest, per_point, vectors).min(1 << most.max(1).ilog2())
 }

@@ -1,5 +1,5 @@
 use super::{Buffer, COMPUTED, Random, check_exact, run};
-use crate::cpu::library::prepare;
+use crate::prepare;
 use gradloom_ir::{DType, Literal, Op, ScatterKind, Shape, Type, infer};
 
 const INDEX: [DType; 8] =

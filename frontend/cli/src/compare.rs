@@ -1,7 +1,7 @@
 //! Whether two arrays are the same by one of the rules of test programs.
 
 use gradloom_frontend::stablehlo::Rule;
-use gradloom_ir::{DType, Literal};
+use gradloom_ir::{Complex, DType, Literal, Type};
 use half::{bf16, f16};
 
 /// Units in the last place that [`Rule::Close`] allows.
@@ -94,34 +94,76 @@ pub struct Tolerance {
     pub relative: f64,
     /// Whether errors are relative to the largest element of the array.
     pub to_largest: bool,
-    /// Whether only magnitudes are compared: vectors that are unique up to their sign or phase.
-    pub magnitudes: bool,
 }
 
-/// The magnitude of each element.
-fn magnitudes(x: &Literal) -> Vec<Number> {
-    let parts = if x.ty().dtype.is_complex() { 2 } else { 1 };
-    let size = |n: &[Number]| n.iter().map(|p| p.value * p.value).sum::<f64>().sqrt();
-    numbers(x).chunks(parts).map(|n| Number { value: size(n), place: 0, bits: 0, float: n[0].float }).collect()
+/// The numbers of an array, to be compared by a [`Tolerance`].
+#[derive(Clone)]
+pub struct Numbers {
+    ty: Type,
+    parts: Vec<Number>,
+}
+
+impl Numbers {
+    /// Those of an array.
+    pub fn of(x: &Literal) -> Numbers {
+        Numbers { ty: x.ty().clone(), parts: numbers(x) }
+    }
+
+    /// Type of the array.
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    fn parts_each(&self) -> usize {
+        if self.ty.dtype.is_complex() { 2 } else { 1 }
+    }
+
+    /// Every element.
+    pub fn complex(&self) -> Vec<Complex<f64>> {
+        let part = |p: &[Number], i: usize| p.get(i).map_or(0.0, |n| n.value);
+        self.parts.chunks(self.parts_each()).map(|p| Complex::new(part(p, 0), part(p, 1))).collect()
+    }
+
+    /// The array with other elements; of real ones the real part.
+    pub fn with(&self, elements: &[Complex<f64>]) -> Numbers {
+        let part = |value: f64| Number { value, place: 0, bits: 0, float: true };
+        let both = elements.iter().flat_map(|z| [part(z.re), part(z.im)]);
+        let parts = both.step_by(2 / self.parts_each()).collect();
+        Numbers { ty: self.ty.clone(), parts }
+    }
 }
 
 /// `None` if the arrays are the same within the tolerance, NaN and infinities in the same places; else what differs.
-pub fn apart(t: Tolerance, got: &Literal, want: &Literal) -> Option<String> {
-    if got.ty() != want.ty() {
-        return Some(format!("{} where {} is expected", got.ty(), want.ty()));
+/// An element may be as many times further apart as `leeway` says, if it says.
+pub fn apart(t: Tolerance, got: &Numbers, want: &Numbers, leeway: Option<&[f64]>) -> Option<String> {
+    if got.ty != want.ty {
+        return Some(format!("{} where {} is expected", got.ty, want.ty));
     }
-    let elements = if t.magnitudes { magnitudes } else { numbers };
-    let (got, want) = (elements(got), elements(want));
+    let each = want.parts_each();
+    let (got, want) = (&got.parts, &want.parts);
     let largest = want.iter().map(|w| w.value.abs()).filter(|w| w.is_finite()).fold(0.0, f64::max);
     let floor = if t.to_largest { largest } else { largest.min(1.0) };
-    let error = |a: Number, b: Number| -> f64 {
+    // the parts of a complex element are as accurate as the element
+    let element = |i: usize| {
+        let size = want[i / each * each..][..each].iter().map(|n| n.value * n.value).sum::<f64>().sqrt();
+        if size.is_finite() { size } else { want[i].value.abs() }
+    };
+    let error = |i: usize, a: Number, b: Number| -> f64 {
+        if !a.float {
+            return if a.bits == b.bits { 0.0 } else { f64::INFINITY };
+        }
         if a.value == b.value || (a.value.is_nan() && b.value.is_nan()) {
             return 0.0;
         }
-        let e = (a.value - b.value).abs() / (b.value.abs() + floor);
-        if e.is_finite() && a.float { e } else { f64::INFINITY }
+        let e = (a.value - b.value).abs() / (element(i) + floor);
+        if e.is_finite() { e } else { f64::INFINITY }
     };
-    let errors: Vec<f64> = got.iter().zip(&want).map(|(&a, &b)| error(a, b)).collect();
+    let allowance = |i: usize| leeway.and_then(|l| l.get(i / each)).copied().unwrap_or(1.0);
+    let weighted = |(i, (&a, &b)): (usize, (&Number, &Number))| {
+        let (e, by) = (error(i, a, b), allowance(i));
+        if by.is_infinite() { 0.0 } else { e / by }
+    };
+    let errors: Vec<f64> = got.iter().zip(want).enumerate().map(weighted).collect();
     let wrong = errors.iter().filter(|&&e| e > t.relative).count();
     let worst = (0..errors.len()).max_by(|&i, &j| errors[i].total_cmp(&errors[j]))?;
     (wrong > 0).then(|| {
@@ -157,16 +199,39 @@ mod tests {
 
     #[test]
     fn tolerances() {
-        let a = |x: &[f32]| Literal::new(&[x.len()], x);
-        let t = |relative, to_largest| Tolerance { relative, to_largest, magnitudes: false };
-        assert_eq!(apart(t(1e-3, false), &a(&[1.001, f32::NAN]), &a(&[1.0, f32::NAN])), None);
-        assert!(apart(t(1e-3, false), &a(&[1.003]), &a(&[1.0])).is_some());
-        assert!(apart(t(1e-3, false), &a(&[0.01, 100.0]), &a(&[0.0, 100.0])).is_some());
-        assert_eq!(apart(t(1e-3, true), &a(&[0.01, 100.0]), &a(&[0.0, 100.0])), None);
-        assert!(apart(t(1e-3, false), &a(&[f32::INFINITY]), &a(&[f32::MAX])).is_some());
-        assert!(apart(t(1e-3, false), &a(&[f32::NAN]), &a(&[1.0])).is_some());
-        let n = |x: i32| Literal::new(&[], &[x]);
-        assert!(apart(t(1e-3, false), &n(100_000), &n(100_001)).is_some());
+        let a = |x: &[f32]| Numbers::of(&Literal::new(&[x.len()], x));
+        let t = |to_largest| Tolerance { relative: 1e-3, to_largest };
+        let same =
+            |t: Tolerance, x: &[f32], y: &[f32], leeway: Option<&[f64]>| apart(t, &a(x), &a(y), leeway).is_none();
+        assert!(same(t(false), &[1.001, f32::NAN], &[1.0, f32::NAN], None));
+        assert!(!same(t(false), &[1.003], &[1.0], None));
+        assert!(!same(t(false), &[0.01, 100.0], &[0.0, 100.0], None));
+        assert!(same(t(true), &[0.01, 100.0], &[0.0, 100.0], None));
+        assert!(!same(t(false), &[f32::INFINITY], &[f32::MAX], None));
+        assert!(!same(t(false), &[f32::NAN], &[1.0], None));
+        assert!(same(t(false), &[1.003, 1.0], &[1.0, 1.0], Some(&[4.0, 1.0])));
+        assert!(!same(t(false), &[1.003, 1.003], &[1.0, 1.0], Some(&[4.0, 1.0])));
+        assert!(same(t(false), &[f32::NAN, 1.0], &[1.0, 1.0], Some(&[f64::INFINITY, 1.0])));
+        let n = |x: i64| Numbers::of(&Literal::new(&[], &[x]));
+        assert!(apart(t(false), &n(i64::MAX), &n(i64::MAX - 1), None).is_some());
+        assert!(apart(t(false), &n(-1), &n(-1), None).is_none());
+    }
+
+    #[test]
+    fn complex_elements() {
+        let z = Literal::new(&[2], &[Complex::new(1.0f64, 2.0), Complex::new(3.0, -4.0)]);
+        let numbers = Numbers::of(&z);
+        let turned: Vec<_> = numbers.complex().iter().map(|z| z * Complex::new(0.0, 1.0)).collect();
+        let want = Numbers::of(&Literal::new(&[2], &[Complex::new(-2.0f64, 1.0), Complex::new(4.0, 3.0)]));
+        let exact = Tolerance { relative: 0.0, to_largest: false };
+        let small = Numbers::of(&Literal::new(&[2], &[Complex::new(-2.0f64, 1.0005), Complex::new(4.0, 3.0)]));
+        let infinite = Numbers::of(&Literal::new(&[1], &[Complex::new(f64::INFINITY, 1.0)]));
+        let other = Numbers::of(&Literal::new(&[1], &[Complex::new(f64::INFINITY, 2.0)]));
+        let close = Tolerance { relative: 2e-4, to_largest: false };
+        assert_eq!(apart(close, &small, &want, None), None);
+        assert!(apart(close, &infinite, &other, None).is_some());
+        assert_eq!(apart(exact, &numbers.with(&turned), &want, None), None);
+        assert!(apart(exact, &numbers, &want, None).is_some());
     }
 
     #[test]

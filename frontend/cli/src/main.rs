@@ -1,10 +1,14 @@
 //! `gradloom`: runs and checks programs written as text.
 
+mod case;
 mod check;
 mod compare;
 mod harness;
+mod judge;
+mod passed;
 mod program;
 mod run;
+mod vectors;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

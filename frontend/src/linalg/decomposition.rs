@@ -40,7 +40,7 @@ pub fn qr(a: &Tensor) -> (Tensor, Tensor) {
     qr_at("qr", a, false, &Loc::caller())
 }
 
-/// [`qr`] with a square q. Of a matrix with more rows than columns it has no derivative.
+/// [`qr`] with a square q, whose further columns are those that the reflections which make the first ones give.
 #[track_caller]
 pub fn qr_full(a: &Tensor) -> (Tensor, Tensor) {
     qr_at("qr_full", a, true, &Loc::caller())

@@ -113,6 +113,7 @@ fn derivatives() {
     on("cholesky_upper", &|a| cholesky_upper(&definite(a)), [3, 3]);
     on("q", &|a| qr(a).0, [4, 3]);
     on("r", &|a| qr(a).1, [3, 3]);
+    on("full q", &|a| qr_full(a).0, [4, 2]);
     on("packed", &|a| lu_factor(a).0, [3, 3]);
     on("u", &|a| svd(a).0, [4, 3]);
     on("vt", &|a| svd(a).2, [3, 4]);

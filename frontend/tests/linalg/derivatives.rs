@@ -13,6 +13,8 @@ fn factors() {
     for m in [numbers(&[3, 3], 1), t.clone(), t.mt()] {
         differentiable("q", |m: &Tensor| qr(m).0, &m);
         differentiable("r", |m: &Tensor| qr(m).1, &m);
+        differentiable("full q", |m: &Tensor| qr_full(m).0, &m);
+        differentiable("full r", |m: &Tensor| qr_full(m).1, &m);
         differentiable("packed lu", |m: &Tensor| lu_factor(m).0, &m);
         differentiable("l", |m: &Tensor| lu(m).1, &m);
         differentiable("svdvals", svdvals, &m);

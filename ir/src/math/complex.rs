@@ -353,14 +353,18 @@ fn acosh<R: RealMachine>(r: &mut R, [a, b]: Parts<R>) -> Parts<R> {
     [r.unary(Unary::Asinh, re), r.scale(2.0, half)]
 }
 
+/// Re = sign a log1p(4 |a| / ((1 - |a|)^2 + b^2)) / 4, on |a| so that the quotient is far from -1.
 fn atanh<R: RealMachine>(r: &mut R, [a, b]: Parts<R>) -> Parts<R> {
-    let minus_a = r.neg(a);
-    let (below, above) = (r.offset(1.0, minus_a), r.offset(1.0, a));
+    let abs_a = r.abs(a);
+    let minus = r.neg(abs_a);
+    let (below, above) = (r.offset(1.0, minus), r.offset(1.0, abs_a));
     let (b2, below2) = (r.mul(b, b), r.mul(below, below));
     let distance = r.add(below2, b2);
-    let four = r.scale(4.0, a);
+    let four = r.scale(4.0, abs_a);
     let q = r.div(four, distance);
     let l = r.unary(Unary::Log1p, q);
+    let side = r.unary(Unary::Sign, a);
+    let l = r.mul(side, l);
     let product = r.mul(below, above);
     let x = r.sub(product, b2);
     let y = r.scale(2.0, b);

@@ -244,10 +244,14 @@ pub(super) fn jvp_binary(b: &mut Builder, f: Binary, x: [Value; 2], y: Value, t:
             });
             add(b, left, right)
         }
-        // x0_dot - x1_dot trunc(x0 / x1), the truncated quotient being (x0 - y) / x1 up to rounding
+        // x0_dot - x1_dot trunc(x0 / x1), the truncated quotient being (x0 - y) / x1 up to rounding, x0 / 0 by 0
         Binary::Rem => {
             let right = t[1].map(|t| {
                 let multiple = b.sub(y, x[0]);
+                let zero = b.full_like(y, 0.0);
+                let by_zero = b.compare(Comparison::Eq, x[1], zero);
+                let minus = b.neg(x[0]);
+                let multiple = b.select(by_zero, minus, multiple);
                 let q = b.div(multiple, x[1]);
                 let n = b.unary(Unary::Round, q);
                 b.mul(t, n)

@@ -5,6 +5,7 @@
 //! eigh), de Hoog, Anderssen and Lukas 2011 (lu), Golub and Pereyra 1973 (pinv), Daleckii and Krein 1965.
 
 use super::elementwise::add;
+use super::qr;
 use super::shaping::move_axis;
 use super::{BatchArgs, Maybe, Operand, misrouted, not_linear, zero_tangent};
 use gradloom_ir::{
@@ -13,12 +14,12 @@ use gradloom_ir::{
 use smallvec::smallvec;
 
 /// Axes of a matrix. What follows a recorded error may have fewer; it is never looked at, but must not be indexed.
-fn rank(b: &Builder, x: Value) -> usize {
+pub(super) fn rank(b: &Builder, x: Value) -> usize {
     b.ty(x).rank().max(2)
 }
 
 /// Rows and columns.
-fn size(b: &Builder, x: Value) -> (usize, usize) {
+pub(super) fn size(b: &Builder, x: Value) -> (usize, usize) {
     match b.ty(x).shape[..] {
         [.., m, n] => (m, n),
         _ => (0, 0),
@@ -26,7 +27,7 @@ fn size(b: &Builder, x: Value) -> (usize, usize) {
 }
 
 /// The batched matrix product.
-fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
+pub(super) fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
     let rank = rank(b, x);
     let batch: Shape = (0..rank - 2).collect();
     let op = Op::DotGeneral {
@@ -39,7 +40,7 @@ fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
 }
 
 /// The transpose of the last two axes.
-fn flip(b: &mut Builder, x: Value) -> Value {
+pub(super) fn flip(b: &mut Builder, x: Value) -> Value {
     let rank = rank(b, x);
     let mut perm: Shape = (0..rank).collect();
     perm.swap(rank - 2, rank - 1);
@@ -57,13 +58,13 @@ fn conjugate(b: &mut Builder, x: Value) -> Value {
 }
 
 /// The conjugate transpose.
-fn adjoint(b: &mut Builder, x: Value) -> Value {
+pub(super) fn adjoint(b: &mut Builder, x: Value) -> Value {
     let x = flip(b, x);
     conjugate(b, x)
 }
 
 /// The real part.
-fn real(b: &mut Builder, x: Value) -> Value {
+pub(super) fn real(b: &mut Builder, x: Value) -> Value {
     if b.ty(x).dtype.is_complex() { b.unary(Unary::Real, x) } else { x }
 }
 
@@ -89,7 +90,7 @@ fn where_index(b: &mut Builder, shape: &[usize], op: Comparison) -> Value {
 }
 
 /// `x` where `row op column` holds, 0 elsewhere.
-fn masked(b: &mut Builder, x: Value, op: Comparison) -> Value {
+pub(super) fn masked(b: &mut Builder, x: Value, op: Comparison) -> Value {
     let shape = b.ty(x).shape.clone();
     let mask = where_index(b, &shape, op);
     let zero = b.full_like(x, 0.0);
@@ -112,7 +113,7 @@ fn hermitian(b: &mut Builder, x: Value, lower: bool) -> Value {
 }
 
 /// The identity matrices of a batch of square ones.
-fn identity_like(b: &mut Builder, x: Value) -> Value {
+pub(super) fn identity_like(b: &mut Builder, x: Value) -> Value {
     let one = b.full_like(x, 1.0);
     masked(b, one, Comparison::Eq)
 }
@@ -144,7 +145,14 @@ fn reciprocal_where(b: &mut Builder, keep: Value, x: Value) -> Value {
     b.select(keep, inverse, zero)
 }
 
-fn solve_triangular(b: &mut Builder, a: Value, y: Value, left_side: bool, lower: bool, op: Transposition) -> Value {
+pub(super) fn solve_triangular(
+    b: &mut Builder,
+    a: Value,
+    y: Value,
+    left_side: bool,
+    lower: bool,
+    op: Transposition,
+) -> Value {
     b.op(Op::TriangularSolve { left_side, lower, transpose_a: op, unit_diagonal: false }, &[a, y])
 }
 
@@ -160,7 +168,7 @@ pub(super) fn jvp(b: &mut Builder, op: &Op, x: &[Value], y: &[Value], t: &[Optio
             Ok(match op {
                 Op::Cholesky { lower } => smallvec![Some(jvp_cholesky(b, y[0], t, *lower))],
                 Op::Lu {} => smallvec![Some(jvp_lu(b, y[0], y[2], t)), None, None],
-                Op::Qr { full } => jvp_qr(b, x[0], (y[0], y[1]), t, *full)?,
+                Op::Qr { .. } => qr::jvp(b, x[0], (y[0], y[1]), t),
                 Op::Svd { full, vectors } => jvp_svd(b, x[0], y, t, *full, *vectors)?,
                 Op::Eigh { vectors } => jvp_eigh(b, x[0], y, t, *vectors)?,
                 Op::Eig { vectors } => jvp_eig(b, x[0], y, t, *vectors)?,
@@ -250,7 +258,7 @@ fn permute_rows(b: &mut Builder, x: Value, permutation: Value) -> Value {
 }
 
 /// `x` grown by zeros to `m` rows and `n` columns.
-fn grow(b: &mut Builder, x: Value, m: usize, n: usize) -> Value {
+pub(super) fn grow(b: &mut Builder, x: Value, m: usize, n: usize) -> Value {
     let (rows, columns) = size(b, x);
     if (rows, columns) == (m, n) || b.ty(x).rank() < 2 {
         return x;
@@ -264,7 +272,7 @@ fn grow(b: &mut Builder, x: Value, m: usize, n: usize) -> Value {
 }
 
 /// The first `k` rows or columns.
-fn first(b: &mut Builder, x: Value, rows: usize, columns: usize) -> Value {
+pub(super) fn first(b: &mut Builder, x: Value, rows: usize, columns: usize) -> Value {
     let rank = rank(b, x);
     let (m, n) = size(b, x);
     let x = if rows < m { b.slice_axis(x, rank - 2, 0, rows) } else { x };
@@ -307,41 +315,6 @@ fn jvp_lu(b: &mut Builder, lu: Value, permutation: Value, t: Value) -> Value {
     b.add(l_dot, u_dot)
 }
 
-/// With the leading square block A1 = Q R1 (all columns if there are no more than rows) and C = Q^H A1_dot R1^-1:
-/// W = Q^H Q_dot is skew with the lower triangle of C and the imaginary part of its diagonal;
-/// Q_dot = A1_dot R1^-1 - Q (C - W); R_dot = Q^H A_dot - W R.
-fn jvp_qr(b: &mut Builder, a: Value, (q, r): (Value, Value), t: Value, full: bool) -> Result<Maybe> {
-    let (m, n) = size(b, a);
-    if full && m > n {
-        let what = format!("the full factor of {m} x {n} matrices has no derivative: its last columns are any basis");
-        return Err(Error::user("qr", what).help("use the reduced form, `linalg::qr`"));
-    }
-    let k = m.min(n);
-    let (t1, r1) = (first(b, t, m, k), first(b, r, k, k));
-    let d = solve_triangular(b, r1, t1, false, false, Transposition::None);
-    let q_t = adjoint(b, q);
-    let c = matmul(b, q_t, d);
-    let below = masked(b, c, Comparison::Gt);
-    let above = adjoint(b, below);
-    let mut w = b.sub(below, above);
-    if b.ty(c).dtype.is_complex() {
-        let middle = masked(b, c, Comparison::Eq);
-        let re = real(b, middle);
-        let re = b.complex(re, None);
-        let turn = b.sub(middle, re);
-        w = b.add(w, turn);
-    }
-    let rest = b.sub(c, w);
-    let tangential = matmul(b, q, rest);
-    let q_dot = b.sub(d, tangential);
-    let projected = matmul(b, q_t, t);
-    let turned = matmul(b, w, r);
-    let r_dot = b.sub(projected, turned);
-    // exactly 0 below the diagonal, not only up to rounding
-    let r_dot = masked(b, r_dot, Comparison::Le);
-    Ok(smallvec![Some(q_dot), Some(r_dot)])
-}
-
 /// How close numbers of size up to `scale` may be and still count as equal: a few units of rounding.
 fn noise(b: &mut Builder, scale: Value) -> Value {
     let eps = if b.ty(scale).dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
@@ -377,7 +350,7 @@ fn gaps(b: &mut Builder, x: Value) -> Value {
 /// i Im(v_dot) / v at the entry of each column that the op makes positive, over whole columns: the phase that keeps it so.
 /// Real vectors have none.
 fn phase_tangent(b: &mut Builder, v: Value, v_dot: Value) -> Option<Value> {
-    if !b.ty(v).dtype.is_complex() {
+    if !b.ty(v).dtype.is_complex() || b.ty(v).numel() == 0 {
         return None;
     }
     let shape = b.ty(v).shape.clone();

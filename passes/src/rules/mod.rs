@@ -16,6 +16,7 @@ mod host;
 mod indexing;
 mod linalg;
 mod products;
+mod qr;
 mod reduction;
 mod shaping;
 mod spectral;

@@ -1,4 +1,5 @@
-//! Elementwise ops that are composed of others. A row is looked at only while gradloom has no op of that name.
+//! Elementwise ops that are composed of others. A row is looked at only where gradloom has no op of that
+//! name for the dtype.
 
 use super::elementwise::int_dtype;
 use super::{Call, Lower};

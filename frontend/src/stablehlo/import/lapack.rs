@@ -5,7 +5,9 @@
 
 use super::super::syntax::Attr;
 use super::{Call, Lower};
-use gradloom_ir::{Builder, Comparison, DType, Op, Result, Shape, Transposition, Type, Unary, Value, Values};
+use gradloom_ir::{
+    Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
+};
 use smallvec::smallvec;
 
 /// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.
@@ -60,10 +62,16 @@ fn not_a_number(b: &mut Builder, ty: &Type) -> Value {
     b.full(ty, nan)
 }
 
+/// The other triangle stays what it was.
 fn potrf(c: &mut Call<'_, '_>) -> Result<Values> {
     let [a] = c.args()?;
     let lower = letter(c, "uplo")? == 'L';
     let factor = c.node(Op::Cholesky { lower }, &[a])?[0];
+    let ty = c.ty(a);
+    let b = c.b();
+    let (row, column) = (b.iota(DType::I32, &ty.shape, ty.rank() - 2), b.iota(DType::I32, &ty.shape, ty.rank() - 1));
+    let inside = b.compare(if lower { Comparison::Ge } else { Comparison::Le }, row, column);
+    let factor = b.select(inside, factor, a);
     Ok(smallvec![factor, success(c, 1)?])
 }
 
@@ -158,22 +166,48 @@ fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![v, eigen[0], success(c, 2)?])
 }
 
+/// The columns of `V^-H`, each of length 1: what the left eigenvectors are, given the right ones.
+fn left_vectors(c: &mut Call<'_, '_>, v: Value) -> Result<Value> {
+    let adjoint = adjoint(c, v);
+    let ty = c.ty(v);
+    let b = c.b();
+    let lu = b.emit(Op::Lu {}, &[adjoint])?;
+    let (row, column) = (b.iota(DType::I32, &ty.shape, ty.rank() - 2), b.iota(DType::I32, &ty.shape, ty.rank() - 1));
+    let same = b.compare(Comparison::Eq, row, column);
+    let identity = b.convert(same, ty.dtype.real());
+    let identity = b.complex(identity, None);
+    let solve = Op::LuSolve { transpose_a: Transposition::None };
+    let left = b.emit(solve, &[adjoint, lu[0], lu[2], identity])?[0];
+    let size = b.unary(Unary::Abs, left);
+    // by the greatest first: squares of a nearly singular inverse overflow
+    let columns: Vec<usize> = (0..ty.rank()).filter(|&a| a + 2 != ty.rank()).collect();
+    let scaled = |b: &mut Builder, x: Value, by: Value| {
+        let by = b.broadcast(by, &ty.shape, &columns);
+        let by = b.complex(by, None);
+        b.div(x, by)
+    };
+    let top = b.reduce(ReduceKind::Max, size, &[ty.rank() - 2]);
+    let left = scaled(b, left, top);
+    let size = b.unary(Unary::Abs, left);
+    let squares = b.mul(size, size);
+    let length = b.sum(squares, &[ty.rank() - 2]);
+    let length = b.unary(Unary::Sqrt, length);
+    Ok(scaled(b, left, length))
+}
+
 /// Values, left vectors, right vectors; of a real matrix the values come as two real arrays.
 fn geev(c: &mut Call<'_, '_>) -> Result<Values> {
     let [a] = c.args()?;
-    if letter(c, "compute_left")? == 'V' {
-        return Err(c.unsupported("left eigenvectors are not supported"));
-    }
-    let vectors = letter(c, "compute_right")? == 'V';
-    let eigen = c.node(Op::Eig { vectors }, &[a])?;
+    let (left, right) = (letter(c, "compute_left")? == 'V', letter(c, "compute_right")? == 'V');
+    let eigen = c.node(Op::Eig { vectors: left || right }, &[a])?;
     let mut results: Values = if c.ty(a).dtype.is_complex() {
         smallvec![eigen[0]]
     } else {
         smallvec![c.b().unary(Unary::Real, eigen[0]), c.b().unary(Unary::Imag, eigen[0])]
     };
     let at = results.len();
-    results.push(unread(c, at)?);
-    results.push(if vectors { eigen[1] } else { unread(c, at + 1)? });
+    results.push(if left { left_vectors(c, eigen[1])? } else { unread(c, at)? });
+    results.push(if right { eigen[1] } else { unread(c, at + 1)? });
     results.push(success(c, at + 2)?);
     Ok(results)
 }

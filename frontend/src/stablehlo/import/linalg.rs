@@ -52,6 +52,12 @@ fn dot_general(c: &mut Call<'_, '_>) -> Result<Values> {
 
 fn product(c: &mut Call<'_, '_>, op: Op) -> Result<Values> {
     let [x, y] = c.args()?;
+    if [x, y].iter().all(|&v| c.ty(v).dtype == DType::Bool) && c.result(0)?.dtype == DType::Bool {
+        // whether any pair is true: a count of those that are
+        let (x, y) = (c.b().convert(x, DType::I32), c.b().convert(y, DType::I32));
+        let z = c.node(op, &[x, y])?[0];
+        return Ok(smallvec![c.b().convert(z, DType::Bool)]);
+    }
     let (x, y, dtype) = widened(c, x, y)?;
     let z = c.node(op, &[x, y])?[0];
     Ok(smallvec![c.b().convert(z, dtype)])
@@ -87,7 +93,12 @@ fn triangular_solve(c: &mut Call<'_, '_>) -> Result<Values> {
         unit_diagonal: c.flag(&["unit_diagonal"]),
         transpose_a,
     };
-    c.emit(op, 2)
+    // 16-bit floats are solved in f32
+    let [a, b] = c.args()?;
+    let dtype = c.ty(b).dtype;
+    let (a, b) = (c.b().convert(a, dtype.accumulator()), c.b().convert(b, dtype.accumulator()));
+    let x = c.node(op, &[a, b])?[0];
+    Ok(smallvec![c.b().convert(x, dtype)])
 }
 
 fn fft(c: &mut Call<'_, '_>) -> Result<Values> {

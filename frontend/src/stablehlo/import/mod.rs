@@ -360,16 +360,24 @@ fn plain_name(name: &str) -> &str {
     ["stablehlo.", "chlo.", "mhlo.", "func."].iter().find_map(|d| name.strip_prefix(d)).unwrap_or(name)
 }
 
+/// Whether gradloom has an elementwise op of this name for the dtype of the first operand.
+fn accepted(call: &Call<'_, '_>, name: &str) -> bool {
+    let Some(&x) = call.args.first() else { return false };
+    let dtype = call.ty(x).dtype;
+    Unary::from_name(name).is_some_and(|u| u.accepts(dtype))
+        || Binary::from_name(name).is_some_and(|b| b.accepts(dtype))
+}
+
 fn lower(call: &mut Call<'_, '_>) -> Result<Values> {
     let name = plain_name(call.op.name);
     let result = if let Some(rule) = RULES.get(name) {
+        rule(call)
+    } else if let Some((_, rule)) = composed::RULES.iter().find(|(n, _)| *n == name && !accepted(call, name)) {
         rule(call)
     } else if let Some(u) = Unary::from_name(name) {
         call.emit(Op::Unary(u), 1)
     } else if let Some(b) = Binary::from_name(name) {
         call.emit(Op::Binary(b), 2)
-    } else if let Some((_, rule)) = composed::RULES.iter().find(|(n, _)| *n == name) {
-        rule(call)
     } else {
         let why = REFUSED.iter().find(|(part, _)| name.contains(part)).map_or("this op is not supported", |(_, w)| w);
         return Err(call.unsupported(why));

@@ -3,7 +3,8 @@
 use super::combine::{Combiner, binary_of, combiner, identity, mapped, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
-    Binary, Builder, Comparison, DType, Error, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
+    Binary, Builder, Comparison, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values,
+    WindowGeometry,
 };
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -193,14 +194,12 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![c.b().binary(binary_of(kind), init, y)])
 }
 
-/// Most elements of a window that an arbitrary combination is spelled out for.
-const MAX_WINDOW: usize = 1024;
+/// Windows of more elements than this are combined by a loop.
+const MAX_SPELLED: usize = 64;
 
 /// An arbitrary combination, element by element of the window: the k-th elements of all windows are one strided slice.
 /// Padding and holes of dilation take no part.
 fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], w: Window) -> Result<Values> {
-    let count = w.lengths.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MAX_WINDOW);
-    let count = count.ok_or_else(|| unsupported(c, closure))?;
     let ty = c.ty(xs[0]);
     let rank = ty.rank();
     let out = WindowGeometry::new(&w.op(ReduceKind::Max), &ty)?.out;
@@ -210,40 +209,76 @@ fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[
     let pad = Op::Pad { low, high, interior };
     let bare = w.padding.iter().all(|&p| p == (0, 0)) && w.base_dilation.iter().all(|&d| d == 1);
     let b = c.b();
-    let mut acc: Vec<Value> = inits.iter().map(|&i| b.broadcast(i, &[size], &[])).collect();
-    if size > 0 {
-        let step = mapped(closure, size)?;
-        let mut whole = Vec::new();
-        for (&x, &init) in xs.iter().zip(inits) {
-            whole.push(b.emit(pad.clone(), &[x, init])?[0]);
-        }
-        let (yes, no) = (b.full(&ty.with_dtype(DType::Bool), 1.0), b.scalar(DType::Bool, 0.0));
-        let real = b.emit(pad, &[yes, no])?[0];
-        for k in 0..count {
-            let mut rest = k;
-            let mut start = Shape::from_elem(0, rank);
-            for a in (0..rank).rev() {
-                start[a] = rest % w.lengths[a] * w.dilation[a];
-                rest /= w.lengths[a];
-            }
-            let limit: Shape = (0..rank).map(|a| start[a] + (out[a] - 1) * w.strides[a] + 1).collect();
-            let part = |b: &mut Builder, x: Value| -> Result<Value> {
-                let op = Op::Slice { start: start.clone(), limit: limit.clone(), stride: w.strides.clone() };
-                let part = b.emit(op, &[x])?[0];
-                Ok(b.reshape(part, &[size]))
-            };
-            let mut args = [&closure.captures[..], &acc].concat();
-            for &x in &whole {
-                args.push(part(b, x)?);
-            }
-            let mut next = b.inline(&step, &args)?;
-            if !bare {
-                let real = part(b, real)?;
-                next = next.iter().zip(&acc).map(|(&new, &old)| b.select(real, new, old)).collect();
-            }
-            acc = next;
-        }
+    let start: Vec<Value> = inits.iter().map(|&i| b.broadcast(i, &[size], &[])).collect();
+    if size == 0 {
+        return Ok(start.into_iter().map(|y| b.reshape(y, &out)).collect());
     }
+    let step = mapped(closure, size)?;
+    let mut whole = Vec::new();
+    for (&x, &init) in xs.iter().zip(inits) {
+        whole.push(b.emit(pad.clone(), &[x, init])?[0]);
+    }
+    if !bare {
+        let (yes, no) = (b.full(&ty.with_dtype(DType::Bool), 1.0), b.scalar(DType::Bool, 0.0));
+        whole.push(b.emit(pad, &[yes, no])?[0]);
+    }
+    // one more element of every window: `parts` of the operands and, unless all are real, which of them are
+    let combine = |b: &mut Builder, captures: &[Value], acc: &[Value], parts: &[Value]| -> Result<Vec<Value>> {
+        let next = b.inline(&step, &[captures, acc, &parts[..acc.len()]].concat())?;
+        Ok(match parts.get(acc.len()) {
+            Some(&real) => next.iter().zip(acc).map(|(&new, &old)| b.select(real, new, old)).collect(),
+            None => next,
+        })
+    };
+    // what the elements at one place of all windows span
+    let span: Shape = (0..rank).map(|a| (out[a] - 1) * w.strides[a] + 1).collect();
+    let count: usize = w.lengths.iter().product();
+    let place = |k: usize, a: usize| {
+        let inner: usize = w.lengths[a + 1..].iter().product();
+        k / inner % w.lengths[a] * w.dilation[a]
+    };
+    if count <= MAX_SPELLED {
+        let mut acc = start;
+        for k in 0..count {
+            let first: Shape = (0..rank).map(|a| place(k, a)).collect();
+            let limit: Shape = (0..rank).map(|a| first[a] + span[a]).collect();
+            let mut parts = Vec::new();
+            for &x in &whole {
+                let op = Op::Slice { start: first.clone(), limit: limit.clone(), stride: w.strides.clone() };
+                let part = b.emit(op, &[x])?[0];
+                parts.push(b.reshape(part, &[size]));
+            }
+            acc = combine(b, &closure.captures, &acc, &parts)?;
+        }
+        return Ok(acc.into_iter().map(|y| b.reshape(y, &out)).collect());
+    }
+    let consts: Vec<Value> = closure.captures.iter().chain(&whole).copied().collect();
+    let firsts: Vec<i32> =
+        (0..count).flat_map(|k| (0..rank).map(move |a| (k, a))).map(|(k, a)| place(k, a) as i32).collect();
+    let firsts = b.literal(Literal::new(&[count, rank], &firsts));
+    let types = consts.iter().chain(&start).map(|&v| b.ty(v).clone()).chain([Type::new(DType::I32, &[rank])]);
+    let (mut body, inputs) = Builder::with_inputs(&types.collect::<Vec<_>>());
+    let (captures, rest) = inputs.split_at(closure.captures.len());
+    let (whole, rest) = rest.split_at(whole.len());
+    let (acc, first) = rest.split_at(start.len());
+    let first: Vec<Value> = (0..rank)
+        .map(|a| {
+            let at = body.slice_axis(first[0], 0, a, a + 1);
+            body.reshape(at, &[])
+        })
+        .collect();
+    let mut parts = Vec::new();
+    for &x in whole {
+        let part = body.emit(Op::DynamicSlice { sizes: span.clone() }, &[&[x], &first[..]].concat())?[0];
+        let every = Op::Slice { start: Shape::from_elem(0, rank), limit: span.clone(), stride: w.strides.clone() };
+        let part = body.emit(every, &[part])?[0];
+        parts.push(body.reshape(part, &[size]));
+    }
+    let next = combine(&mut body, captures, acc, &parts)?;
+    let body = Arc::new(body.finish(&next)?);
+    let args = [&consts[..], &start, &[firsts]].concat();
+    let scan = Op::Scan { body, length: count, reverse: false, consts: consts.len(), carry: start.len() };
+    let acc = b.emit(scan, &args)?;
     Ok(acc.into_iter().map(|y| b.reshape(y, &out)).collect())
 }
 

@@ -8,6 +8,7 @@ mod combine;
 mod conv;
 mod depthwise;
 mod dot;
+mod exchange;
 mod fft;
 mod indexing;
 mod linalg;
@@ -16,6 +17,7 @@ mod patches;
 mod product;
 mod reduction;
 mod scalar;
+mod scatter;
 mod shaping;
 mod sort;
 mod strided;
@@ -26,6 +28,7 @@ mod tests;
 
 use gradloom_ir::{Error, Op, Result, Type, infer};
 use std::fmt;
+use std::ops::Range;
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;
 
@@ -94,6 +97,15 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
     Some(check(op, args, results).and_then(|()| prepare_checked(op, args, results)))
 }
 
+/// Prepares a sort of whose results only `part` of the sorted axis is read; the rest of them is left as it is.
+pub(super) fn prepare_sort(op: &Op, args: &[Type], results: &[Type], part: Range<usize>) -> Result<LibraryCall> {
+    check(op, args, results)?;
+    match op {
+        Op::Sort { axis, num_keys } if part.end <= args[0].shape[*axis] => Ok(sort::sort(args, *axis, *num_keys, part)),
+        _ => Err(Error::internal(op.name(), format!("has no part {part:?}"))),
+    }
+}
+
 /// Whether [`prepare`] knows the op.
 pub fn is_library_op(op: &Op) -> bool {
     matches!(
@@ -147,13 +159,13 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         Op::DynamicSlice { .. } => Ok(indexing::dynamic_slice(args, out)),
         Op::DynamicUpdateSlice {} => Ok(indexing::dynamic_update_slice(args)),
         Op::Gather { .. } => indexing::gather(op, &args[0], &args[1], out),
-        Op::Scatter { .. } => indexing::scatter(op, &args[0], &args[1], &args[2]),
+        Op::Scatter { .. } => scatter::scatter(op, &args[0], &args[1], &args[2]),
         Op::ArgReduce { kind, axis } => Ok(reduction::arg_reduce(*kind, &args[0], *axis)),
         Op::Cumulative { kind, axis, reverse } => Ok(reduction::cumulative(*kind, &args[0], *axis, *reverse)),
         Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], out),
         Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, out),
         Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, out),
-        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys)),
+        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys, 0..args[0].shape[*axis])),
         Op::Cholesky { .. }
         | Op::TriangularSolve { .. }
         | Op::Lu {}

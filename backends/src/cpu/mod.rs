@@ -7,12 +7,14 @@ mod cluster;
 pub mod codegen;
 mod compile;
 mod control;
+mod divide_reductions;
 mod host;
 pub mod library;
 mod memory;
 mod nest;
 mod program;
 mod run;
+mod trim_sorts;
 
 pub use compile::{compile, loop_nests};
 pub use run::CpuProgram;

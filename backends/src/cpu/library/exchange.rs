@@ -234,3 +234,34 @@ mod x86 {
         }
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::{Exchange, x86};
+
+    /// The tiles of machines without registers of a whole line.
+    fn check<T: Copy + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T) {
+        let side = super::LINE / size_of::<T>();
+        let x: Vec<T> = (0..side * (side + 3)).map(&of).collect();
+        for streamed in [false, true] {
+            let mut y = vec![of(0); side * 2 * side + 64];
+            let start = y.as_ptr().align_offset(super::LINE);
+            let e = Exchange { n: [side; 2], src: side as isize + 3, dst: 2 * side as isize };
+            // SAFETY: `x` has `side` rows of `side + 3`, `y` aligned ones of `2 * side`.
+            unsafe { x86::tile(e, x.as_ptr(), y.as_mut_ptr().add(start), streamed) };
+            for i in 0..side {
+                for j in 0..side {
+                    assert_eq!(y[start + i * 2 * side + j], x[j * (side + 3) + i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_every_size() {
+        check(|i| (i * 7) as u8);
+        check(|i| (i * 77) as u16);
+        check(|i| i as u32);
+        check(|i| i as u64);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod conv;
 mod dot;
+mod fft;
 mod indexing;
 mod linalg;
 mod reduction;

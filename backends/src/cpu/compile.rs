@@ -13,7 +13,7 @@ use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::program::{Program, Slot, Step};
 use super::run::CpuProgram;
-use super::trim_sorts::{has_idle_operand, part_read, trim_sorts};
+use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use crate::Buffer;
 use crate::kernel::LoopNest;
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
@@ -435,7 +435,7 @@ fn prepare(g: &Graph, node: &Node) -> Result<library::LibraryCall> {
     let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
     let (args, results) = (types(&node.args), types(&node.results));
     let prepared = match &node.op {
-        Op::Sort { axis, .. } => Some(library::prepare_sort(&node.op, &args, &results, part_read(g, node, *axis))),
+        Op::Sort { .. } | Op::Qr { .. } => library::prepare_for(&node.op, &args, &results, reads(g, node)),
         op => library::prepare(op, &args, &results),
     };
     match prepared {

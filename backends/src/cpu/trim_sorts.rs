@@ -1,9 +1,9 @@
-//! Sorts of which not everything is read.
+//! Sorts and other calls of which not everything is read.
 
+use super::library::Reads;
 use gradloom_ir::{Builder, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::{Changed, map_bodies};
 use smallvec::SmallVec;
-use std::ops::Range;
 
 /// Whether an operand of the sort is neither a key nor read afterwards.
 fn is_idle(node: &Node, uses: &[u32], operand: usize) -> bool {
@@ -52,14 +52,22 @@ pub(super) fn trim_sorts(g: &mut Graph) -> Result<Changed> {
     Ok(Changed::Yes)
 }
 
-/// The part of the sorted axis that is read of any result.
-pub(super) fn part_read(g: &Graph, node: &Node, axis: usize) -> Range<usize> {
-    let n = g.ty(node.args[0]).shape[axis];
-    let (mut start, mut end) = (n, 0);
-    for user in g.nodes().iter().filter(|u| u.args.iter().any(|a| node.results.contains(a))) {
-        let Op::Slice { start: from, limit, .. } = &user.op else { return 0..n };
-        start = start.min(from[axis]);
-        end = end.max(limit[axis]);
+/// What is read of a node's results.
+pub(super) fn reads(g: &Graph, node: &Node) -> Reads {
+    let is_output = |v: &Value| g.outputs().contains(v);
+    let users = || g.nodes().iter().filter(|u| u.args.iter().any(|a| node.results.contains(a)));
+    let mut results: SmallVec<[bool; 4]> = node.results.iter().map(is_output).collect();
+    for user in users() {
+        results.iter_mut().zip(&node.results).for_each(|(read, r)| *read |= user.args.contains(r));
     }
-    if g.outputs().iter().any(|o| node.results.contains(o)) { 0..n } else { start.min(end)..end }
+    let part = match node.op {
+        Op::Sort { axis, .. } if !node.results.iter().any(is_output) => {
+            users().try_fold((usize::MAX, 0), |(start, end), user| match &user.op {
+                Op::Slice { start: from, limit, .. } => Some((start.min(from[axis]), end.max(limit[axis]))),
+                _ => None,
+            })
+        }
+        _ => None,
+    };
+    Reads { results, part: part.map(|(start, end)| start.min(end)..end) }
 }

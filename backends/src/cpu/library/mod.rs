@@ -27,6 +27,7 @@ mod window;
 mod tests;
 
 use gradloom_ir::{Error, Op, Result, Type, infer};
+use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
 
@@ -97,12 +98,23 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
     Some(check(op, args, results).and_then(|()| prepare_checked(op, args, results)))
 }
 
-/// Prepares a sort of whose results only `part` of the sorted axis is read; the rest of them is left as it is.
-pub(super) fn prepare_sort(op: &Op, args: &[Type], results: &[Type], part: Range<usize>) -> Result<LibraryCall> {
-    check(op, args, results)?;
-    match op {
-        Op::Sort { axis, num_keys } if part.end <= args[0].shape[*axis] => Ok(sort::sort(args, *axis, *num_keys, part)),
-        _ => Err(Error::internal(op.name(), format!("has no part {part:?}"))),
+/// What of a call's results is read afterwards.
+pub(super) struct Reads {
+    /// Which results are read at all.
+    pub(super) results: SmallVec<[bool; 4]>,
+    /// Of a sort, the part of the sorted axis.
+    pub(super) part: Option<Range<usize>>,
+}
+
+/// As [`prepare`]; what is not read of the results may be left as it is.
+pub(super) fn prepare_for(op: &Op, args: &[Type], results: &[Type], reads: Reads) -> Option<Result<LibraryCall>> {
+    let prepared = |f: &dyn Fn() -> Result<LibraryCall>| check(op, args, results).and_then(|()| f());
+    match (op, reads.part) {
+        (Op::Sort { axis, num_keys }, Some(part)) if part.end <= args[0].shape[*axis] => {
+            Some(prepared(&|| Ok(sort::sort(args, *axis, *num_keys, part.clone()))))
+        }
+        (Op::Qr { .. }, _) => Some(prepared(&|| linalg::prepare(op, args, results, &reads.results))),
+        _ => prepare(op, args, results),
     }
 }
 
@@ -175,7 +187,9 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         | Op::Eigh { .. }
         | Op::Eig { .. }
         | Op::Pinv {}
-        | Op::SpectralForm { .. } => linalg::prepare(op, args, results),
+        | Op::SpectralForm { .. } => {
+            linalg::prepare(op, args, results, &SmallVec::<[bool; 4]>::from_elem(true, results.len()))
+        }
         _ => Err(Error::internal(op.name(), "is not a library op")),
     }
 }

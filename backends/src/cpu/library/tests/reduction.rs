@@ -1,4 +1,4 @@
-use super::super::prepare_sort;
+use super::super::{Reads, prepare_for};
 use super::{COMPUTED, Random, check_exact, run, run_call};
 use gradloom_ir::{DType, Literal, Op, ReduceKind, Type, infer};
 
@@ -123,7 +123,8 @@ fn parts_of_sorted_lanes() {
                     let few = (n / 9).min(20);
                     let (a, b) = (rng.below(n + 1), rng.below(n + 1));
                     for part in [0..few, n - few..n, 0..n / 8, n - n / 8..n, a.min(b)..a.max(b), 0..n, n..n] {
-                        let call = prepare_sort(&op, &types, &infer(&op, &types).unwrap(), part.clone()).unwrap();
+                        let reads = Reads { results: [true, true].into_iter().collect(), part: Some(part.clone()) };
+                        let call = prepare_for(&op, &types, &infer(&op, &types).unwrap(), reads).unwrap().unwrap();
                         let got = run_call(&call, &op, &args, &types, 0x55);
                         for (got, want) in got.iter().zip(&whole) {
                             let size = got.ty().dtype.size();

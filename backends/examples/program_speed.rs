@@ -127,6 +127,17 @@ fn main() -> Result<()> {
     reduction("sum of rows, 3x1048576", "sum", "3,1048576", "1", "3")?;
     reduction("sum of images, 64x32x32x32 to 32", "sum", "64,32,32,32", "0, 1, 2", "32")?;
     reduction("sum of channels, 64x32x32x32 to 32", "sum", "64,32,32,32", "0, 2, 3", "32")?;
+    for parts in [4, 8, 16, 32, 64, 128] {
+        let rows = 2048 / parts;
+        measure(
+            &format!("sum of columns, 2048x2048, {parts} parts"),
+            &format!(
+                "graph(%0: f32[2048,2048]) {{ %1 = reshape(%0) {{shape = [{parts}, {rows}, 2048]}} : f32[{parts},{rows},2048]
+                    %2 = reduce(%1) {{kind = \"sum\", axes = [1]}} : f32[{parts},2048]
+                    %3 = reduce(%2) {{kind = \"sum\", axes = [0]}} : f32[2048] return %3 }}"
+            ),
+        )?;
+    }
     measure(
         "sum of tanh, 2048x2048",
         "graph(%0: f32[2048,2048]) { %1 = tanh(%0) : f32[2048,2048]

@@ -76,7 +76,7 @@ fn is_sparse(n: usize, part: &Range<usize>) -> bool {
 
 /// How many words [`order`] needs room for.
 fn room(n: usize, part: &Range<usize>) -> usize {
-    if is_sparse(n, part) { (4 * part.len()).max(4 * BLOCK).min(n) } else { n }
+    if is_sparse(n, part) { 2 * part.len() + 2 * BLOCK } else { n }
 }
 
 /// Leaves the words of a part of the sorted lane at the start of `to`.
@@ -138,26 +138,26 @@ impl<T: Scalar, W: Word, const LAST: bool> Loop for Selection<T, W, LAST> {
         let mut bound: Option<W> = None;
         for start in (0..n).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(n);
-            if let Some(bound) = bound {
-                let limit = if LAST { bound.flipped().key() } else { bound.key() };
-                let mut any = false;
-                for i in block.clone() {
-                    any |= if LAST { key(i) >= limit } else { key(i) <= limit };
-                }
-                if !any {
-                    continue;
-                }
+            if filled + block.len() > room {
+                bound = Some(*words[..filled].select_nth_unstable(k - 1).1);
+                filled = k;
             }
-            for w in block.map(word) {
-                if bound.is_some_and(|b| w > b) {
-                    continue;
+            let Some(bound) = bound else {
+                block.for_each(|i| words[i] = word(i));
+                filled = (start + BLOCK).min(n);
+                continue;
+            };
+            let limit = if LAST { bound.flipped().key() } else { bound.key() };
+            let mut any = false;
+            for i in block.clone() {
+                any |= if LAST { key(i) >= limit } else { key(i) <= limit };
+            }
+            if any {
+                // without branches, which nobody could predict
+                for w in block.map(word) {
+                    words[filled] = w;
+                    filled += usize::from(w < bound);
                 }
-                if filled == room {
-                    bound = Some(*words.select_nth_unstable(k - 1).1);
-                    filled = k;
-                }
-                words[filled] = w;
-                filled += 1;
             }
         }
         let words = &mut words[..filled];

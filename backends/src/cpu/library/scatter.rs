@@ -22,7 +22,7 @@ const SMALL_WINDOW: usize = 4;
 const MANY_THREADS: usize = 4;
 
 /// How many windows ahead updates are fetched: those of one shelf are not next to each other.
-const AHEAD: usize = 6;
+const AHEAD: usize = 16;
 
 /// Most cache lines of a window that are fetched ahead; the machine notices longer runs by itself.
 const FETCHED: usize = 4;

@@ -281,11 +281,14 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type], with_
                 r.fill(T::NAN);
                 return;
             }
-            let load = |f: &mut [T]| (0..m * n).for_each(|at| f[at % n * m + at / n] = a[at]);
+            let load = |f: &mut [T]| {
+                for (j, column) in f.chunks_exact_mut(m.max(1)).enumerate() {
+                    column.iter_mut().zip(a.iter().skip(j).step_by(n)).for_each(|(to, &x)| *to = x);
+                }
+            };
             load(f);
-            for (at, x) in basis.iter_mut().enumerate() {
-                *x = if at / m == at % m { T::ONE } else { T::ZERO };
-            }
+            basis.fill(T::ZERO);
+            basis.iter_mut().step_by(m + 1).for_each(|x| *x = T::ONE);
             if !T::IS_REAL {
                 // the kernel's reflections make another diagonal of R than LAPACK's, which is real
                 reflect_all(f, m, n, basis, wide);
@@ -314,7 +317,9 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type], with_
                     r[i * n + j] = if i <= j { f[j * m + i] } else { T::ZERO };
                 }
             }
-            (0..m * wide).for_each(|at| q[at] = basis[at % wide * m + at / wide]);
+            for (i, row) in q.chunks_exact_mut(wide.max(1)).enumerate() {
+                row.iter_mut().zip(basis.iter().skip(i).step_by(m)).for_each(|(to, &x)| *to = x);
+            }
         },
     )
 }

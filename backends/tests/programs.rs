@@ -260,3 +260,62 @@ fn schedule(text: &str) -> String {
     let g = parse(text).unwrap_or_else(|e| panic!("{e}"));
     compile_for(&g, Device::Cpu).unwrap_or_else(|e| panic!("{e}")).schedule()
 }
+
+#[test]
+fn transposes_of_what_is_stored_and_of_what_is_not() {
+    check(
+        "graph(%0: f32[40,33], %1: f32[3,40,20]) {
+        %2 = transpose(%0) {perm = [1, 0]} : f32[33,40]
+        %3 = exponential(%2) : f32[33,40]
+        %4 = transpose(%3) {perm = [1, 0]} : f32[40,33]
+        %5 = add(%4, %0) : f32[40,33]
+        %6 = transpose(%1) {perm = [2, 0, 1]} : f32[20,3,40]
+        %7 = transpose(%1) {perm = [1, 0, 2]} : f32[40,3,20]
+        %8 = reshape(%0) {shape = [20, 66]} : f32[20,66]
+        %9 = transpose(%8) {perm = [1, 0]} : f32[66,20]
+        return %2, %3, %5, %6, %7, %9
+    }",
+    );
+}
+
+/// The rows of `%0` sorted; what the program after it reads of them is all that has to be right.
+#[test]
+fn sorts_of_which_a_part_is_read() {
+    for rest in [
+        "%4 = slice(%2) {start = [0, 90], limit = [7, 100], stride = [1, 1]} : f32[7,10]
+         %5 = slice(%3) {start = [0, 95], limit = [7, 100], stride = [1, 2]} : i32[7,3]
+         return %4, %5",
+        "%4 = slice(%2) {start = [1, 0], limit = [3, 9], stride = [1, 1]} : f32[2,9]
+         %5 = exponential(%4) : f32[2,9]
+         return %5",
+        "%4 = slice(%3) {start = [0, 40], limit = [7, 60], stride = [1, 1]} : i32[7,20]
+         return %4",
+        "%4 = slice(%2) {start = [0, 0], limit = [7, 1], stride = [1, 1]} : f32[7,1]
+         %5 = reduce(%2) {kind = \"max\", axes = [1]} : f32[7]
+         return %4, %5",
+        "%4 = slice(%2) {start = [0, 0], limit = [7, 1], stride = [1, 1]} : f32[7,1]
+         return %4, %3",
+        "return %2",
+        "return %0",
+    ] {
+        check(&format!(
+            "graph(%0: f32[7,100], %1: i32[7,100]) {{
+                %2, %3 = sort(%0, %1) {{axis = 1, num_keys = 1}} : f32[7,100], i32[7,100]
+                {rest}
+            }}"
+        ));
+    }
+}
+
+/// A sort whose second result nobody reads does not make or move its second operand.
+#[test]
+fn idle_operands_of_sorts_are_dropped() {
+    let text = "graph(%0: f32[7,100]) {
+        %1 = iota() {dtype = i32, shape = [7, 100], axis = 1} : i32[7,100]
+        %2, %3 = sort(%0, %1) {axis = 1, num_keys = 1} : f32[7,100], i32[7,100]
+        return %2
+    }";
+    check(text);
+    let exe = compile_for(&parse(text).expect("parses"), Device::Cpu).expect("compiles");
+    assert_eq!(exe.cost().kernels, 1, "{}", exe.schedule());
+}

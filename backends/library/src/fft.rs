@@ -1,15 +1,17 @@
 //! Fourier transforms by `rustfft` and `realfft`, with plans made when the call is prepared.
 
+use super::exchange::Exchange;
 use super::parallel::{self, In, Out, chunk};
-use super::strided::{StridedCopy, dense};
 use super::{LibraryCall, Scratch};
 use gradloom_ir::{Complex, DType, FftKind, Result, Type};
 use realfft::{ComplexToReal, FftNum, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
-use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Rows of `n` numbers in one dense array, transformed in place.
+/// Numbers that are moved, then transformed: they stay in a core's cache.
+const TOGETHER: usize = 1 << 14;
+
+/// Rows of `n` numbers in one dense array.
 struct Rows<T> {
     n: usize,
     count: usize,
@@ -34,60 +36,94 @@ impl<T: FftNum> Rows<T> {
         Rows { n, count, plan, chunks, scratch: (at, length) }
     }
 
+    /// Transforms the rows of `from` into `to` and multiplies them by `scale`.
+    ///
     /// # Safety
-    /// `data` has `count` rows, `scratch` is the call's.
-    unsafe fn run(&self, data: *mut Complex<T>, scratch: *mut u8) {
-        let (data, scratch) = (Out::new(data.cast()), Out::new(scratch));
-        let part = |i: usize| {
+    /// Both have `count` rows and are the same or do not overlap; `scratch` is the call's.
+    unsafe fn run(&self, from: *const u8, to: *mut u8, scale: Option<T>, scratch: *mut u8) {
+        let (from, to, scratch) = (In::new(from), Out::new(to), Out::new(scratch));
+        parallel::for_each(self.chunks, |i| {
             let r = chunk(self.count, self.chunks, i);
             let (at, length) = self.scratch;
             // SAFETY: parts are disjoint rows and have scratch of their own, reserved by `new`.
             unsafe {
-                let rows = data.get().cast::<Complex<T>>().add(r.start * self.n);
-                let rows = std::slice::from_raw_parts_mut(rows, r.len() * self.n);
                 let own = scratch.get().add(at).cast::<Complex<T>>().add(i * length);
-                self.plan.process_with_scratch(rows, std::slice::from_raw_parts_mut(own, length));
+                let own = std::slice::from_raw_parts_mut(own, length);
+                let group = (TOGETHER / self.n).max(1);
+                for first in r.clone().step_by(group) {
+                    let numbers = group.min(r.end - first) * self.n;
+                    let from = from.get().cast::<Complex<T>>().add(first * self.n);
+                    let to = to.get().cast::<Complex<T>>().add(first * self.n);
+                    if from != to.cast_const() {
+                        std::ptr::copy_nonoverlapping(from, to, numbers);
+                    }
+                    let rows = std::slice::from_raw_parts_mut(to, numbers);
+                    self.plan.process_with_scratch(rows, own);
+                    if let Some(scale) = scale {
+                        rows.iter_mut().for_each(|z| *z = Complex { re: z.re * scale, im: z.im * scale });
+                    }
+                }
             }
-        };
-        if self.chunks == 1 { part(0) } else { parallel::for_each(self.chunks, part) }
+        });
     }
 }
 
-/// One axis of a dense complex array that is not the last: to rows, transformed, and back.
+/// One axis of a dense complex array that is not the last: block by block of columns to rows, transformed, and back.
 struct Across<T> {
-    rows: Rows<T>,
-    to_rows: StridedCopy,
-    back: StridedCopy,
+    n: usize,
+    /// How many numbers each of the axis's elements stands for, and how many of them a block has.
+    inner: usize,
+    width: usize,
+    /// Blocks of all arrays inside the axes before.
+    blocks: usize,
+    chunks: usize,
+    plan: Arc<dyn Fft<T>>,
+    /// Where the rows and the plan's scratch of each part start.
     at: usize,
+    part_bytes: usize,
 }
 
 impl<T: FftNum> Across<T> {
     fn new(shape: &[usize], axis: usize, forward: bool, scratch: &mut Scratch) -> Across<T> {
-        let size = size_of::<Complex<T>>();
-        let order: SmallVec<[usize; 6]> = (0..shape.len()).filter(|&a| a != axis).chain([axis]).collect();
-        let by = dense(shape);
-        let rows_shape: SmallVec<[usize; 6]> = order.iter().map(|&a| shape[a]).collect();
-        let own: SmallVec<[isize; 6]> = order.iter().map(|&a| by[a]).collect();
-        let rows = dense(&rows_shape);
-        let count = shape.iter().product::<usize>();
-        Across {
-            rows: Rows::new(shape[axis], count / shape[axis], forward, scratch),
-            to_rows: StridedCopy::new(size, &rows_shape, &own, &rows),
-            back: StridedCopy::new(size, &rows_shape, &rows, &own),
-            at: scratch.take(count * size),
-        }
+        let n = shape[axis];
+        let outer: usize = shape[..axis].iter().product();
+        let inner: usize = shape[axis + 1..].iter().product();
+        let mut planner = FftPlanner::new();
+        let plan = if forward { planner.plan_fft_forward(n) } else { planner.plan_fft_inverse(n) };
+        // whole cache lines of columns
+        let width = (TOGETHER / n).next_multiple_of(8).clamp(8, inner.next_multiple_of(8)).min(inner);
+        let blocks = outer * inner.div_ceil(width);
+        let chunks = row_chunks(outer * inner, n).min(blocks);
+        let numbers = width * n + plan.get_inplace_scratch_len();
+        let part_bytes = (numbers * size_of::<Complex<T>>()).next_multiple_of(super::ALIGN);
+        Across { n, inner, width, blocks, chunks, plan, at: scratch.take(chunks * part_bytes), part_bytes }
     }
 
     /// # Safety
-    /// As for [`Rows::run`], `data` being the whole array.
+    /// `data` is the whole array, `scratch` the call's.
     unsafe fn run(&self, data: *mut u8, scratch: *mut u8) {
-        // SAFETY: `new` reserved room for the array; the copies stay inside both.
-        unsafe {
-            let rows = scratch.add(self.at);
-            self.to_rows.run(data, rows);
-            self.rows.run(rows.cast(), scratch);
-            self.back.run(rows, data);
-        }
+        let (n, inner) = (self.n, self.inner);
+        let per_array = inner.div_ceil(self.width);
+        let (data, scratch) = (Out::new(data), Out::new(scratch));
+        parallel::for_each(self.chunks, |c| {
+            for block in chunk(self.blocks, self.chunks, c) {
+                let first = block % per_array * self.width;
+                let width = self.width.min(inner - first);
+                let to_rows = Exchange { n: [width, n], src: inner as isize, dst: n as isize };
+                let back = Exchange { n: [n, width], src: n as isize, dst: inner as isize };
+                // SAFETY: blocks are disjoint columns of the array; parts have scratch of their own, reserved by `new`.
+                unsafe {
+                    let columns = data.get().cast::<Complex<T>>().add(block / per_array * n * inner + first);
+                    let rows = scratch.get().add(self.at + c * self.part_bytes).cast::<Complex<T>>();
+                    to_rows.run(columns.cast_const(), rows, 0);
+                    self.plan.process_with_scratch(
+                        std::slice::from_raw_parts_mut(rows, width * n),
+                        std::slice::from_raw_parts_mut(rows.add(self.width * n), self.plan.get_inplace_scratch_len()),
+                    );
+                    back.run(rows.cast_const(), columns, 0);
+                }
+            }
+        });
     }
 }
 
@@ -215,17 +251,12 @@ fn prepare<T: FftNum>(kind: FftKind, lengths: &[usize], x: &Type, out: &Type) ->
     match kind {
         FftKind::Fft | FftKind::Ifft => {
             let rows = Rows::<T>::new(n, count, forward, &mut scratch);
-            let numbers = 2 * x.numel();
+            let scale = (kind == FftKind::Ifft).then_some(scale);
             LibraryCall::new(name, scratch, flops, move |args, outs, scratch| {
                 // SAFETY: `LibraryCall::run`'s promise: operand and result have the prepared types.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(args[0], outs[0], bytes);
-                    rows.run(outs[0].cast(), scratch);
+                    rows.run(args[0], outs[0], scale, scratch);
                     across.iter().for_each(|a| a.run(outs[0], scratch));
-                    if kind == FftKind::Ifft {
-                        let data = std::slice::from_raw_parts_mut(outs[0].cast::<T>(), numbers);
-                        data.iter_mut().for_each(|v| *v = *v * scale);
-                    }
                 }
             })
         }

@@ -1,11 +1,11 @@
-//! Dynamic slices, gather and scatter.
+//! Dynamic slices and gather; how index vectors become offsets.
 
 use super::parallel::{self, In, Out, chunk};
-use super::scalar::{Scalar, with_scalar, with_size};
+use super::scalar::with_size;
 use super::shaping::copy_all;
 use super::strided::{StridedCopy, Walk, copy_run, dense};
 use super::{LibraryCall, Scratch};
-use gradloom_ir::{DType, Error, Op, Result, ScatterKind, Shape, Type};
+use gradloom_ir::{DType, Error, Op, Result, Shape, Type};
 use smallvec::SmallVec;
 
 /// Element `i` of an integer array, saturated to i64.
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 /// # Safety
 /// The array has an element `i`.
 #[inline(always)]
-unsafe fn read_index(dtype: DType, p: *const u8, i: isize) -> i64 {
+pub(super) unsafe fn read_index(dtype: DType, p: *const u8, i: isize) -> i64 {
     // SAFETY: the caller's promise.
     unsafe {
         match dtype {
@@ -86,26 +86,33 @@ pub(super) fn dynamic_update_slice(args: &[Type]) -> LibraryCall {
 }
 
 /// One component of index vectors.
-struct Component {
+pub(super) struct Component {
     /// Offset in the index array from the vector's start.
-    at: isize,
+    pub(super) at: isize,
     /// Stride of the operand's axis it addresses.
-    stride: isize,
+    pub(super) stride: isize,
     /// Greatest start at which the slice fits, and the axis' length.
-    max: i64,
+    pub(super) max: i64,
     len: i64,
 }
 
 /// What gather and scatter share: how index vectors become offsets in the operand.
-struct Vectors {
-    dtype: DType,
-    components: SmallVec<[Component; 4]>,
+pub(super) struct Vectors {
+    pub(super) dtype: DType,
+    pub(super) components: SmallVec<[Component; 4]>,
     /// Strides in the index array of the grid axes, in order, and in the operand where they are batching axes.
-    grid: SmallVec<[(usize, isize, isize); 6]>,
+    pub(super) grid: SmallVec<[(usize, isize, isize); 6]>,
 }
 
 impl Vectors {
-    fn new(x: &Type, indices: &Type, dim: usize, map: &[usize], batching: [&[usize]; 2], sizes: &[usize]) -> Vectors {
+    pub(super) fn new(
+        x: &Type,
+        indices: &Type,
+        dim: usize,
+        map: &[usize],
+        batching: [&[usize]; 2],
+        sizes: &[usize],
+    ) -> Vectors {
         let (xs, is) = (dense(&x.shape), dense(&indices.shape));
         let step = is.get(dim).copied().unwrap_or(0);
         // Along a batching axis the grid, not the index vector, says where.
@@ -187,114 +194,5 @@ pub(super) fn gather(op: &Op, x: &Type, indices: &Type, out: &Type) -> Result<Li
             });
         };
         if chunks == 1 { run(0) } else { parallel::for_each(chunks, run) }
-    }))
-}
-
-/// Combines a box of updates into the operand: `(walk over [operand, update] offsets, operand, updates)`.
-type CombineFn = unsafe fn(&Walk<2>, *mut u8, *const u8);
-
-fn combine_fn(kind: ScatterKind, dtype: DType) -> Result<CombineFn> {
-    if dtype == DType::Bool {
-        return Ok(match kind {
-            ScatterKind::Set => combine::<u8, SET>,
-            ScatterKind::Add | ScatterKind::Max => combine::<u8, MAX>,
-            ScatterKind::Mul | ScatterKind::Min => combine::<u8, MIN>,
-        });
-    }
-    Ok(match kind {
-        ScatterKind::Set => super::scalar::with_ring!(dtype, T => combine::<T, SET>),
-        ScatterKind::Add => super::scalar::with_ring!(dtype, T => combine::<T, ADD>),
-        ScatterKind::Mul => super::scalar::with_ring!(dtype, T => combine::<T, MUL>),
-        ScatterKind::Min => with_scalar!(dtype, T => combine::<T, MIN>),
-        ScatterKind::Max => with_scalar!(dtype, T => combine::<T, MAX>),
-    })
-}
-
-const SET: u8 = 0;
-const ADD: u8 = 1;
-const MUL: u8 = 2;
-const MIN: u8 = 3;
-const MAX: u8 = 4;
-
-unsafe fn combine<T: Scalar, const KIND: u8>(walk: &Walk<2>, x: *mut u8, u: *const u8) {
-    let (x, u) = (x.cast::<T>(), u.cast::<T>());
-    let one = |old: T, new: T| match KIND {
-        SET => new,
-        ADD => old.add(new),
-        MUL => old.mul(new),
-        MIN => old.lesser(new),
-        _ => old.greater(new),
-    };
-    // SAFETY: the caller's promise: all points of the walk are elements of both.
-    unsafe {
-        if let [(n, [1, 1])] = walk.dims() {
-            let (x, u) = (std::slice::from_raw_parts_mut(x, *n), std::slice::from_raw_parts(u, *n));
-            return x.iter_mut().zip(u).for_each(|(x, &u)| *x = one(*x, u));
-        }
-        walk.for_each(0..walk.len(), |[i, j]| *x.offset(i) = one(*x.offset(i), *u.offset(j)));
-    }
-}
-
-pub(super) fn scatter(op: &Op, x: &Type, indices: &Type, updates: &Type) -> Result<LibraryCall> {
-    let Op::Scatter {
-        update_window_dims,
-        inserted_window_dims,
-        input_batching_dims,
-        scatter_indices_batching_dims,
-        scatter_dims_to_operand_dims,
-        index_vector_dim,
-        kind,
-    } = op
-    else {
-        return Err(Error::internal("scatter", "not a scatter"));
-    };
-    let (size, xs, us) = (x.dtype.size() as isize, dense(&x.shape), dense(&updates.shape));
-    let window: Shape =
-        (0..x.rank()).filter(|a| !inserted_window_dims.contains(a) && !input_batching_dims.contains(a)).collect();
-    let mut sizes = Shape::from_elem(1, x.rank());
-    let in_window = |d: &usize| update_window_dims.contains(d);
-    window.iter().zip((0..updates.rank()).filter(in_window)).for_each(|(&a, d)| sizes[a] = updates.shape[d]);
-    let batching = [&input_batching_dims[..], &scatter_indices_batching_dims[..]];
-    let vectors = Vectors::new(x, indices, *index_vector_dim, scatter_dims_to_operand_dims, batching, &sizes);
-    // Updates apply in row-major order: the axes up to the last one of the grid are walked, the rest is a box.
-    let split = (0..updates.rank()).rev().find(|d| !in_window(d)).map_or(0, |d| d + 1);
-    let (mut grid, mut axes) = (vectors.grid.iter(), window.iter());
-    let (mut outer, mut inner) = (Vec::new(), Vec::new());
-    for d in 0..updates.rank() {
-        let n = updates.shape[d];
-        if !in_window(&d) {
-            let &(_, i, b) = grid.next().ok_or_else(|| Error::internal("scatter", "grid axes"))?;
-            outer.push((n, [i, us[d], b]));
-        } else {
-            let &a = axes.next().ok_or_else(|| Error::internal("scatter", "window axes"))?;
-            if d < split { outer.push((n, [0, us[d], xs[a]])) } else { inner.push((n, [xs[a], us[d]])) }
-        }
-    }
-    let (outer, inner) = (Walk::new(outer), Walk::new(inner));
-    let apply = combine_fn(*kind, x.dtype)?;
-    let all = copy_all(x);
-    let nothing = x.numel() == 0 || updates.numel() == 0;
-    let name = format!("scatter {} {updates} into {x}", kind.name());
-    Ok(LibraryCall::new(name, Scratch::default(), updates.numel() as u64, move |args, outs, _| {
-        // SAFETY: `LibraryCall::run`'s promise; windows that do not fit are dropped, so all others are inside x.
-        unsafe {
-            if outs[0].cast_const() != args[0] {
-                all.run(args[0], outs[0]);
-            }
-            if nothing {
-                return;
-            }
-            outer.for_each(0..outer.len(), |[at, from, base]| {
-                let mut to = base;
-                for c in &vectors.components {
-                    let start = read_index(vectors.dtype, args[1], at + c.at);
-                    if start < 0 || start > c.max {
-                        return;
-                    }
-                    to += start as isize * c.stride;
-                }
-                apply(&inner, outs[0].offset(to * size), args[2].offset(from * size));
-            });
-        }
     }))
 }

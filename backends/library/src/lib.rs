@@ -8,6 +8,7 @@ mod combine;
 mod conv;
 mod depthwise;
 mod dot;
+mod exchange;
 mod fft;
 mod indexing;
 mod linalg;
@@ -16,6 +17,7 @@ mod patches;
 mod product;
 mod reduction;
 mod scalar;
+mod scatter;
 mod shaping;
 mod sort;
 mod strided;
@@ -25,7 +27,9 @@ mod window;
 mod tests;
 
 use gradloom_ir::{Error, Op, Result, Type, infer};
+use smallvec::SmallVec;
 use std::fmt;
+use std::ops::Range;
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;
 
@@ -94,6 +98,26 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
     Some(check(op, args, results).and_then(|()| prepare_checked(op, args, results)))
 }
 
+/// What of a call's results is read afterwards.
+pub struct Reads {
+    /// Which results are read at all.
+    pub results: SmallVec<[bool; 4]>,
+    /// Of a sort, the part of the sorted axis.
+    pub part: Option<Range<usize>>,
+}
+
+/// As [`prepare`]; what is not read of the results may be left as it is.
+pub fn prepare_for(op: &Op, args: &[Type], results: &[Type], reads: Reads) -> Option<Result<LibraryCall>> {
+    let prepared = |f: &dyn Fn() -> Result<LibraryCall>| check(op, args, results).and_then(|()| f());
+    match (op, reads.part) {
+        (Op::Sort { axis, num_keys }, Some(part)) if part.end <= args[0].shape[*axis] => {
+            Some(prepared(&|| Ok(sort::sort(args, *axis, *num_keys, part.clone()))))
+        }
+        (Op::Qr { .. }, _) => Some(prepared(&|| linalg::prepare(op, args, results, &reads.results))),
+        _ => prepare(op, args, results),
+    }
+}
+
 /// Whether [`prepare`] knows the op.
 pub fn is_library_op(op: &Op) -> bool {
     matches!(
@@ -138,14 +162,16 @@ fn prepare_checked(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCa
         Op::DynamicSlice { .. } => Ok(indexing::dynamic_slice(args, out)),
         Op::DynamicUpdateSlice {} => Ok(indexing::dynamic_update_slice(args)),
         Op::Gather { .. } => indexing::gather(op, &args[0], &args[1], out),
-        Op::Scatter { .. } => indexing::scatter(op, &args[0], &args[1], &args[2]),
+        Op::Scatter { .. } => scatter::scatter(op, &args[0], &args[1], &args[2]),
         Op::ArgReduce { kind, axis } => Ok(reduction::arg_reduce(*kind, &args[0], *axis)),
         Op::Cumulative { kind, axis, reverse } => Ok(reduction::cumulative(*kind, &args[0], *axis, *reverse)),
         Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], out),
         Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, out),
         Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, out),
-        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys)),
-        gradloom_ir::linalg_ops!() => linalg::prepare(op, args, results),
+        Op::Sort { axis, num_keys } => Ok(sort::sort(args, *axis, *num_keys, 0..args[0].shape[*axis])),
+        gradloom_ir::linalg_ops!() => {
+            linalg::prepare(op, args, results, &SmallVec::<[bool; 4]>::from_elem(true, results.len()))
+        }
         _ => Err(Error::internal(op.name(), "is not a library op")),
     }
 }

@@ -44,18 +44,60 @@ fn for_lanes(l: Lanes, f: impl Fn(Range<usize>, Range<usize>) + Sync + Send) {
 /// `(lanes, rows, columns, from the back, operand, result)`
 type LanesFn = unsafe fn(Lanes, Range<usize>, Range<usize>, bool, *const u8, *mut u8);
 
+/// Fewer rows than this, each at least this long, are cut along their length.
+const FEW_ROWS: usize = 16;
+const LONG_ROW: usize = 1 << 16;
+
 pub(super) fn arg_reduce(kind: ReduceKind, x: &Type, axis: usize) -> LibraryCall {
     let lanes = Lanes::new(x, axis);
     let name = format!("arg_reduce {} of {x} along {axis}", kind.name());
-    let run: LanesFn = match kind {
-        ReduceKind::Max => with_scalar!(x.dtype, T => arg_lanes::<T, true>),
-        _ => with_scalar!(x.dtype, T => arg_lanes::<T, false>),
+    let (run, best): (LanesFn, BestFn) = match kind {
+        ReduceKind::Max => with_scalar!(x.dtype, T => (arg_lanes::<T, true>, best_of::<T, true>)),
+        _ => with_scalar!(x.dtype, T => (arg_lanes::<T, false>, best_of::<T, false>)),
     };
-    LibraryCall::new(name, Scratch::default(), x.numel() as u64, move |args, outs, _| {
+    let (flops, size) = (x.numel() as u64, x.dtype.size());
+    if lanes.inner == 1 && lanes.outer < FEW_ROWS && lanes.n >= LONG_ROW {
+        let (rows, n) = (lanes.outer, lanes.n);
+        let parts = parallel::chunk_count(n, 1);
+        let mut scratch = Scratch::default();
+        let at = scratch.take(rows * parts * size_of::<i32>());
+        return LibraryCall::new(name, scratch, flops, move |args, outs, scratch| {
+            // SAFETY: `LibraryCall::run`'s promise: parts are inside rows, and there is room for a position of each.
+            let (x, places) = unsafe { (In::new(args[0]), Out::new(scratch.add(at))) };
+            parallel::for_each(rows * parts, |i| {
+                let part = chunk(n, parts, i % parts);
+                let l = Lanes { outer: 1, n: part.len(), inner: 1 };
+                // SAFETY: as above.
+                unsafe {
+                    let place = places.get().cast::<i32>().add(i);
+                    run(l, 0..1, 0..1, false, x.get().add((i / parts * n + part.start) * size), place.cast());
+                    *place += part.start as i32;
+                }
+            });
+            for row in 0..rows {
+                // SAFETY: as above; the result has a place for each row.
+                unsafe {
+                    let of =
+                        std::slice::from_raw_parts(places.get().cast::<i32>().cast_const().add(row * parts), parts);
+                    *outs[0].cast::<i32>().add(row) = best(x.get().add(row * n * size), of);
+                }
+            }
+        });
+    }
+    LibraryCall::new(name, Scratch::default(), flops, move |args, outs, _| {
         let (x, out) = (In::new(args[0]), Out::new(outs[0]));
         // SAFETY: `LibraryCall::run`'s promise; parts are disjoint lanes.
         for_lanes(lanes, |rows, cols| unsafe { run(lanes, rows, cols, false, x.get(), out.get()) });
     })
+}
+
+/// `(row, positions in it, ascending)`: the position of the first best element.
+type BestFn = unsafe fn(*const u8, &[i32]) -> i32;
+
+unsafe fn best_of<T: Scalar, const MAX: bool>(x: *const u8, positions: &[i32]) -> i32 {
+    // SAFETY: the caller's promise.
+    let value = |i: i32| unsafe { *x.cast::<T>().add(i as usize) };
+    positions.iter().copied().reduce(|b, i| if beats::<T, MAX>(value(i), value(b)) { i } else { b }).unwrap_or(0)
 }
 
 /// Whether `x` takes the place of `best`: the first NaN stays.

@@ -51,7 +51,7 @@ int_scalar! {
 }
 
 macro_rules! float_scalar {
-    ($($t:ty: $u:ty),*) => {$(
+    ($($t:ty: $u:ty, $i:ty);*) => {$(
         impl Scalar for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -76,14 +76,16 @@ macro_rules! float_scalar {
             fn is_nan(self) -> bool { self != self }
             #[inline(always)]
             fn sort_key(self) -> u64 {
-                const SIGN: $u = 1 << (<$u>::BITS - 1);
+                const SIGN: u32 = <$u>::BITS - 1;
+                // all bits change if the sign is set, else the sign: without a branch, which nobody could predict
                 let bits = self.to_bits();
-                u64::from(if self != self { <$u>::MAX } else if bits & SIGN != 0 { !bits } else { bits | SIGN })
+                let changed = (bits as $i >> SIGN) as $u | 1 << SIGN;
+                u64::from(if self != self { <$u>::MAX } else { bits ^ changed })
             }
         }
     )*};
 }
-float_scalar!(f32: u32, f64: u64);
+float_scalar!(f32: u32, i32; f64: u64, i64);
 
 /// 16-bit floats: what f32 computes, rounded.
 macro_rules! half_scalar {

@@ -1,43 +1,177 @@
 //! Sort: an index sort of order keys in scratch, then every operand is permuted.
+//!
+//! Where only a part of the sorted axis is read, the elements of that part are selected and sorted, the others are not.
 
 use super::parallel::{self, Out, chunk};
 use super::reduction::Lanes;
-use super::scalar::{Scalar, with_scalar, with_size};
+use super::scalar::{Loop, Scalar, wide, with_scalar, with_size};
 use super::{LibraryCall, Scratch};
-use gradloom_ir::{DType, Type};
+use gradloom_ir::Type;
+use std::ops::Range;
 
-/// `(first element of a lane, distance to the next, length, scratch)`: leaves the order in the low halves of words.
-type PackedFn = unsafe fn(*const u8, usize, usize, *mut u64);
+/// Of a lane at least this many times as long as the part that is read, only elements that may be in it are kept.
+const SPARSE: usize = 8;
 
-/// `(first element of a lane, distance to the next, length, destination)`: writes `(order key, position)` pairs.
-type KeysFn = unsafe fn(*const u8, usize, usize, *mut Keyed);
+/// Elements that are looked at together.
+const BLOCK: usize = 32;
 
-/// An element's order key, and where it came from. The derived order is the sort's: by key, then by position.
+/// An order key and where it came from. The order is the sort's: by key, then by position.
+trait Word: Copy + Ord {
+    fn new(key: u64, at: usize) -> Self;
+    fn key(self) -> u64;
+    fn at(self) -> usize;
+    /// The word that stands where this one does in the reverse order.
+    fn flipped(self) -> Self;
+}
+
+/// For keys of at most 32 bits, and as many of position.
+impl Word for u64 {
+    #[inline(always)]
+    fn new(key: u64, at: usize) -> u64 {
+        key << 32 | at as u64
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self >> 32
+    }
+    #[inline(always)]
+    fn at(self) -> usize {
+        self as u32 as usize
+    }
+    #[inline(always)]
+    fn flipped(self) -> u64 {
+        !self
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Keyed {
     key: u64,
     at: u64,
 }
 
-unsafe fn keys<T: Scalar>(x: *const u8, step: usize, n: usize, to: *mut Keyed) {
-    for i in 0..n {
-        // SAFETY: the caller's lane has n elements, and `to` has room for as many.
-        unsafe { *to.add(i) = Keyed { key: (*x.cast::<T>().add(i * step)).sort_key(), at: i as u64 } };
+impl Word for Keyed {
+    #[inline(always)]
+    fn new(key: u64, at: usize) -> Keyed {
+        Keyed { key, at: at as u64 }
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self.key
+    }
+    #[inline(always)]
+    fn at(self) -> usize {
+        self.at as usize
+    }
+    #[inline(always)]
+    fn flipped(self) -> Keyed {
+        Keyed { key: !self.key, at: !self.at }
     }
 }
 
-/// Sorts a lane whose keys have at most 32 bits: key and position in one word. Leaves the order in the low halves.
-unsafe fn sort_packed<T: Scalar>(x: *const u8, step: usize, n: usize, to: *mut u64) {
-    // SAFETY: the caller's lane has n elements, and `to` has room for as many words.
-    unsafe {
-        for i in 0..n {
-            *to.add(i) = (*x.cast::<T>().add(i * step)).sort_key() << 32 | i as u64;
+/// Whether the part is a small one at either end.
+fn is_sparse(n: usize, part: &Range<usize>) -> bool {
+    (part.start == 0 || part.end == n) && !part.is_empty() && part.len() <= n / SPARSE
+}
+
+/// How many words [`order`] needs room for.
+fn room(n: usize, part: &Range<usize>) -> usize {
+    if is_sparse(n, part) { 2 * part.len() + 2 * BLOCK } else { n }
+}
+
+/// Leaves the words of a part of the sorted lane at the start of `to`.
+///
+/// # Safety
+/// The lane at `x` has `n` elements `step` apart, `part` is a part of it, and `to` has [`room`] for its words.
+unsafe fn order<T: Scalar, W: Word>(x: *const u8, step: usize, n: usize, part: Range<usize>, to: *mut W) {
+    let x = x.cast::<T>();
+    if is_sparse(n, &part) {
+        let (k, room) = (part.len(), room(n, &part));
+        if part.start == 0 {
+            return wide(Selection::<T, W, false> { x, step, n, k, room, to });
         }
-        std::slice::from_raw_parts_mut(to, n).sort_unstable();
+        return wide(Selection::<T, W, true> { x, step, n, k, room, to });
+    }
+    // SAFETY: the caller's promise.
+    let words = unsafe {
+        for i in 0..n {
+            *to.add(i) = W::new((*x.add(i * step)).sort_key(), i);
+        }
+        std::slice::from_raw_parts_mut(to, n)
+    };
+    if part.end < n {
+        words.select_nth_unstable(part.end);
+    }
+    let front = &mut words[..part.end];
+    if 0 < part.start && part.start < part.end {
+        front.select_nth_unstable(part.start);
+    }
+    front[part.start..].sort_unstable();
+    words.copy_within(part, 0);
+}
+
+/// The `k` first of a lane in order, or the last ones: of the words seen so far those are kept that may be among
+/// them, until there is no room; then the `k` first of these, the last of which bounds all that follow.
+struct Selection<T, W, const LAST: bool> {
+    x: *const T,
+    step: usize,
+    n: usize,
+    k: usize,
+    room: usize,
+    to: *mut W,
+}
+
+impl<T: Scalar, W: Word, const LAST: bool> Loop for Selection<T, W, LAST> {
+    #[inline(always)]
+    fn run(self) {
+        let Selection { x, step, n, k, room, to } = self;
+        // SAFETY: the caller's promise: there is room for these words, which are written before they are read.
+        let words = unsafe {
+            (0..room).for_each(|i| *to.add(i) = W::new(0, 0));
+            std::slice::from_raw_parts_mut(to, room)
+        };
+        // SAFETY: the lane has `n` elements.
+        let key = |i: usize| unsafe { (*x.add(i * step)).sort_key() };
+        // from here on the last ones are the first of flipped words
+        let word = |i: usize| if LAST { W::new(key(i), i).flipped() } else { W::new(key(i), i) };
+        let mut filled = 0;
+        let mut bound: Option<W> = None;
+        for start in (0..n).step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(n);
+            if filled + block.len() > room {
+                bound = Some(*words[..filled].select_nth_unstable(k - 1).1);
+                filled = k;
+            }
+            let Some(bound) = bound else {
+                block.for_each(|i| words[i] = word(i));
+                filled = (start + BLOCK).min(n);
+                continue;
+            };
+            let limit = if LAST { bound.flipped().key() } else { bound.key() };
+            let mut any = false;
+            for i in block.clone() {
+                any |= if LAST { key(i) >= limit } else { key(i) <= limit };
+            }
+            if any {
+                // without branches, which nobody could predict
+                for w in block.map(word) {
+                    words[filled] = w;
+                    filled += usize::from(w < bound);
+                }
+            }
+        }
+        let words = &mut words[..filled];
+        words.select_nth_unstable(k - 1);
+        let words = &mut words[..k];
+        words.sort_unstable();
+        if LAST {
+            words.reverse();
+            words.iter_mut().for_each(|w| *w = w.flipped());
+        }
     }
 }
 
-/// Key `(element)` alone, for comparing the later of several keys.
+/// The key of an element.
 type KeyFn = unsafe fn(*const u8, usize) -> u64;
 
 unsafe fn key_at<T: Scalar>(x: *const u8, i: usize) -> u64 {
@@ -45,67 +179,92 @@ unsafe fn key_at<T: Scalar>(x: *const u8, i: usize) -> u64 {
     unsafe { (*x.cast::<T>().add(i)).sort_key() }
 }
 
-unsafe fn permute<T: Copy>(x: *const u8, out: *mut u8, step: usize, order: impl Iterator<Item = usize>) {
-    for (i, from) in order.enumerate() {
-        // SAFETY: the caller's lanes have as many elements as `order`, which is a permutation.
-        unsafe { *out.cast::<T>().add(i * step) = *x.cast::<T>().add(from * step) };
+/// By several keys, as [`order`] by one, of the whole lane.
+///
+/// # Safety
+/// As for [`order`], for the lane of each key.
+unsafe fn order_by(keys: &[KeyFn], lane: impl Fn(usize) -> *const u8, step: usize, n: usize, to: *mut Keyed) {
+    // SAFETY: the caller's promise.
+    let key = |i: usize, at: usize| unsafe { keys[i](lane(i), at * step) };
+    // SAFETY: the caller's promise.
+    let words = unsafe {
+        (0..n).for_each(|i| *to.add(i) = Keyed::new(key(0, i), i));
+        std::slice::from_raw_parts_mut(to, n)
+    };
+    words.sort_unstable_by(|a, b| {
+        let others = || (1..keys.len()).map(|i| key(i, a.at())).cmp((1..keys.len()).map(|i| key(i, b.at())));
+        a.key.cmp(&b.key).then_with(others).then(a.at.cmp(&b.at))
+    });
+}
+
+unsafe fn permute<T: Copy, W: Word>(x: *const u8, out: *mut u8, step: usize, words: &[W]) {
+    for (i, w) in words.iter().enumerate() {
+        // SAFETY: the caller's lanes have an element at every position there is a word of, and `words` places.
+        unsafe { *out.cast::<T>().add(i * step) = *x.cast::<T>().add(w.at() * step) };
     }
 }
 
-pub(super) fn sort(args: &[Type], axis: usize, num_keys: usize) -> LibraryCall {
+/// How the lanes of a call are ordered.
+#[derive(Clone)]
+enum Order {
+    Packed(unsafe fn(*const u8, usize, usize, Range<usize>, *mut u64)),
+    One(unsafe fn(*const u8, usize, usize, Range<usize>, *mut Keyed)),
+    Several(Vec<KeyFn>),
+}
+
+/// Sorts; of the results' lanes only `part` need be written.
+pub(super) fn sort(args: &[Type], axis: usize, num_keys: usize, part: Range<usize>) -> LibraryCall {
     let Lanes { outer, n, inner } = Lanes::new(&args[0], axis);
     let lanes = outer * inner;
-    let dtypes: Vec<DType> = args.iter().map(|a| a.dtype).collect();
-    let packed: Option<PackedFn> = (num_keys == 1 && dtypes[0].size() <= 4 && n <= u32::MAX as usize)
-        .then(|| with_scalar!(dtypes[0], T => sort_packed::<T> as PackedFn));
-    let first: KeysFn = with_scalar!(dtypes[0], T => keys::<T>);
-    let later: Vec<KeyFn> = dtypes[1..num_keys].iter().map(|&d| with_scalar!(d, T => key_at::<T> as KeyFn)).collect();
-    let comparisons = n.saturating_mul(n.checked_ilog2().unwrap_or(0) as usize + 1);
+    let sizes: Vec<usize> = args.iter().map(|a| a.dtype.size()).collect();
+    let order = if num_keys > 1 {
+        let key = |a: &Type| with_scalar!(a.dtype, T => key_at::<T> as KeyFn);
+        Order::Several(args[..num_keys].iter().map(key).collect())
+    } else if sizes[0] <= 4 && n <= u32::MAX as usize {
+        Order::Packed(with_scalar!(args[0].dtype, T => order::<T, u64>))
+    } else {
+        Order::One(with_scalar!(args[0].dtype, T => order::<T, Keyed>))
+    };
+    let part = if num_keys > 1 { 0..n } else { part };
+    let comparisons = match n.checked_ilog2() {
+        Some(log) if !is_sparse(n, &part) => n.saturating_mul(log as usize + 1),
+        _ => n,
+    };
     let chunks = parallel::chunk_count(lanes, comparisons.saturating_mul(args.len()));
     let mut scratch = Scratch::default();
-    let room = n * size_of::<Keyed>();
+    let room = room(n, &part) * size_of::<Keyed>();
     let at = scratch.take(chunks * room);
-    let name = format!("sort {args:?} along {axis} by {num_keys}");
+    let name = format!("sort {args:?} along {axis} by {num_keys}, {part:?}");
     LibraryCall::new(name, scratch, (lanes * comparisons) as u64, move |args, outs, scratch| {
         let (args, outs) = (Pointers(args), Pointers(outs));
         let scratch = Out::new(scratch);
-        let part = |c: usize| {
-            // SAFETY: `LibraryCall::run`'s promise; chunks have their own scratch and disjoint lanes.
-            unsafe {
-                let words = scratch.get().add(at + c * room).cast::<u64>();
-                let order = words.cast::<Keyed>();
-                for lane in chunk(lanes, chunks, c) {
-                    let start = lane / inner * n * inner + lane % inner;
-                    let lane_of = |i: usize| args.get()[i].add(start * dtypes[i].size());
-                    if let Some(sort) = packed {
-                        sort(lane_of(0), inner, n, words);
-                        let words = std::slice::from_raw_parts(words.cast_const(), n);
-                        for (i, &out) in outs.get().iter().enumerate() {
-                            let (size, from) = (dtypes[i].size(), words.iter().map(|w| *w as u32 as usize));
-                            with_size!(size, T => permute::<T>(lane_of(i), out.add(start * size), inner, from));
+        parallel::for_each(chunks, |c| {
+            for lane in chunk(lanes, chunks, c) {
+                let start = lane / inner * n * inner + lane % inner;
+                // SAFETY: `LibraryCall::run`'s promise; chunks have their own scratch and disjoint lanes.
+                unsafe {
+                    let own = scratch.get().add(at + c * room);
+                    let lane_of = |i: usize| args.get()[i].add(start * sizes[i]);
+                    let to = |i: usize| outs.get()[i].add((start + part.start * inner) * sizes[i]);
+                    match &order {
+                        Order::Packed(order) => {
+                            order(lane_of(0), inner, n, part.clone(), own.cast());
+                            let words = std::slice::from_raw_parts(own.cast::<u64>().cast_const(), part.len());
+                            for (i, &size) in sizes.iter().enumerate() {
+                                with_size!(size, T => permute::<T, u64>(lane_of(i), to(i), inner, words));
+                            }
+                            continue;
                         }
-                        continue;
+                        Order::One(order) => order(lane_of(0), inner, n, part.clone(), own.cast()),
+                        Order::Several(keys) => order_by(keys, lane_of, inner, n, own.cast()),
                     }
-                    first(lane_of(0), inner, n, order);
-                    let order = std::slice::from_raw_parts_mut(order, n);
-                    if later.is_empty() {
-                        order.sort_unstable();
-                    } else {
-                        let key = |i: usize, k: &Keyed| later[i](lane_of(i + 1), k.at as usize * inner);
-                        order.sort_unstable_by(|a, b| {
-                            let others =
-                                || (0..later.len()).map(|i| key(i, a)).cmp((0..later.len()).map(|i| key(i, b)));
-                            a.key.cmp(&b.key).then_with(others).then(a.at.cmp(&b.at))
-                        });
-                    }
-                    for (i, &out) in outs.get().iter().enumerate() {
-                        let (size, from) = (dtypes[i].size(), order.iter().map(|k| k.at as usize));
-                        with_size!(size, T => permute::<T>(lane_of(i), out.add(start * size), inner, from));
+                    let words = std::slice::from_raw_parts(own.cast::<Keyed>().cast_const(), part.len());
+                    for (i, &size) in sizes.iter().enumerate() {
+                        with_size!(size, T => permute::<T, Keyed>(lane_of(i), to(i), inner, words));
                     }
                 }
             }
-        };
-        if chunks == 1 { part(0) } else { parallel::for_each(chunks, part) }
+        });
     })
 }
 

@@ -1,14 +1,9 @@
 //! Copies between strided boxes, the one mover behind transpose, slice, broadcast, pad and packing; and the walk
 //! over several affine addresses at once.
 
+use super::exchange::{Exchange, LINE};
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use smallvec::SmallVec;
-
-/// Bytes of a cache line: the side of the square tiles in which axes are exchanged.
-const LINE: usize = 64;
-
-/// Elements of the largest such tile.
-const TILE_ELEMENTS: usize = LINE * LINE;
 
 /// Loops over a box whose points have `N` addresses, each affine in the indices.
 #[derive(Clone, Debug)]
@@ -95,6 +90,8 @@ pub(super) struct StridedCopy {
     size: usize,
     dims: SmallVec<[Dim; 6]>,
     numel: usize,
+    /// Size of the whole copy, also in a part of it.
+    bytes: usize,
 }
 
 impl StridedCopy {
@@ -117,7 +114,7 @@ impl StridedCopy {
                 _ => dims.push(d),
             }
         }
-        // Exchanging axes: the two that are innermost on either side become the last two, to be copied in tiles.
+        // Exchanging axes: the two that are innermost on either side become the last two.
         if let Some(last) = dims.last()
             && last.src.unsigned_abs() > 1
             && let Some(i) = dims.iter().position(|d| d.src == 1)
@@ -125,7 +122,7 @@ impl StridedCopy {
             let d = dims.remove(i);
             dims.insert(dims.len() - 1, d);
         }
-        StridedCopy { size, dims, numel }
+        StridedCopy { size, dims, numel, bytes: numel * size }
     }
 
     /// Number of elements copied.
@@ -163,49 +160,71 @@ impl StridedCopy {
         }
         // SAFETY: the caller's promise; element sizes are powers of two up to 16 and buffers are aligned to their elements.
         unsafe {
+            let bytes = self.bytes;
             match self.size {
-                1 => copy_box(&self.dims, src, dst),
-                2 => copy_box(&self.dims, src.cast::<u16>(), dst.cast()),
-                4 => copy_box(&self.dims, src.cast::<u32>(), dst.cast()),
-                8 => copy_box(&self.dims, src.cast::<u64>(), dst.cast()),
-                _ => copy_box(&self.dims, src.cast::<[u64; 2]>(), dst.cast()),
+                1 => copy_box(&self.dims, src, dst, bytes),
+                2 => copy_box(&self.dims, src.cast::<u16>(), dst.cast(), bytes),
+                4 => copy_box(&self.dims, src.cast::<u32>(), dst.cast(), bytes),
+                8 => copy_box(&self.dims, src.cast::<u64>(), dst.cast(), bytes),
+                _ => copy_box(&self.dims, src.cast::<[u64; 2]>(), dst.cast(), bytes),
             }
+        }
+    }
+
+    /// Axes that threads may cut, and at multiples of what.
+    fn cuts(&self) -> SmallVec<[(usize, usize); 6]> {
+        let line = LINE / self.size;
+        match &self.dims[..] {
+            [outer @ .., a, b] if is_exchange(*a, *b) => {
+                let n = outer.len();
+                (0..n).map(|i| (i, 1)).chain([(n + 1, line), (n, line)]).collect()
+            }
+            // not the innermost, unless it is the only one
+            dims => (0..dims.len().saturating_sub(1).max(1).min(dims.len())).map(|i| (i, 1)).collect(),
         }
     }
 
     unsafe fn run_parallel(&self, src: *const u8, dst: *mut u8) {
         let chunks = parallel::chunk_count(self.numel, 1);
-        let outer = &self.dims[..self.dims.len().saturating_sub(1).max(1).min(self.dims.len())];
-        let Some(axis) = (0..outer.len()).rev().max_by_key(|&i| outer[i].n.min(chunks)) else {
+        let units = |&(axis, unit): &(usize, usize)| self.dims[axis].n.div_ceil(unit);
+        let Some((axis, unit)) = self.cuts().into_iter().rev().max_by_key(|c| units(c).min(chunks)) else {
             // SAFETY: the caller's promise.
             return unsafe { self.run_serial(src, dst) };
         };
-        let d = self.dims[axis];
-        let chunks = chunks.min(d.n);
+        let (d, units) = (self.dims[axis], units(&(axis, unit)));
+        let chunks = chunks.min(units);
         let (src, dst, size) = (In::new(src), Out::new(dst), self.size as isize);
         parallel::for_each(chunks, |i| {
-            let r = chunk(d.n, chunks, i);
-            let mut part = StridedCopy { size: self.size, dims: self.dims.clone(), numel: 1 };
-            part.dims[axis].n = r.len();
+            let r = chunk(units, chunks, i);
+            let (start, end) = (r.start * unit, (r.end * unit).min(d.n));
+            let mut part = StridedCopy { dims: self.dims.clone(), numel: 1, ..*self };
+            part.dims[axis].n = end - start;
             // SAFETY: parts are disjoint ranges of one axis of the caller's box.
             unsafe {
-                let s = src.get().offset(r.start as isize * d.src * size);
-                part.run_serial(s, dst.get().offset(r.start as isize * d.dst * size));
+                let s = src.get().offset(start as isize * d.src * size);
+                part.run_serial(s, dst.get().offset(start as isize * d.dst * size));
             }
         });
     }
 }
 
-unsafe fn copy_box<T: Copy>(dims: &[Dim], src: *const T, dst: *mut T) {
+/// Whether one of the last two axes is contiguous in the source and the other in the destination.
+fn is_exchange(a: Dim, b: Dim) -> bool {
+    a.src == 1 && b.src.unsigned_abs() > 1 && b.dst == 1
+}
+
+unsafe fn copy_box<T: Copy>(dims: &[Dim], src: *const T, dst: *mut T, bytes: usize) {
     // SAFETY: all addresses are points of the caller's box.
     unsafe {
         match dims {
             [] => *dst = *src,
             [d] => copy_row(*d, src, dst),
-            [a, b] if a.src == 1 && b.src.unsigned_abs() > 1 => copy_tiles(*a, *b, src, dst),
+            [a, b] if is_exchange(*a, *b) => {
+                Exchange { n: [a.n, b.n], src: b.src, dst: a.dst }.run(src, dst, bytes);
+            }
             [d, rest @ ..] => {
                 for i in 0..d.n as isize {
-                    copy_box(rest, src.offset(i * d.src), dst.offset(i * d.dst));
+                    copy_box(rest, src.offset(i * d.src), dst.offset(i * d.dst), bytes);
                 }
             }
         }
@@ -253,34 +272,6 @@ pub(super) unsafe fn copy_run<T: Copy>(src: *const T, dst: *mut T, n: usize) {
         while i < n {
             *dst.add(i) = *src.add(i);
             i += 1;
-        }
-    }
-}
-
-/// `a` is contiguous in the source, `b` innermost in the destination.
-///
-/// A tile goes through a buffer, so that each line of memory is touched once as a whole: with strides that are powers
-/// of two the lines of a tile compete for the same few places of the cache.
-unsafe fn copy_tiles<T: Copy>(a: Dim, b: Dim, src: *const T, dst: *mut T) {
-    let side = LINE / size_of::<T>();
-    let mut tile = [std::mem::MaybeUninit::<T>::uninit(); TILE_ELEMENTS];
-    let tile = tile.as_mut_ptr().cast::<T>();
-    for i0 in (0..a.n).step_by(side) {
-        let rows = side.min(a.n - i0);
-        for j0 in (0..b.n).step_by(side) {
-            let cols = side.min(b.n - j0);
-            // SAFETY: i0 + rows <= a.n and j0 + cols <= b.n; a tile has side * side elements, written before read.
-            unsafe {
-                for j in 0..cols {
-                    copy_run(src.offset(i0 as isize + (j0 + j) as isize * b.src), tile.add(j * side), rows);
-                }
-                for i in 0..rows {
-                    let to = dst.offset((i0 + i) as isize * a.dst + j0 as isize * b.dst);
-                    for j in 0..cols {
-                        *to.offset(j as isize * b.dst) = *tile.add(j * side + i);
-                    }
-                }
-            }
         }
     }
 }

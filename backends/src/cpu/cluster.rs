@@ -32,6 +32,9 @@ const MAX_EXPRESSION: u32 = 600;
 /// Most operations inlined into one cluster; beyond it registers spill and code grows for nothing.
 const MAX_INLINED: u32 = 160;
 
+/// A transposition of fewer elements is a loop nest like others.
+const MIN_EXCHANGED: usize = 256;
+
 /// The unit of execution.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -323,7 +326,8 @@ impl Grouper<'_> {
             if let Op::Constant { .. } = node.op {
                 continue;
             }
-            if !is_fusible(self.g, node) && !matches!(node.op, Op::Reduce { .. }) {
+            let fused = is_fusible(self.g, node) || matches!(node.op, Op::Reduce { .. });
+            if !fused || self.is_exchange(node) {
                 node.results.iter().for_each(|r| position[r.index()] = Some(steps.len()));
                 steps.push(own_step(i, node));
                 continue;
@@ -332,6 +336,18 @@ impl Grouper<'_> {
             position[r.index()] = Some(at);
         }
         steps
+    }
+
+    /// Whether the node only moves elements of memory, and what is contiguous in it is not in the result. A loop nest
+    /// would read or write a cache line an element.
+    fn is_exchange(&self, node: &Node) -> bool {
+        let Op::Transpose { perm } = &node.op else { return false };
+        let x = node.args[0];
+        let shape = &self.g.ty(x).shape;
+        let in_memory = self.stored[x.index()] || self.alias[x.index()].is_some();
+        let innermost = (0..shape.len()).rev().find(|&a| shape[a] != 1);
+        let moved = perm.iter().rev().copied().find(|&a| shape[a] != 1) != innermost;
+        in_memory && moved && self.g.ty(x).numel() >= MIN_EXCHANGED
     }
 
     /// Adds a root to the cluster it fits best, or to a new one.

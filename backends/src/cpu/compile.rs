@@ -6,12 +6,14 @@
 use super::cluster::{Clustered, Step as Work, cluster};
 use super::codegen::{Code, Jit, Kernel};
 use super::control::{Carry, Control, Rows};
+use super::divide_reductions::{divide_reductions, has_long_reduction};
 use super::host::HostCall;
 use super::library;
 use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::program::{Program, Slot, Step};
 use super::run::CpuProgram;
+use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use super::unroll::recurrence;
 use crate::Buffer;
 use crate::kernel::LoopNest;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 /// If an op has no compiled form; the error names it.
 pub fn compile(g: &Graph) -> Result<CpuProgram> {
     let mut jit = Jit::new()?;
-    let g = &*real(g)?;
+    let g = &*lowered(g)?;
     let mut program = build(g, &mut jit)?;
     let code = Arc::new(jit.finish()?);
     resolve(&mut program, &code);
@@ -34,18 +36,24 @@ pub fn compile(g: &Graph) -> Result<CpuProgram> {
     Ok(CpuProgram::new(program, g.output_types().iter().map(Type::bytes).collect()))
 }
 
-/// The program without arithmetic on dtypes the kernels do not compute in.
-fn real(g: &Graph) -> Result<Cow<'_, Graph>> {
+/// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
+/// sorts without operands that nobody reads.
+fn lowered(g: &Graph) -> Result<Cow<'_, Graph>> {
     fn any(g: &Graph) -> bool {
         let other = |d: DType| d.is_complex() || d.is_half();
         g.types().iter().any(|t| other(t.dtype)) || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| any(b)))
     }
-    if !any(g) {
-        return Ok(Cow::Borrowed(g));
+    let mut g = Cow::Borrowed(g);
+    if any(&g) {
+        Pipeline::lowering().run(g.to_mut())?;
     }
-    let mut g = g.clone();
-    Pipeline::lowering().run(&mut g)?;
-    Ok(Cow::Owned(g))
+    if has_idle_operand(&g) {
+        trim_sorts(g.to_mut())?;
+    }
+    if has_long_reduction(&g) {
+        divide_reductions(g.to_mut())?;
+    }
+    Ok(g)
 }
 
 /// Fills in the kernels' addresses, which are known once all code is placed.
@@ -183,7 +191,7 @@ fn lower(g: &Graph) -> Result<Lowered> {
 /// # Errors
 /// As [`compile`].
 pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
-    Ok(lower(&*real(g)?)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
+    Ok(lower(&*lowered(g)?)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
 }
 
 fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
@@ -433,7 +441,12 @@ impl Planner<'_> {
 
 fn prepare(g: &Graph, node: &Node) -> Result<library::LibraryCall> {
     let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
-    match library::prepare(&node.op, &types(&node.args), &types(&node.results)) {
+    let (args, results) = (types(&node.args), types(&node.results));
+    let prepared = match &node.op {
+        Op::Sort { .. } | Op::Qr { .. } => library::prepare_for(&node.op, &args, &results, reads(g, node)),
+        op => library::prepare(op, &args, &results),
+    };
+    match prepared {
         Some(call) => call.map_err(|e| e.at(&node.loc)),
         None => Err(Error::limit(node.op.name(), "has no compiled form on the CPU").at(&node.loc)),
     }

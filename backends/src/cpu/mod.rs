@@ -7,11 +7,13 @@ mod cluster;
 pub mod codegen;
 mod compile;
 mod control;
+mod divide_reductions;
 mod host;
 mod memory;
 mod nest;
 mod program;
 mod run;
+mod trim_sorts;
 mod unroll;
 
 pub use compile::{compile, loop_nests};

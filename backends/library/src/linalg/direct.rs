@@ -247,9 +247,11 @@ pub(super) fn lu_solve<T: Number>(name: String, args: &[Type], results: &[Type],
     })
 }
 
-pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+/// `q` and `r`, or `r` alone: then nothing is written to the first result.
+pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type], with_q: bool) -> LibraryCall {
     let (m, n) = size(&args[0]);
-    let (_, wide) = size(&results[0]);
+    let (rows, _) = size(&results[1]);
+    let wide = if with_q { size(&results[0]).1 } else { 0 };
     let k = m.min(n);
     let block = recommended_block_size::<T>(m, n);
     let stack = StackReq::any_of(&[
@@ -268,7 +270,7 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type]) -> Li
                 (
                     one.arg::<T>(0, m * n),
                     one.out::<T>(0, m * wide),
-                    one.out::<T>(1, wide * n),
+                    one.out::<T>(1, rows * n),
                     one.room::<T>(0, m * n),
                     one.room::<T>(m * n, m * wide),
                     one.room::<T>(m * n + m * wide, block * k),
@@ -279,11 +281,14 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type]) -> Li
                 r.fill(T::NAN);
                 return;
             }
-            let load = |f: &mut [T]| (0..m * n).for_each(|at| f[at % n * m + at / n] = a[at]);
+            let load = |f: &mut [T]| {
+                for (j, column) in f.chunks_exact_mut(m.max(1)).enumerate() {
+                    column.iter_mut().zip(a.iter().skip(j).step_by(n)).for_each(|(to, &x)| *to = x);
+                }
+            };
             load(f);
-            for (at, x) in basis.iter_mut().enumerate() {
-                *x = if at / m == at % m { T::ONE } else { T::ZERO };
-            }
+            basis.fill(T::ZERO);
+            basis.iter_mut().step_by(m + 1).for_each(|x| *x = T::ONE);
             if !T::IS_REAL {
                 // the kernel's reflections make another diagonal of R than LAPACK's, which is real
                 reflect_all(f, m, n, basis, wide);
@@ -296,23 +301,25 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type]) -> Li
                     unsafe { one.stack() },
                     Default::default(),
                 );
-                if info.rank == k {
+                if info.rank == k && with_q {
                     let (v, taus) = (MatRef::from_column_major_slice(&f[..m * k], m, k), columns(taus, block, k));
                     // SAFETY: as above.
                     let stack = unsafe { one.stack() };
                     apply_householder(v, taus.as_ref(), Conj::No, columns(basis, m, wide), Par::Seq, stack);
-                } else {
+                } else if info.rank < k {
                     // that algorithm skips dependent columns; this one goes on with what rounding left of them
                     load(f);
                     reflect_all(f, m, n, basis, wide);
                 }
             }
-            for i in 0..wide {
+            for i in 0..rows {
                 for j in 0..n {
                     r[i * n + j] = if i <= j { f[j * m + i] } else { T::ZERO };
                 }
             }
-            (0..m * wide).for_each(|at| q[at] = basis[at % wide * m + at / wide]);
+            for (i, row) in q.chunks_exact_mut(wide.max(1)).enumerate() {
+                row.iter_mut().zip(basis.iter().skip(i).step_by(m)).for_each(|(to, &x)| *to = x);
+            }
         },
     )
 }

@@ -146,8 +146,8 @@ macro_rules! with_number {
     };
 }
 
-/// Prepares any op of linear algebra.
-pub(super) fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Result<LibraryCall> {
+/// Prepares any op of linear algebra; results that are not `read` may be left as they are.
+pub(super) fn prepare(op: &Op, args: &[Type], results: &[Type], read: &[bool]) -> Result<LibraryCall> {
     let name = format!("{} {args:?}", op.name());
     with_number!(op, args[0].dtype, T => match op {
         Op::Cholesky { lower } => direct::cholesky::<T>(name, args, results, *lower),
@@ -157,7 +157,7 @@ pub(super) fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Result<Librar
         }
         Op::Lu {} => direct::lu::<T>(name, args, results),
         Op::LuSolve { transpose_a } => direct::lu_solve::<T>(name, args, results, *transpose_a),
-        Op::Qr { .. } => direct::qr::<T>(name, args, results),
+        Op::Qr { .. } => direct::qr::<T>(name, args, results, read[0]),
         Op::Svd { .. } => spectral::svd::<T>(name, args, results),
         Op::Eigh { .. } => spectral::eigh::<T>(name, args, results),
         Op::Eig { .. } => general::eig::<T>(name, args, results),

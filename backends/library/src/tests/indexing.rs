@@ -210,3 +210,40 @@ fn updates_in_place() {
         assert_eq!(buffers[0].bytes(), want[0].bytes(), "{op:?}");
     }
 }
+
+/// Enough updates for several threads: windows that are rows, columns, single elements or overlap in part.
+#[test]
+fn many_updates() {
+    let mut rng = Random::new(6);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("a pool");
+    for dtype in [DType::F32, DType::F64, DType::I8, DType::Bool, DType::BF16, DType::C64] {
+        for (x, indices_of, updates, window, inserted, map) in [
+            (&[257, 37][..], [4001, 1], &[4001, 37][..], &[1][..], &[0][..], &[0][..]),
+            (&[37, 257], [4001, 1], &[37, 4001], &[0], &[1], &[1]),
+            (&[5000], [100_003, 1], &[100_003], &[], &[0], &[0]),
+            (&[3], [120_000, 1], &[120_000], &[], &[0], &[0]),
+            (&[200, 300], [100_001, 2], &[100_001], &[], &[0, 1], &[0, 1]),
+            (&[90, 40], [3001, 2], &[3001, 7, 5], &[1, 2], &[], &[0, 1]),
+            (&[9, 300, 200], [3, 1], &[3, 299, 200], &[1, 2], &[0], &[0]),
+        ] {
+            let x = rng.literal(&Type::new(dtype, x));
+            let index = indices(&mut rng, &Type::new(DType::I32, &indices_of), 300);
+            let updates = rng.literal(&Type::new(dtype, updates));
+            for kind in [ScatterKind::Set, ScatterKind::Add, ScatterKind::Max] {
+                if dtype.is_complex() && kind == ScatterKind::Max {
+                    continue;
+                }
+                let op = Op::Scatter {
+                    update_window_dims: shape(window.iter().copied()),
+                    inserted_window_dims: shape(inserted.iter().copied()),
+                    input_batching_dims: shape([]),
+                    scatter_indices_batching_dims: shape([]),
+                    scatter_dims_to_operand_dims: shape(map.iter().copied()),
+                    index_vector_dim: 1,
+                    kind,
+                };
+                pool.install(|| check_exact(&op, &[x.clone(), index.clone(), updates.clone()]));
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod conv;
 mod dot;
+mod fft;
 mod indexing;
 mod linalg;
 mod reduction;
@@ -102,6 +103,13 @@ pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
     let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
     let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
     let call: LibraryCall = prepare(op, &types, &results).expect("a library op").expect("prepares");
+    run_call(&call, op, args, &results, 0xFF)
+}
+
+/// Runs a prepared call with these results, and again on output memory full of `fill`.
+#[track_caller]
+pub(super) fn run_call(call: &LibraryCall, op: &Op, args: &[Literal], results: &[Type], fill: u8) -> Vec<Literal> {
+    let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
     let mut inputs: Vec<Buffer> = args.iter().map(|a| Buffer::new(a.bytes().len(), 0xAA)).collect();
     inputs.iter_mut().zip(args).for_each(|(b, a)| b.load(a.bytes()));
     let mut scratch = Buffer::new(call.scratch_bytes, 0xFF);
@@ -114,9 +122,9 @@ pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
         outs.iter_mut().map(|b| b.bytes()).collect()
     };
     let first = go(0x55);
-    assert_eq!(first, go(0xFF), "{op:?} {types:?}: two runs differ");
+    assert_eq!(first, go(fill), "{op:?} {types:?}: two runs differ");
     inputs.iter_mut().zip(args).for_each(|(b, a)| assert_eq!(b.bytes(), a.bytes(), "{op:?} wrote to an operand"));
-    first.into_iter().zip(results).map(|(b, t)| Literal::from_bytes(t, b).expect("result bytes")).collect()
+    first.into_iter().zip(results).map(|(b, t)| Literal::from_bytes(t.clone(), b).expect("result bytes")).collect()
 }
 
 /// The dtypes in which kernels add and compare; those of 16 bits reach them widened, complex ones in parts.

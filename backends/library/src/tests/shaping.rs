@@ -90,3 +90,26 @@ fn huge_paddings_that_cancel() {
         check_exact(&Op::Pad { low: vec![low], high: vec![high], interior: shape([0]) }, &[x.clone(), value.clone()]);
     }
 }
+
+/// Sizes around those of tiles, and results that are written past the cache, some of whose lines are not aligned.
+#[test]
+fn exchanges_of_axes() {
+    let mut rng = Random::new(4);
+    const SIDES: [usize; 12] = [1, 2, 7, 8, 15, 16, 17, 63, 64, 65, 129, 300];
+    for dtype in [DType::Bool, DType::I16, DType::F32, DType::F64, DType::C128] {
+        for rows in SIDES {
+            for columns in SIDES {
+                let x = rng.literal(&Type::new(dtype, &[rows, columns]));
+                check_exact(&Op::Transpose { perm: shape([1, 0]) }, &[x]);
+            }
+        }
+        let bytes = 9 << 20;
+        for rows in [1024, 1031] {
+            let columns = (bytes / dtype.size() / rows).next_multiple_of(64);
+            for (rows, columns) in [(rows, columns), (columns, rows), (rows, columns + 3)] {
+                let x = rng.literal(&Type::new(dtype, &[rows, columns]));
+                check_exact(&Op::Transpose { perm: shape([1, 0]) }, &[x]);
+            }
+        }
+    }
+}

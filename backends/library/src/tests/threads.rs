@@ -1,7 +1,7 @@
 //! Results do not depend on the number of threads, to the bit.
 
 use super::{Random, run};
-use gradloom_ir::{DType, Literal, Op, ReduceKind, Shape, Type};
+use gradloom_ir::{DType, Literal, Op, ReduceKind, ScatterKind, Shape, Type};
 
 #[track_caller]
 fn check(op: &Op, args: &[Literal]) {
@@ -78,6 +78,23 @@ fn windows_and_running_sums() {
         std::slice::from_ref(&x),
     );
     check(&Op::Cumulative { kind, axis: 1, reverse: true }, &[x]);
+}
+
+#[test]
+fn scattered_sums() {
+    let mut rng = Random::new(5);
+    let at: Vec<i32> = (0..3000).map(|_| rng.below(40) as i32).collect();
+    let op = Op::Scatter {
+        update_window_dims: s(&[1]),
+        inserted_window_dims: s(&[0]),
+        input_batching_dims: s(&[]),
+        scatter_indices_batching_dims: s(&[]),
+        scatter_dims_to_operand_dims: s(&[0]),
+        index_vector_dim: 1,
+        kind: ScatterKind::Add,
+    };
+    let [x, updates] = [40, 3000].map(|n| rng.literal(&Type::new(DType::F32, &[n, 50])));
+    check(&op, &[x, Literal::new(&[3000, 1], &at), updates]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn numbers(ty: &Type, kind: ReduceKind, special: &[f64]) -> Literal {
         let value = match kind {
             _ if !special.is_empty() && r % 9_973 == 5 => special[i % special.len()],
             ReduceKind::Prod if ty.dtype.is_unsigned_int() => (1 + 2 * (r % 2)) as f64,
-            ReduceKind::Prod => [1.0, -1.0][(r % 2) as usize] * if r % 5_003 == 0 { 2.0 } else { 1.0 },
+            ReduceKind::Prod => [1.0, -1.0][(r % 2) as usize] * if r.is_multiple_of(5_003) { 2.0 } else { 1.0 },
             _ if ty.dtype.is_unsigned_int() || ty.dtype == DType::Bool => (r % 2) as f64,
             _ => (r % 5) as f64 - 2.0,
         };

@@ -195,12 +195,12 @@ mod x86 {
             // a block of columns of the source is a block of rows of the result
             for q in 0..4 {
                 let mut to = [[zero; 4]; 16];
-                for block in 0..4 {
+                (0..4).for_each(|block| {
                     let mut rows = [zero; 16];
                     (0..lanes).for_each(|k| rows[k] = (*from)[block * lanes + k][q]);
                     exchange::<T>(&mut rows);
                     (0..lanes).for_each(|k| to[k][block] = rows[k]);
-                }
+                });
                 for (k, line) in to.iter().enumerate().take(lanes) {
                     let row = dst.offset((q * lanes + k) as isize * e.dst).cast::<__m128i>();
                     for (b, &part) in line.iter().enumerate() {

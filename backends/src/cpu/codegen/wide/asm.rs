@@ -175,10 +175,10 @@ mod tests {
         ));
         asm.jump(Code::Jne_rel32_64, top);
         let code = asm.finish().expect("all of it can be encoded");
-        // vaddps zmm17, zmm3, dword [r15]{1to16}; jne back over it
-        let add = [0x62, 0xc1, 0x64, 0x58, 0x58, 0x0f];
+        // vaddps zmm17, zmm3, dword [r15 + 0]{1to16}; jne back over it
+        let add = [0x62, 0xc1, 0x64, 0x58, 0x58, 0x4f, 0x00];
         let at = code.windows(add.len()).position(|w| w == add).expect("the addition is in the code");
-        assert_eq!(code[at + 6..at + 12], [0x0f, 0x85, 0xf4, 0xff, 0xff, 0xff]);
+        assert_eq!(code[at + 7..at + 13], [0x0f, 0x85, 0xf3, 0xff, 0xff, 0xff]);
         assert_eq!(code.len() % VECTOR, 0);
         assert_eq!(code[code.len() - 128..][..4], 1f32.to_le_bytes());
     }

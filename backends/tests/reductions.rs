@@ -52,7 +52,7 @@ fn list(x: &[usize]) -> String {
 
 #[test]
 fn of_every_kind_and_dtype() {
-    let cases: [(&[usize], &[usize]); 12] = [
+    let cases: [(&[usize], &[usize]); 15] = [
         (&[32_768], &[0]),
         (&[32_767], &[0]),
         (&[32_771], &[0]),
@@ -65,6 +65,9 @@ fn of_every_kind_and_dtype() {
         (&[256, 9, 256], &[0, 2]),
         (&[1, 65_536, 1], &[1]),
         (&[63, 33_001], &[1]),
+        (&[96, 4_099], &[0]),
+        (&[2, 34, 9_000], &[1]),
+        (&[37, 8_192], &[0]),
     ];
     for dtype in DType::ALL.iter().copied().filter(|d| !d.is_complex()) {
         for &kind in ReduceKind::ALL {

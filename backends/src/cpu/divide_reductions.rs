@@ -1,4 +1,5 @@
-//! Reductions to few numbers in two stages, so that there is something to share between threads.
+//! Reductions in two stages: to few numbers, so that there is something to share between threads; of long rows, so that
+//! memory is walked forwards.
 
 use gradloom_ir::{Binary, Builder, Graph, Node, Op, ReduceKind, Result, Shape, Type, Unary, Value};
 use gradloom_passes::{Changed, map_bodies};
@@ -17,6 +18,15 @@ const MIN_PARTS: usize = 16;
 /// Most parts; enough to balance the threads of large machines.
 const MAX_PARTS: usize = 64;
 
+/// Bytes from which on the columns of an array are reduced by blocks of rows.
+const MIN_COLUMNS: usize = 1 << 20;
+
+/// Bytes of a row of those: as many as one entry of the table of pages covers.
+const PAGE: usize = 4096;
+
+/// Rows of a block.
+const BLOCK_ROWS: std::ops::RangeInclusive<usize> = 8..=32;
+
 /// How far the operand of a reduction without such divisors is followed to what it is computed from.
 const MAX_DEPTH: usize = 256;
 
@@ -25,7 +35,8 @@ pub(super) fn has_long_reduction(g: &Graph) -> bool {
     g.nodes().iter().any(|n| division(g, n).is_some() || n.op.bodies().iter().any(|b| has_long_reduction(b)))
 }
 
-/// Rewrites a `reduce` of many elements to few as one that keeps an axis of parts, and one along the parts.
+/// Rewrites a `reduce` of many elements to few, or of many long rows, as one that keeps an axis of parts, and one along
+/// the parts.
 ///
 /// **Requires** real arrays. **Ensures** that the cut depends on shapes alone, so that results do not depend on the
 /// number of threads; that what the reduction reads can still be computed inside its loop nest. **Never** changes
@@ -74,7 +85,18 @@ fn division(g: &Graph, node: &Node) -> Option<Division> {
     let Op::Reduce { axes, .. } = &node.op else { return None };
     let x = g.ty(node.args[0]);
     let reduced: usize = axes.iter().map(|&a| x.shape[a]).product();
-    if x.dtype.is_complex() || reduced < MIN_REDUCED || x.numel() / reduced >= MANY_RESULTS || x.numel() == 0 {
+    if x.dtype.is_complex() || x.numel() == 0 {
+        return None;
+    }
+    if let [axis] = axes[..]
+        && x.bytes() >= MIN_COLUMNS
+    {
+        let columns: usize = x.shape[axis + 1..].iter().product();
+        if columns * x.dtype.size() >= PAGE {
+            return blocks_of_rows(&x.shape, axis);
+        }
+    }
+    if reduced < MIN_REDUCED || x.numel() / reduced >= MANY_RESULTS {
         return None;
     }
     let mut d = Division { shape: Shape::new(), first: Shape::new(), second: Shape::new(), rest: None };
@@ -115,6 +137,17 @@ fn division(g: &Graph, node: &Node) -> Option<Division> {
         parts *= count;
     }
     Some(d)
+}
+
+/// Sums of long rows: a loop down a few columns at a time would touch a page for each row, so blocks of rows are summed
+/// first.
+fn blocks_of_rows(shape: &[usize], axis: usize) -> Option<Division> {
+    let length = BLOCK_ROWS.rev().find(|m| shape[axis].is_multiple_of(*m) && shape[axis] > *m)?;
+    let mut split: Shape = shape.into();
+    split[axis] /= length;
+    split.insert(axis + 1, length);
+    let one = |a: usize| [a].into_iter().collect();
+    Some(Division { shape: split, first: one(axis + 1), second: one(axis), rest: None })
 }
 
 struct Divider<'a> {

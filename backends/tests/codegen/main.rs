@@ -268,3 +268,31 @@ fn large_reductions() {
         }
     }
 }
+
+/// The greater and the lesser of every pair of edges, in vectors of either width and in the rest.
+#[test]
+fn extremes_of_edges() {
+    let edges = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0, -1.0, 1e-310, 1e-42, -1e-42];
+    let pairs: Vec<(f64, f64)> = edges.iter().flat_map(|x| edges.map(|y| (*x, y))).collect();
+    for (dtype, op) in [DType::F32, DType::F64].into_iter().flat_map(|d| [(d, Binary::Max), (d, Binary::Min)]) {
+        let n = pairs.len();
+        let nest = LoopNest {
+            name: op.name().into(),
+            params: vec![Param { dtype, len: n }; 3],
+            axes: vec![Axis { extent: n, reduce: false }],
+            body: vec![
+                Inst::Load { param: 0, at: at(0, &[1]) },
+                Inst::Load { param: 1, at: at(0, &[1]) },
+                Inst::Binary(op, 0, 1),
+            ],
+            reductions: vec![],
+            epilogue: vec![],
+            stores: vec![Store { param: 2, value: 2, at: at(0, &[1]) }],
+        };
+        let bytes = |of: fn(&(f64, f64)) -> f64| -> Vec<u8> {
+            pairs.iter().flat_map(|p| Literal::scalar(dtype, of(p)).bytes().to_vec()).collect()
+        };
+        let inputs = [bytes(|p| p.0), bytes(|p| p.1), vec![1; n * dtype.size()]];
+        check(&nest, &inputs, &mut Rng(1), &|_, _| 0.0);
+    }
+}

@@ -89,6 +89,8 @@ pub(super) enum Op {
     Immediate(Code, V, u8),
     /// A function of two vectors; `.3`: whether they may be exchanged.
     Binary(Code, V, V, bool),
+    /// A function of two vectors and a constant.
+    BinaryImmediate(Code, V, V, u8),
     /// A product and a sum.
     Fma(Sign, V, V, V),
     /// A truth value a lane: a comparison of condition `.3`.
@@ -130,7 +132,12 @@ impl Op {
             Unary(_, a) | Immediate(_, a, _) | Not(a) | Spread(a) | Signs(a) => ([a, 0, 0], 1),
             Store(.., a) | StoreHome(_, a) | StoreHomeMask(_, a) => ([a, 0, 0], 1),
             Accumulate(_, a, _) | AccumulateBy(_, _, a, _) => ([a, 0, 0], 1),
-            Binary(_, a, b, _) | Compare(_, a, b, _) | Test(a, b) | Keep(a, b) | Masks(_, a, b) => ([a, b, 0], 2),
+            Binary(_, a, b, _)
+            | Compare(_, a, b, _)
+            | BinaryImmediate(_, a, b, _)
+            | Test(a, b)
+            | Keep(a, b)
+            | Masks(_, a, b) => ([a, b, 0], 2),
             AccumulateProduct(_, a, b, _) => ([a, b, 0], 2),
             Fma(_, a, b, c) | Blend(a, b, c) => ([a, b, c], 3),
         };

@@ -369,7 +369,7 @@ impl Emitter<'_> {
                 self.put2(code, to, a, b, |_| ());
             }
             Op::Fma(sign, a, b, c) => self.fma(i, sign, a, b, c),
-            Op::Compare(code, a, b, condition) => {
+            Op::Compare(code, a, b, condition) | Op::BinaryImmediate(code, a, b, condition) => {
                 let a = self.vector(a);
                 let b = self.source(b);
                 let to = self.result(i);

@@ -26,6 +26,12 @@ mod rounding {
     pub const UP: u8 = 10;
 }
 
+/// Which of two floats, with its own sign.
+mod range {
+    pub const LESSER: u8 = 4;
+    pub const GREATER: u8 = 5;
+}
+
 /// A block being filled.
 pub(super) struct Lower<'a> {
     pub asm: &'a mut Asm,
@@ -328,13 +334,16 @@ impl<'a> Lower<'a> {
 
     /// The greater or lesser of floats: NaN wins, -0 is below 0.
     fn extremum(&mut self, op: Binary, x: V, y: V) -> V {
-        // Both orders of the instruction differ only where an operand is NaN or both are zeros: there their bits
-        // combine to the right zero, and the sum is the NaN.
-        let (one, other) = (self.float_op(op, x, y), self.float_op(op, y, x));
-        let both = if op == Binary::Max { self.bit_and(one, other) } else { self.bit_or(one, other) };
+        // the instruction orders zeros, but prefers numbers to NaN
+        let code = self.pick(
+            Code::EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae,
+            Code::EVEX_Vrangepd_zmm_k1z_zmm_zmmm512b64_imm8_sae,
+        );
+        let which = if op == Binary::Max { range::GREATER } else { range::LESSER };
+        let ordered = self.push(Op::BinaryImmediate(code, x, y, which));
         let unknown = self.float_compare(x, y, condition::UNORDERED);
         let nan = self.float_op(Binary::Add, x, y);
-        self.push(Op::Blend(unknown, nan, both))
+        self.push(Op::Blend(unknown, nan, ordered))
     }
 
     /// A comparison of values of dtype `dtype`.

@@ -112,6 +112,11 @@ impl Asm {
         slot
     }
 
+    /// Bytes of the frame so far.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame as usize
+    }
+
     /// Where in the pool these bytes are; their number is a power of two, and they are aligned to it.
     pub fn constant(&mut self, bytes: &[u8]) -> i32 {
         if let Some(at) = self.known.get(bytes) {

@@ -1,15 +1,15 @@
 //! Instructions of a nest as ops of a block.
 
 use super::asm::Asm;
-use super::block::{Access, At, Extent, Op, Sign, V};
+use super::block::{Access, At, Extent, Op, V};
 use super::emit::Lane;
-use gradloom_ir::math::{self, Lanes};
+use gradloom_ir::math;
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use iced_x86::Code;
 use std::collections::HashMap;
 
 /// Conditions of float comparisons; all are quiet.
-mod condition {
+pub(super) mod condition {
     pub const EQUAL: u8 = 0x00;
     pub const LESS: u8 = 0x11;
     pub const LESS_OR_EQUAL: u8 = 0x12;
@@ -20,7 +20,7 @@ mod condition {
 }
 
 /// Rounding to an integer without the inexact exception.
-mod rounding {
+pub(super) mod rounding {
     pub const NEAREST_EVEN: u8 = 8;
     pub const DOWN: u8 = 9;
     pub const UP: u8 = 10;
@@ -41,7 +41,7 @@ pub(super) struct Lower<'a> {
     /// Functions of equal operands are one op.
     known: HashMap<(Code, V, V), V>,
     /// What a value is the opposite of.
-    opposite: HashMap<V, V>,
+    pub opposite: HashMap<V, V>,
 }
 
 /// How elements of a dtype become lanes; `None` if they do not.
@@ -95,7 +95,7 @@ impl<'a> Lower<'a> {
     }
 
     /// An integer, cut to the lane.
-    fn int(&mut self, x: i64) -> V {
+    pub fn int(&mut self, x: i64) -> V {
         self.constant(if self.lane == Lane::Bits32 { u64::from(x as u32) } else { x as u64 })
     }
 
@@ -133,23 +133,23 @@ impl<'a> Lower<'a> {
         self.apply(Code::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64, a, b, true)
     }
 
-    fn integer_sub(&mut self, a: V, b: V) -> V {
+    pub fn integer_sub(&mut self, a: V, b: V) -> V {
         self.apply(Code::EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vpsubq_zmm_k1z_zmm_zmmm512b64, a, b, false)
     }
 
-    fn bit_and(&mut self, a: V, b: V) -> V {
+    pub fn bit_and(&mut self, a: V, b: V) -> V {
         self.apply(Code::EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vpandq_zmm_k1z_zmm_zmmm512b64, a, b, true)
     }
 
-    fn bit_or(&mut self, a: V, b: V) -> V {
+    pub fn bit_or(&mut self, a: V, b: V) -> V {
         self.apply(Code::EVEX_Vpord_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vporq_zmm_k1z_zmm_zmmm512b64, a, b, true)
     }
 
-    fn bit_xor(&mut self, a: V, b: V) -> V {
+    pub fn bit_xor(&mut self, a: V, b: V) -> V {
         self.apply(Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vpxorq_zmm_k1z_zmm_zmmm512b64, a, b, true)
     }
 
-    fn float_op(&mut self, op: Binary, a: V, b: V) -> V {
+    pub fn float_op(&mut self, op: Binary, a: V, b: V) -> V {
         use Code::*;
         let (of32, of64, commutes) = match op {
             Binary::Add => (EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vaddpd_zmm_k1z_zmm_zmmm512b64_er, true),
@@ -164,13 +164,13 @@ impl<'a> Lower<'a> {
         self.apply(of32, of64, a, b, commutes)
     }
 
-    fn float_compare(&mut self, a: V, b: V, condition: u8) -> V {
+    pub fn float_compare(&mut self, a: V, b: V, condition: u8) -> V {
         let code =
             self.pick(Code::EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae, Code::EVEX_Vcmppd_kr_k1_zmm_zmmm512b64_imm8_sae);
         self.push(Op::Compare(code, a, b, condition))
     }
 
-    fn integer_compare(&mut self, op: Comparison, signed: bool, a: V, b: V) -> V {
+    pub fn integer_compare(&mut self, op: Comparison, signed: bool, a: V, b: V) -> V {
         let code = if signed {
             self.pick(Code::EVEX_Vpcmpd_kr_k1_zmm_zmmm512b32_imm8, Code::EVEX_Vpcmpq_kr_k1_zmm_zmmm512b64_imm8)
         } else {
@@ -187,7 +187,7 @@ impl<'a> Lower<'a> {
         self.push(Op::Compare(code, a, b, condition))
     }
 
-    fn masks(&mut self, code: Code, a: V, b: V) -> V {
+    pub fn masks(&mut self, code: Code, a: V, b: V) -> V {
         self.push(Op::Masks(code, a, b))
     }
 
@@ -462,7 +462,7 @@ impl<'a> Lower<'a> {
     }
 
     /// A float as an integer of the lane's width; the least integer where it is outside.
-    fn truncated(&mut self, x: V) -> V {
+    pub fn truncated(&mut self, x: V) -> V {
         self.unary_op(Code::EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae, Code::EVEX_Vcvttpd2qq_zmm_k1z_zmmm512b64_sae, x)
     }
 
@@ -587,120 +587,5 @@ impl<'a> Lower<'a> {
 
     pub fn load(&mut self, at: At, access: Access, extent: Extent) -> V {
         self.push(Op::Load(at, access, extent))
-    }
-}
-
-impl Lanes for Lower<'_> {
-    type F = V;
-    type I = V;
-    type M = V;
-
-    fn f(&mut self, x: f32) -> V {
-        self.constant(x.to_bits().into())
-    }
-    fn i(&mut self, x: i32) -> V {
-        self.int(x.into())
-    }
-    fn add(&mut self, a: V, b: V) -> V {
-        self.float_op(Binary::Add, a, b)
-    }
-    fn sub(&mut self, a: V, b: V) -> V {
-        self.float_op(Binary::Sub, a, b)
-    }
-    fn mul(&mut self, a: V, b: V) -> V {
-        self.float_op(Binary::Mul, a, b)
-    }
-    fn div(&mut self, a: V, b: V) -> V {
-        self.float_op(Binary::Div, a, b)
-    }
-    fn fma(&mut self, a: V, b: V, c: V) -> V {
-        let of = |v: V| self.opposite.get(&v).copied();
-        let op = match (of(a), of(b), of(c)) {
-            (Some(a), ..) => Op::Fma(Sign::Minus, a, b, c),
-            (_, Some(b), _) => Op::Fma(Sign::Minus, a, b, c),
-            (.., Some(c)) => Op::Fma(Sign::Less, a, b, c),
-            _ => Op::Fma(Sign::Plus, a, b, c),
-        };
-        self.push(op)
-    }
-    fn sqrt(&mut self, a: V) -> V {
-        self.push(Op::Unary(Code::EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er, a))
-    }
-    fn neg(&mut self, a: V) -> V {
-        let sign = self.int(i32::MIN.into());
-        let minus = self.bit_xor(a, sign);
-        self.opposite.insert(minus, a);
-        minus
-    }
-    fn abs(&mut self, a: V) -> V {
-        let mask = self.int(i32::MAX.into());
-        self.bit_and(a, mask)
-    }
-    fn round(&mut self, a: V) -> V {
-        self.push(Op::Immediate(Code::EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae, a, rounding::NEAREST_EVEN))
-    }
-    fn to_int(&mut self, a: V) -> V {
-        self.truncated(a)
-    }
-    fn to_float(&mut self, a: V) -> V {
-        self.push(Op::Unary(Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er, a))
-    }
-    fn bits(&mut self, a: V) -> V {
-        a
-    }
-    fn from_bits(&mut self, a: V) -> V {
-        a
-    }
-    fn iadd(&mut self, a: V, b: V) -> V {
-        self.integer_add(a, b)
-    }
-    fn isub(&mut self, a: V, b: V) -> V {
-        self.integer_sub(a, b)
-    }
-    fn iand(&mut self, a: V, b: V) -> V {
-        self.bit_and(a, b)
-    }
-    fn ior(&mut self, a: V, b: V) -> V {
-        self.bit_or(a, b)
-    }
-    fn ixor(&mut self, a: V, b: V) -> V {
-        self.bit_xor(a, b)
-    }
-    fn ishl(&mut self, a: V, by: u32) -> V {
-        self.push(Op::Immediate(Code::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8, a, by as u8))
-    }
-    fn isar(&mut self, a: V, by: u32) -> V {
-        self.push(Op::Immediate(Code::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8, a, by as u8))
-    }
-    fn lt(&mut self, a: V, b: V) -> V {
-        self.float_compare(a, b, condition::LESS)
-    }
-    fn eq(&mut self, a: V, b: V) -> V {
-        self.float_compare(a, b, condition::EQUAL)
-    }
-    fn ieq(&mut self, a: V, b: V) -> V {
-        self.integer_compare(Comparison::Eq, true, a, b)
-    }
-    fn and(&mut self, a: V, b: V) -> V {
-        self.masks(Code::VEX_Kandw_kr_kr_kr, a, b)
-    }
-    fn or(&mut self, a: V, b: V) -> V {
-        self.masks(Code::VEX_Korw_kr_kr_kr, a, b)
-    }
-    fn select(&mut self, m: V, a: V, b: V) -> V {
-        self.push(Op::Blend(m, a, b))
-    }
-    fn iselect(&mut self, m: V, a: V, b: V) -> V {
-        self.push(Op::Blend(m, a, b))
-    }
-    fn clamp(&mut self, x: V, low: f32, high: f32) -> V {
-        // the second operand where it is NaN
-        let (low, high) = (self.f(low), self.f(high));
-        let x = self.float_op(Binary::Max, low, x);
-        self.float_op(Binary::Min, high, x)
-    }
-    fn scale(&mut self, p: V, n: V, _: V) -> V {
-        let code = Code::EVEX_Vscalefps_zmm_k1z_zmm_zmmm512b32_er;
-        self.push(Op::Binary(code, p, n, false))
     }
 }

@@ -8,6 +8,8 @@
 mod asm;
 mod block;
 mod emit;
+mod fill;
+mod lanes;
 mod loops;
 mod lower;
 mod streams;
@@ -18,12 +20,14 @@ use gradloom_ir::{Error, Result};
 
 /// Most accumulators of a kernel: half of the vector registers.
 pub(super) const MAX_ACCUMULATORS: usize = 16;
+/// Most bytes of stack that a kernel uses.
+const MAX_FRAME: usize = 1 << 15;
 /// Alignment that the code needs.
 pub(super) const ALIGN: u64 = asm::VECTOR as u64;
 
-/// Whether this processor runs the code.
+/// Whether this processor runs the code, and functions are called as the code expects.
 pub(super) fn is_supported(isa: &dyn TargetIsa) -> bool {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", unix))]
     {
         isa.name() == "x64"
             && is_x86_feature_detected!("avx512f")
@@ -33,7 +37,7 @@ pub(super) fn is_supported(isa: &dyn TargetIsa) -> bool {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("bmi2")
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", unix)))]
     {
         let _ = isa;
         false
@@ -43,6 +47,6 @@ pub(super) fn is_supported(isa: &dyn TargetIsa) -> bool {
 /// The machine code of a wide plan, a [`super::KernelFn`]; `None` if an instruction has no wide form.
 pub(super) fn compile(plan: &Plan) -> Result<Option<Vec<u8>>> {
     let Some(function) = loops::Function::new(plan) else { return Ok(None) };
-    let Some(asm) = function.write() else { return Ok(None) };
+    let Some(asm) = function.write().filter(|asm| asm.frame_bytes() <= MAX_FRAME) else { return Ok(None) };
     asm.finish().map(Some).map_err(|e| Error::internal("codegen", format!("{e} in\n{}", plan.nest)))
 }

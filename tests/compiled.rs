@@ -8,7 +8,7 @@ mod rows;
 
 use gradloom_backends::{Buffer, Device, compile_for};
 use gradloom_ir::eval::eval;
-use gradloom_ir::{DType, Graph, Literal};
+use gradloom_ir::{Builder, DType, Graph, Literal, Type, Value};
 use gradloom_passes::transform::{batch, jvp, linearize, transpose};
 use gradloom_passes::{PassContext, Pipeline};
 use oracle::mixed::{self, Palette};
@@ -56,7 +56,8 @@ fn pullback(g: &Graph) -> Option<(Graph, Graph, usize)> {
 }
 
 /// What is checked of one op on one dtype.
-const CELLS: [&str; 6] = ["value", "jvp", "jvp of jvp", "vjp", "vmap", "vmap of vjp"];
+const CELLS: [&str; 7] =
+    ["value", "jvp", "jvp of jvp", "vjp", "vmap", "vmap of vjp", "vmap along every other axis"];
 
 /// The batch of a program over all its operands, and two equal rows of each of these.
 fn batched(name: &str, g: &Graph, inputs: &[Literal]) -> (Graph, Vec<Literal>) {
@@ -70,9 +71,46 @@ fn batched(name: &str, g: &Graph, inputs: &[Literal]) -> (Graph, Vec<Literal>) {
     (b.graph, inputs.iter().map(twice).collect())
 }
 
+/// A batched program whose operands have their batch axis at `axis` (or last) instead of first.
+fn along(axis: usize, rows: &Graph, inputs: &[Literal]) -> (Graph, Vec<Literal>) {
+    let at = |l: &Literal| axis.min(l.ty().rank() - 1);
+    let moved_type = |l: &Literal| {
+        let mut ty = l.ty().clone();
+        let n = ty.shape.remove(0);
+        ty.shape.insert(at(l), n);
+        ty
+    };
+    let types: Vec<Type> = inputs.iter().map(moved_type).collect();
+    let (mut b, args) = Builder::with_inputs(&types);
+    let first: Vec<Value> = args
+        .iter()
+        .zip(inputs)
+        .map(|(v, l)| {
+            let mut perm: Vec<usize> = (0..l.ty().rank()).collect();
+            let batch = perm.remove(at(l));
+            perm.insert(0, batch);
+            b.transpose(*v, &perm)
+        })
+        .collect();
+    let outs = b.inline(rows, &first).unwrap_or_else(|e| panic!("{e}\n{rows}"));
+    let moved = inputs
+        .iter()
+        .zip(types)
+        .map(|(l, ty)| {
+            let outer: usize = l.ty().shape[1..=at(l)].iter().product();
+            let (size, n) = (l.ty().dtype.size(), l.ty().shape[0]);
+            let bytes = l.bytes().len() / n / outer.max(1) / size * size;
+            let part = |o: usize, i: usize| &l.bytes()[(i * outer + o) * bytes..(i * outer + o + 1) * bytes];
+            let data = (0..outer).flat_map(|o| (0..n).flat_map(move |i| part(o, i).to_vec())).collect();
+            Literal::from_bytes(ty, data).expect("as many bytes as before")
+        })
+        .collect();
+    (b.finish(&outs).unwrap_or_else(|e| panic!("{e}")), moved)
+}
+
 /// Checks a program and what the transforms make of it; for each cell whether there was something to check.
-fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Random, tolerance: f64) -> [bool; 6] {
-    let mut done = [true, false, false, false, false, false];
+fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Random, tolerance: f64) -> [bool; 7] {
+    let mut done = [true, false, false, false, false, false, false];
     check(name, g, point, tolerance);
     if floats(g).contains(&true)
         && let Ok(j) = jvp(g, &floats(g), None)
@@ -108,6 +146,12 @@ fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Rand
         let (rows, inputs) = batched(name, g, point);
         check(&format!("vmap of {name}"), &rows, &inputs, tolerance);
         done[4] = true;
+        let last = inputs.iter().map(|l| l.ty().rank() - 1).max().unwrap_or(0);
+        for axis in 1..=last {
+            let (moved, inputs) = along(axis, &rows, &inputs);
+            check(&format!("vmap along axis {axis} of {name}"), &moved, &inputs, tolerance);
+            done[6] = true;
+        }
     }
     done
 }
@@ -138,7 +182,7 @@ fn every_op_on(dtypes: &[DType]) {
             DType::F32 | DType::C64 => 2e-4,
             _ => 1e-9,
         };
-        let mut run = [0; 6];
+        let mut run = [0; 7];
         let (mut refused, mut without_derivative) = (0, 0);
         for row in rows::table() {
             let Some(text) = on_dtype(row.text, dtype) else { continue };
@@ -170,7 +214,7 @@ fn every_op_on(dtypes: &[DType]) {
         }
         let counts: Vec<String> = CELLS.iter().zip(run).map(|(c, n)| format!("{n} {c}")).collect();
         println!("{dtype}: {}; {refused} rows refused, {without_derivative} without derivative", counts.join(", "));
-        let least = if dtype.is_inexact() { [60, 50, 50, 45, 60, 45] } else { [30, 0, 0, 0, 30, 0] };
+        let least = if dtype.is_inexact() { [60, 50, 50, 45, 60, 45, 50] } else { [30, 0, 0, 0, 30, 0, 20] };
         assert!(run.iter().zip(least).all(|(n, least)| *n >= least), "{dtype}: {run:?}");
     }
 }
@@ -237,7 +281,7 @@ fn generated_mixed_programs() {
 /// What the transforms make of programs that are smooth.
 #[test]
 fn transforms_of_generated_mixed_programs() {
-    let mut done = [0; 6];
+    let mut done = [0; 7];
     for seed in 0..48 {
         let palette = Palette::nth(seed as usize, true);
         let g = mixed::program(&mut oracle::Random(2000 + seed), palette);

@@ -56,8 +56,7 @@ fn pullback(g: &Graph) -> Option<(Graph, Graph, usize)> {
 }
 
 /// What is checked of one op on one dtype.
-const CELLS: [&str; 7] =
-    ["value", "jvp", "jvp of jvp", "vjp", "vmap", "vmap of vjp", "vmap along every other axis"];
+const CELLS: [&str; 7] = ["value", "jvp", "jvp of jvp", "vjp", "vmap", "vmap of vjp", "vmap along every other axis"];
 
 /// The batch of a program over all its operands, and two equal rows of each of these.
 fn batched(name: &str, g: &Graph, inputs: &[Literal]) -> (Graph, Vec<Literal>) {

@@ -25,6 +25,18 @@ fn mismatched_shapes() {
     says(x(&[2, 3]).matmul(&x(&[2, 3])).check().unwrap_err(), &["f32[2,3]"]);
 }
 
+/// A program that reads the lengths of what went wrong is told what went wrong.
+#[test]
+fn shapes_of_errors_can_be_read() {
+    let layer = |x: &Tensor, w: &Tensor| {
+        let (rows, columns) = (x.shape()[0], x.shape()[1]);
+        x.matmul(w).reshape([rows, columns / columns.max(1), w.shape()[1]])
+    };
+    let f = |x: &Tensor| layer(&layer(&x.matmul(&Tensor::ones([7, 2])), &Tensor::ones([2, 4])), &Tensor::ones([4, 4]));
+    says(f(&x(&[3, 5])).check().unwrap_err(), &["f32[3,5]", "f32[7,2]"]);
+    says(jit(f).call(&x(&[3, 5])).unwrap_err(), &["f32[3,5]", "f32[7,2]"]);
+}
+
 #[test]
 fn mixed_dtypes() {
     let i = Tensor::arange(3);

@@ -74,6 +74,9 @@ pub(crate) struct Traced {
     pub ty: Type,
 }
 
+/// The shape an erroneous tensor shows its reader.
+const ERROR_SHAPE: [usize; 8] = [1; 8];
+
 /// The type an erroneous tensor pretends to have.
 static ERROR_TYPE: std::sync::LazyLock<Type> = std::sync::LazyLock::new(|| Type::scalar(DType::F32));
 
@@ -151,9 +154,13 @@ impl Tensor {
         self.ty_ref().dtype
     }
 
-    /// Axis lengths, outermost first.
+    /// Axis lengths, outermost first. A tensor that holds an error has eight axes of length 1, so that a program that
+    /// reads `x.shape()[1]` comes to where the error is reported.
     pub fn shape(&self) -> &[usize] {
-        &self.ty_ref().shape
+        match &self.0 {
+            Repr::Error(_) => &ERROR_SHAPE,
+            _ => &self.ty_ref().shape,
+        }
     }
 
     /// Length of one axis (negative counts from the end); 0 if there is no such axis.

@@ -1,6 +1,7 @@
 //! Reductions in two stages: to few numbers, so that there is something to share between threads; of long rows, so that
 //! memory is walked forwards.
 
+use crate::kernel::combiner;
 use gradloom_ir::{Binary, Builder, Graph, Node, Op, ReduceKind, Result, Shape, Type, Unary, Value};
 use gradloom_passes::{Changed, map_bodies};
 use smallvec::SmallVec;
@@ -176,7 +177,7 @@ impl Divider<'_> {
             let rest = self.rest(x, (axis, from), &mut HashMap::new(), MAX_DEPTH);
             let rest = self.b.convert(rest, wide);
             let rest = self.b.reduce(kind, rest, axes);
-            y = self.b.binary(combining(kind), y, rest);
+            y = self.b.binary(combiner(kind), y, rest);
         }
         self.b.convert(y, dtype)
     }
@@ -227,16 +228,5 @@ fn is_elementwise(op: &Op) -> bool {
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select {} => true,
         Op::Convert { .. } | Op::Bitcast { .. } | Op::Threefry { .. } => true,
         _ => false,
-    }
-}
-
-fn combining(kind: ReduceKind) -> Binary {
-    match kind {
-        ReduceKind::Sum => Binary::Add,
-        ReduceKind::Prod => Binary::Mul,
-        ReduceKind::Max => Binary::Max,
-        ReduceKind::Min => Binary::Min,
-        ReduceKind::And => Binary::And,
-        ReduceKind::Or => Binary::Or,
     }
 }

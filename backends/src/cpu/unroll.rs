@@ -1,6 +1,6 @@
 //! Loops over few numbers as recurrences: every array of the body is taken apart into its elements.
 
-use crate::kernel::{Affine, Carried, Inst, Param, Recurrence, Steps, Store, Val, identity};
+use crate::kernel::{Affine, Carried, Inst, Param, Recurrence, Steps, Store, Val, combiner, identity};
 use gradloom_ir::{Binary, DType, Graph, Literal, Node, Op, ReduceKind, Type, Unary, Value};
 use smallvec::smallvec;
 
@@ -271,14 +271,7 @@ impl Unroller {
 
     /// Values combined in their order, from the identity.
     fn combined(&mut self, kind: ReduceKind, dtype: DType, parts: &[Val]) -> Option<Val> {
-        let op = match kind {
-            ReduceKind::Sum => Binary::Add,
-            ReduceKind::Prod => Binary::Mul,
-            ReduceKind::Max => Binary::Max,
-            ReduceKind::Min => Binary::Min,
-            ReduceKind::And => Binary::And,
-            ReduceKind::Or => Binary::Or,
-        };
+        let op = combiner(kind);
         let mut sum = self.push(Inst::Const(identity(kind, dtype)))?;
         for &x in parts {
             sum = self.push(Inst::Binary(op, sum, x))?;

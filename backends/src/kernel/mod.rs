@@ -29,7 +29,7 @@ mod widen;
 
 pub use interpret::interpret;
 pub use recurrence::{Carried, Recurrence, Steps};
-pub(crate) use types::identity;
+pub(crate) use types::{combiner, identity};
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use smallvec::SmallVec;

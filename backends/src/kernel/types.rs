@@ -2,7 +2,7 @@
 
 use super::{Inst, LoopNest};
 use gradloom_ir::eval::ScalarOps;
-use gradloom_ir::{DType, Error, Literal, Op, ReduceKind, Result, Type, infer, with_element};
+use gradloom_ir::{Binary, DType, Error, Literal, Op, ReduceKind, Result, Type, infer, with_element};
 
 impl LoopNest {
     /// The dtype of each value, through `body`, then `epilogue`.
@@ -72,4 +72,16 @@ pub(crate) fn identity(kind: ReduceKind, dtype: DType) -> Literal {
         let one = <T as ScalarOps>::identity(kind).expect("the verifier allows the kind on the dtype");
         Literal::new(&[], &[one])
     })
+}
+
+/// The op by which a reduction of `kind` combines two values.
+pub(crate) fn combiner(kind: ReduceKind) -> Binary {
+    match kind {
+        ReduceKind::Sum => Binary::Add,
+        ReduceKind::Prod => Binary::Mul,
+        ReduceKind::Max => Binary::Max,
+        ReduceKind::Min => Binary::Min,
+        ReduceKind::And => Binary::And,
+        ReduceKind::Or => Binary::Or,
+    }
 }

@@ -2,25 +2,13 @@
 
 use super::emit::{Emitter, Held, LaneValues, Width};
 use super::plan::is_native;
-use crate::kernel::{Inst, Reduction, identity};
+use crate::kernel::{Inst, Reduction, combiner, identity};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use gradloom_ir::{Binary, DType, ReduceKind};
 use smallvec::{SmallVec, smallvec};
 
 /// The accumulators of one reduction. Lanes along a reduce axis keep one for each vector and, last, a scalar one.
 type Accumulators = SmallVec<[Held; 4]>;
-
-/// The op that combines two values.
-fn combiner(kind: ReduceKind) -> Binary {
-    match kind {
-        ReduceKind::Sum => Binary::Add,
-        ReduceKind::Prod => Binary::Mul,
-        ReduceKind::Max => Binary::Max,
-        ReduceKind::Min => Binary::Min,
-        ReduceKind::And => Binary::And,
-        ReduceKind::Or => Binary::Or,
-    }
-}
 
 impl<'a> Emitter<'a> {
     /// What is done at each point of the parallel loops.

@@ -3,6 +3,7 @@
 use super::asm::Asm;
 use super::block::{Access, At, Extent, Op, V};
 use super::emit::Lane;
+use crate::kernel::combiner;
 use gradloom_ir::math;
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use iced_x86::Code;
@@ -505,14 +506,7 @@ impl<'a> Lower<'a> {
                 _ => None,
             };
         }
-        let op = match kind {
-            ReduceKind::Sum => Binary::Add,
-            ReduceKind::Prod => Binary::Mul,
-            ReduceKind::Max => Binary::Max,
-            ReduceKind::Min => Binary::Min,
-            ReduceKind::And => Binary::And,
-            ReduceKind::Or => Binary::Or,
-        };
+        let op = combiner(kind);
         self.binary(op, dtype, x, y)
     }
 

@@ -13,6 +13,7 @@ use gradloom_passes::transform::{batch, jvp, linearize, transpose};
 use gradloom_passes::{PassContext, Pipeline};
 use oracle::mixed::{self, Palette};
 use oracle::programs::{Kind, looped, program, types, types_of};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::sync::Arc;
 
 /// Optimises and compiles `g` and compares it with the interpreter on the program as it was.
@@ -275,6 +276,21 @@ fn generated_mixed_programs() {
         let name = format!("mixed {seed} of {} and {}", palette.float, palette.int);
         check(&name, &g, &mixed::inputs(seed, &g), palette.tolerance());
     }
+}
+
+/// The same with programs that shrink: of one that fails proptest looks for the fewest steps.
+#[test]
+fn generated_programs_that_shrink() {
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let outcome = TestRunner::new_with_rng(config, rng).run(&(5usize..=60, 0usize..60, 0u64..1 << 32), |case| {
+        let (steps, palette, seed) = case;
+        let palette = Palette::nth(palette, false);
+        let g = mixed::program_of(&mut oracle::Random(seed), palette, steps);
+        check(&format!("mixed {case:?}"), &g, &mixed::inputs(seed, &g), palette.tolerance());
+        Ok(())
+    });
+    outcome.unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// What the transforms make of programs that are smooth.

@@ -65,7 +65,18 @@ pub fn inputs(seed: u64, g: &Graph) -> Vec<Literal> {
 pub fn program(r: &mut Random, palette: Palette) -> Graph {
     let inputs = types(r, &palette);
     let steps = 5 + r.below(56);
-    let mut g = Generator::new(r, palette, &inputs, true, 0);
+    grown(r, palette, &inputs, steps)
+}
+
+/// [`program`] of `steps` steps.
+#[allow(dead_code)] // used where programs are shrunk
+pub fn program_of(r: &mut Random, palette: Palette, steps: usize) -> Graph {
+    let inputs = types(r, &palette);
+    grown(r, palette, &inputs, steps)
+}
+
+fn grown(r: &mut Random, palette: Palette, inputs: &[Type], steps: usize) -> Graph {
+    let mut g = Generator::new(r, palette, inputs, true, 0);
     while g.b.nodes().len() < steps {
         g.step();
     }

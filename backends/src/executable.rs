@@ -1,11 +1,9 @@
 //! Compiled programs, whatever runs them.
 
-use crate::Buffer;
-use crate::cpu::CpuProgram;
+use crate::{Buffer, Cost, CpuProgram, Outputs};
 use gradloom_ir::{Error, Graph, Literal, Result, Type};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where a program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,38 +35,6 @@ impl Device {
         Device::Interp
     }
 }
-
-/// What a compiled program costs.
-#[derive(Clone, Debug, Default)]
-pub struct Cost {
-    /// Floating-point operations a call.
-    pub flops: u64,
-    /// Bytes read and written by its kernels a call.
-    pub bytes: u64,
-    /// Bytes of intermediate memory, beyond inputs and outputs.
-    pub peak_bytes: usize,
-    /// Kernels and library calls a call.
-    pub kernels: usize,
-    /// Tracing, passes and code generation.
-    pub compile_time: Duration,
-}
-
-impl std::fmt::Display for Cost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{:.3} Mflop, {:.3} MB moved, {:.3} MB of intermediates, {} kernels, compiled in {:.2} ms",
-            self.flops as f64 / 1e6,
-            self.bytes as f64 / 1e6,
-            self.peak_bytes as f64 / 1e6,
-            self.kernels,
-            self.compile_time.as_secs_f64() * 1e3
-        )
-    }
-}
-
-/// Result buffers, in the order of the program's outputs.
-pub type Outputs = SmallVec<[Arc<Buffer>; 8]>;
 
 /// A program ready to run.
 pub struct Executable {
@@ -122,7 +88,8 @@ impl Executable {
         self.check(args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, args),
-            Code::Cpu(p) => p.run(args),
+            // SAFETY: number and sizes are checked above.
+            Code::Cpu(p) => unsafe { p.run(args) },
         }
     }
 
@@ -134,7 +101,8 @@ impl Executable {
         self.check(&args)?;
         match &self.code {
             Code::Interp(g) => interpret(g, &args),
-            Code::Cpu(p) => p.run_donating(args, keep),
+            // SAFETY: as above.
+            Code::Cpu(p) => unsafe { p.run_donating(args, keep) },
         }
     }
 

@@ -2,10 +2,9 @@
 //!
 //! This crate knows nothing of users' tensors. All of gradloom's `unsafe` lives here, each block with its reason.
 
-mod buffer;
 pub mod cpu;
 mod executable;
 pub mod kernel;
 
-pub use buffer::{ALIGN, Buffer};
-pub use executable::{Cost, Device, Executable, compile, compile_for};
+pub use executable::{Device, Executable, compile, compile_for};
+pub use gradloom_runtime::{ALIGN, Buffer, Cost, CpuProgram, Outputs};

@@ -61,7 +61,7 @@ impl LibraryCall {
     ///
     /// # Safety
     /// `args` and `outs` are as many as the prepared types, each the start of a dense array of its type aligned to
-    /// 64 bytes; `scratch` has `scratch_bytes` bytes aligned to 64. No output overlaps anything else, except that
+    /// its elements; `scratch` has `scratch_bytes` bytes aligned to 64. No output overlaps anything else, except that
     /// for `dynamic_update_slice` and `scatter` `outs[0]` may be `args[0]`, which is then updated in place.
     #[inline]
     pub unsafe fn run(&self, args: &[*const u8], outs: &[*mut u8], scratch: *mut u8) {
@@ -99,6 +99,7 @@ pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<Librar
 }
 
 /// What of a call's results is read afterwards.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reads {
     /// Which results are read at all.
     pub results: SmallVec<[bool; 4]>,

@@ -4,23 +4,17 @@
 //! one without is an error that names it, never a slow path.
 
 use super::cluster::{Clustered, Step as Work, cluster};
-use super::codegen::{Code, Jit, Kernel};
-use super::control::{Carry, Control, Rows};
+use super::codegen::{Jit, Output, Codegen};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
-use super::host::HostCall;
-use super::library;
 use super::memory::Arena;
 use super::nest::{self, kernel};
-use super::program::{Program, Slot, Step};
-use super::run::CpuProgram;
 use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use super::unroll::recurrence;
-use crate::Buffer;
 use crate::kernel::LoopNest;
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::Pipeline;
+use gradloom_runtime::{Buffer, Carry, Control, CpuProgram, HostCall, Prepared, Program, Rows, Slot, Step};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// Compiles an optimised graph.
 ///
@@ -28,12 +22,17 @@ use std::sync::Arc;
 /// If an op has no compiled form; the error names it.
 pub fn compile(g: &Graph) -> Result<CpuProgram> {
     let mut jit = Jit::new()?;
-    let g = &*lowered(g)?;
-    let mut program = build(g, &mut jit)?;
-    let code = Arc::new(jit.finish()?);
-    resolve(&mut program, &code);
-    program.code = Some(code);
-    Ok(CpuProgram::new(program, g.output_types().iter().map(Type::bytes).collect()))
+    let mut program = build(&*lowered(g)?, &mut jit)?;
+    let code = jit.finish()?;
+    program.place(&|id| code.kernel(id).func);
+    let output_bytes = g.output_types().iter().map(Type::bytes).collect();
+    // SAFETY: the program was planned from the types of `g`, for the kernels in `code`.
+    Ok(unsafe { CpuProgram::new(program, output_bytes, Box::new(code)) })
+}
+
+/// As [`compile`], with kernels that `code` takes up and that are yet to be placed.
+pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Result<Program> {
+    build(&*lowered(g)?, code)
 }
 
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
@@ -55,37 +54,6 @@ fn lowered(g: &Graph) -> Result<Cow<'_, Graph>> {
     }
     Ok(g)
 }
-
-/// Fills in the kernels' addresses, which are known once all code is placed.
-fn resolve(p: &mut Program, code: &Code) {
-    for step in &mut p.steps {
-        match step {
-            Step::Kernel { id, kernel, .. } => {
-                let k = code.kernel(*id);
-                p.parallel |= super::program::is_parallel(&k);
-                p.flops += k.cost;
-                *kernel = k;
-            }
-            Step::Library { call, .. } => p.flops += call.flops,
-            Step::Host(_) => p.calls_host = true,
-            Step::Control(c) => {
-                let trips = c.trip_count();
-                for body in c.bodies_mut() {
-                    resolve(body, code);
-                    p.parallel |= body.parallel;
-                    p.calls_host |= body.calls_host;
-                    p.flops += body.flops.saturating_mul(trips);
-                    p.bytes += body.bytes.saturating_mul(trips);
-                }
-            }
-        }
-    }
-}
-
-/// A kernel before its code is placed.
-unsafe extern "C" fn unplaced(_: *const *mut u8, _: i64, _: i64) {}
-
-const UNPLACED: Kernel = Kernel { func: unplaced, split: 0, grain: 1, cost: 0, lanes: 1 };
 
 /// Where a stored value lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,7 +162,7 @@ pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
     Ok(lower(&*lowered(g)?)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
 }
 
-fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
+fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
     let Lowered { c, computed_by, steps } = lower(g)?;
     let mut last_use = vec![0; g.num_values()];
     for (s, step) in steps.iter().enumerate() {
@@ -228,7 +196,7 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
                 let k = step.nest.expect("clusters were lowered above");
                 let id = jit.define(&k.nest)?;
                 let params = k.params.iter().map(|&v| slot(v, &p)).collect();
-                program_steps.push(Step::Kernel { name: k.nest.name, id, kernel: UNPLACED, params });
+                program_steps.push(Step::Kernel { name: k.nest.name, id, kernel: jit.kernel(id), params });
             }
             Work::Library(i) => {
                 let node = &g.nodes()[*i];
@@ -258,7 +226,7 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
                 if let Some(r) = recurrence(g, node) {
                     let id = jit.define_recurrence(&r)?;
                     let params = args.into_iter().chain(outs).collect();
-                    program_steps.push(Step::Kernel { name: r.name, id, kernel: UNPLACED, params });
+                    program_steps.push(Step::Kernel { name: r.name, id, kernel: jit.kernel(id), params });
                     p.free_dead(s, &dying[s]);
                     continue;
                 }
@@ -273,13 +241,13 @@ fn build(g: &Graph, jit: &mut Jit) -> Result<Program> {
     Ok(Program {
         inputs: g.num_inputs(),
         outputs: g.num_outputs(),
+        constant_bytes: constants.iter().map(Buffer::len).collect(),
         constants,
         arena_values: p.arena_values.clone(),
         arena_bytes: p.arena.bytes(),
         steps: program_steps,
         copies,
         donors: p.donors.clone(),
-        code: None,
         flops: 0,
         bytes,
         parallel: false,
@@ -439,17 +407,11 @@ impl Planner<'_> {
     }
 }
 
-fn prepare(g: &Graph, node: &Node) -> Result<library::LibraryCall> {
+fn prepare(g: &Graph, node: &Node) -> Result<Prepared> {
     let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
-    let (args, results) = (types(&node.args), types(&node.results));
-    let prepared = match &node.op {
-        Op::Sort { .. } | Op::Qr { .. } => library::prepare_for(&node.op, &args, &results, reads(g, node)),
-        op => library::prepare(op, &args, &results),
-    };
-    match prepared {
-        Some(call) => call.map_err(|e| e.at(&node.loc)),
-        None => Err(Error::limit(node.op.name(), "has no compiled form on the CPU").at(&node.loc)),
-    }
+    let reads = matches!(node.op, Op::Sort { .. } | Op::Qr { .. }).then(|| reads(g, node));
+    let call = Prepared::new(node.op.clone(), types(&node.args), &types(&node.results), reads);
+    call.map_err(|e| e.at(&node.loc))
 }
 
 /// Ops that must not reach the backend, or have no meaning outside a mapped axis.
@@ -466,7 +428,7 @@ fn refuse(op: &Op) -> Result<()> {
     }
 }
 
-fn control(g: &Graph, node: &Node, args: &[Slot], outs: &[Slot], arena: &mut Arena, jit: &mut Jit) -> Result<Control> {
+fn control<M: Output>(g: &Graph, node: &Node, args: &[Slot], outs: &[Slot], arena: &mut Arena, jit: &mut Codegen<M>) -> Result<Control> {
     let mut taken = Vec::new();
     let mut take = |bytes: usize| {
         let at = arena.take(bytes);

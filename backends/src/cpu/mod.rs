@@ -1,21 +1,18 @@
 //! The CPU: clusters of ops become loop nests and machine code, the rest prepared library calls.
 //!
 //! Levels, each with its type: optimised graph ([`gradloom_ir::Graph`]), clustered graph (`cluster::Clustered`), loop
-//! nests ([`crate::kernel::LoopNest`]), program (`program::Program`): steps over planned memory.
+//! nests ([`crate::kernel::LoopNest`]), program ([`gradloom_runtime::Program`]): steps over planned memory.
 
 mod cluster;
 pub mod codegen;
 mod compile;
-mod control;
 mod divide_reductions;
-mod host;
 mod memory;
 mod nest;
-mod program;
-mod run;
+mod object;
 mod trim_sorts;
 mod unroll;
 
 pub use compile::{compile, loop_nests};
 pub use gradloom_library as library;
-pub use run::CpuProgram;
+pub use object::{ObjectFile, Processor, compile_object};

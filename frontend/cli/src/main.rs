@@ -3,6 +3,7 @@
 mod case;
 mod check;
 mod compare;
+mod compile;
 mod harness;
 mod judge;
 mod passed;
@@ -28,6 +29,8 @@ enum Command {
     Run(run::Run),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
+    /// Compiles a program into an object file and a C header, to be linked into C or Rust without the compiler.
+    Compile(compile::Compile),
     /// Runs JAX's own test cases, as `tests/jax/harness.py` wrote them.
     Harness(harness::Harness),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Compile(compile) => compile.execute(),
         Command::Harness(harness) => harness.execute(),
     };
     match result {

@@ -43,11 +43,16 @@ pub fn load(path: &Path) -> Result<Graph> {
     }
 }
 
-/// Optimises and compiles.
-pub fn compile(g: &Graph, device: Device) -> Result<Executable> {
+/// The program after the standard passes.
+pub fn optimised(g: &Graph) -> Result<Graph> {
     let mut g = g.clone();
     Pipeline::standard().run(&mut g)?;
-    compile_for(&g, device)
+    Ok(g)
+}
+
+/// Optimises and compiles.
+pub fn compile(g: &Graph, device: Device) -> Result<Executable> {
+    compile_for(&optimised(g)?, device)
 }
 
 /// The array as a buffer to run on.

@@ -7,7 +7,6 @@ use crate::kernel::{Affine, Inst, Val};
 use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
-use cranelift_jit::JITModule;
 use cranelift_module::Module;
 use gradloom_ir::{DType, Literal, Result};
 use smallvec::{SmallVec, smallvec};
@@ -83,7 +82,7 @@ pub(super) fn lane_order() -> MemFlagsData {
 }
 
 impl<'a> Emitter<'a> {
-    pub fn new(mut b: FunctionBuilder<'a>, module: &'a mut JITModule, plan: &'a Plan, has_fma: bool) -> Emitter<'a> {
+    pub fn new(mut b: FunctionBuilder<'a>, module: &'a mut dyn Module, plan: &'a Plan, has_fma: bool) -> Emitter<'a> {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);

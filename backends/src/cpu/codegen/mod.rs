@@ -16,7 +16,7 @@ mod vector;
 mod wide;
 
 use crate::kernel::{LoopNest, Recurrence};
-use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
+use cranelift_codegen::ir::{AbiParam, LibCall, Signature, UserFuncName, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, isa};
@@ -25,47 +25,13 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, default_libcall_names};
 use emit::Emitter;
 use gradloom_ir::{Error, Result};
+use gradloom_runtime::{functions, symbol};
+pub use gradloom_runtime::{Kernel, KernelFn, KernelId};
 use plan::Plan;
 use std::collections::HashMap;
 
 /// Loops of one nest; sets of them are bits of a word.
 const MAX_AXES: usize = 60;
-
-/// Machine code of a kernel: pointers to the params' first elements, and the part of the split loop to run.
-pub type KernelFn = unsafe extern "C" fn(params: *const *mut u8, start: i64, end: i64);
-
-/// A kernel of a [`Jit`] or its [`Code`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct KernelId(usize);
-
-/// A finished kernel. The function lives as long as the [`Code`] it came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Kernel {
-    /// The function.
-    ///
-    /// # Safety
-    /// Each param points to as many elements as the nest declares, aligned to its dtype; bools are bytes 0 or 1. Two
-    /// params overlap only as the doc of [`crate::kernel`] allows. `0 <= start <= end <= split`, and `start` and
-    /// `end` are multiples of `grain` or equal to `split`. No other thread writes what the kernel reads or writes;
-    /// disjoint ranges of one kernel may run at once.
-    pub func: KernelFn,
-    /// Extent of the loop that `start..end` restricts.
-    pub split: usize,
-    /// Where the split loop may be cut: at multiples of this.
-    pub grain: usize,
-    /// Estimated scalar operations of the whole kernel.
-    pub cost: u64,
-    /// Elements that are computed together; 1 for scalar code.
-    pub lanes: usize,
-}
-
-struct Defined {
-    func: FuncId,
-    split: usize,
-    grain: usize,
-    cost: u64,
-    lanes: usize,
-}
 
 /// Vector registers that generated code may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,19 +42,51 @@ pub enum Vectors {
     Bits128,
 }
 
+/// Where functions go once they are compiled.
+pub trait Output {
+    /// The module that takes them.
+    fn module(&mut self) -> &mut dyn Module;
+}
+
 /// Compiles kernels into one block of machine code.
-pub struct Jit {
-    memory: Memory,
+pub struct Codegen<M> {
+    output: M,
     context: Context,
     builder_context: FunctionBuilderContext,
-    defined: Vec<Defined>,
+    defined: Vec<(FuncId, Kernel)>,
     known: HashMap<LoopNest, KernelId>,
     has_fma: bool,
     has_wide: bool,
 }
 
+/// Compiles kernels to be run at once.
+pub type Jit = Codegen<Memory>;
+
 fn internal(error: impl std::fmt::Display) -> Error {
     Error::internal("codegen", error.to_string())
+}
+
+/// The target: the host's processor, in the way that `flags` ask.
+pub(super) fn target(builder: isa::Builder, flags: &[(&str, &str)]) -> Result<isa::OwnedTargetIsa> {
+    let mut all = settings::builder();
+    let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
+    for (name, value) in
+        [("opt_level", "speed"), ("enable_verifier", verifier), ("unwind_info", "false")].iter().chain(flags)
+    {
+        all.set(name, value).map_err(internal)?;
+    }
+    builder.finish(settings::Flags::new(all)).map_err(|e| no_code(&e))
+}
+
+/// This machine has no code generator.
+pub(super) fn no_code(e: &dyn std::fmt::Display) -> Error {
+    Error::limit("codegen", format!("no code for this machine: {e}"))
+}
+
+/// The symbols of functions that Cranelift calls where there is no instruction.
+pub(super) fn libcall_names() -> Box<dyn Fn(LibCall) -> String + Send + Sync> {
+    let names = default_libcall_names();
+    Box::new(move |call| symbol(&names(call)))
 }
 
 impl Jit {
@@ -99,36 +97,45 @@ impl Jit {
 
     /// A compiler for this machine that uses `vectors`.
     pub fn with_vectors(vectors: Vectors) -> Result<Jit> {
-        let unsupported = |e: &dyn std::fmt::Display| Error::limit("codegen", format!("no code for this machine: {e}"));
-        let mut flags = settings::builder();
-        let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
-        for (name, value) in [
-            ("opt_level", "speed"),
-            ("enable_verifier", verifier),
-            ("is_pic", "false"),
-            ("use_colocated_libcalls", "false"),
-            ("unwind_info", "false"),
-        ] {
-            flags.set(name, value).map_err(internal)?;
-        }
-        let isa: isa::OwnedTargetIsa = cranelift_native::builder()
-            .map_err(|e| unsupported(&e))?
-            .finish(settings::Flags::new(flags))
-            .map_err(|e| unsupported(&e))?;
+        let native = cranelift_native::builder().map_err(|e| no_code(&e))?;
+        let isa = target(native, &[("is_pic", "false"), ("use_colocated_libcalls", "false")])?;
+        let mut builder = JITBuilder::with_isa(isa, libcall_names());
+        builder.symbols(functions());
+        Ok(Codegen::with_output(Memory(Some(JITModule::new(builder))), vectors))
+    }
+
+    /// Makes everything defined executable.
+    pub fn finish(mut self) -> Result<Code> {
+        let module = self.output.0.as_mut().expect("only `drop` takes the module");
+        module.finalize_definitions().map_err(internal)?;
+        let place = |(id, kernel): &(FuncId, Kernel)| {
+            let address = module.get_finalized_function(*id);
+            // SAFETY: the address is that of a function which `compile` gave this signature and the machine's
+            // default calling convention, that of `extern "C"`.
+            let func = unsafe { std::mem::transmute::<*const u8, KernelFn>(address) };
+            Kernel { func, ..*kernel }
+        };
+        Ok(Code { kernels: self.defined.iter().map(place).collect(), _memory: self.output })
+    }
+}
+
+impl<M: Output> Codegen<M> {
+    /// A compiler into `output` that uses `vectors`, if the machine that compiles has them.
+    pub(super) fn with_output(mut output: M, vectors: Vectors) -> Codegen<M> {
+        let module = output.module();
+        let isa = module.isa();
         let has_fma =
             isa.name() != "x64" || isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
-        let has_wide = vectors == Vectors::Widest && wide::is_supported(&*isa);
-        let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
-        externs::register(&mut builder);
-        Ok(Jit {
-            memory: Memory(Some(JITModule::new(builder))),
+        let has_wide = vectors == Vectors::Widest && wide::is_supported(isa);
+        Codegen {
+            output,
             context: Context::new(),
             builder_context: FunctionBuilderContext::new(),
             defined: Vec::new(),
             known: HashMap::new(),
             has_fma,
             has_wide,
-        })
+        }
     }
 
     /// Compiles a nest, or finds the equal one compiled before.
@@ -153,9 +160,8 @@ impl Jit {
                 self.compile(&plan)?
             }
         };
-        let id = KernelId(self.defined.len());
         let split = plan.nest.axes[plan.split].extent;
-        self.defined.push(Defined { func, split, grain: plan.grain(), cost: plan.cost, lanes: plan.lanes });
+        let id = self.add(func, split, plan.grain(), &plan);
         self.known.insert(unnamed, id);
         Ok(id)
     }
@@ -164,14 +170,28 @@ impl Jit {
     pub fn define_recurrence(&mut self, r: &Recurrence) -> Result<KernelId> {
         let plan = Plan::of_recurrence(r)?;
         let func = self.compile_with(&plan, |e, config| e.recurrence(r, config))?;
-        let id = KernelId(self.defined.len());
-        self.defined.push(Defined { func, split: 1, grain: 1, cost: plan.cost, lanes: 1 });
-        Ok(id)
+        Ok(self.add(func, 1, 1, &plan))
+    }
+
+    fn add(&mut self, func: FuncId, split: usize, grain: usize, plan: &Plan) -> KernelId {
+        let kernel = Kernel { func: Kernel::unplaced(), split, grain, cost: plan.cost, lanes: plan.lanes };
+        self.defined.push((func, kernel));
+        KernelId(self.defined.len() - 1)
+    }
+
+    /// A kernel that was defined here, before its code has an address.
+    pub(super) fn kernel(&self, id: KernelId) -> Kernel {
+        self.defined[id.0].1
+    }
+
+    /// The functions of the kernels by their ids, and where they went.
+    pub(super) fn into_parts(self) -> (Vec<FuncId>, M) {
+        (self.defined.into_iter().map(|(id, _)| id).collect(), self.output)
     }
 
     /// A new function of type [`KernelFn`].
     fn declare(&mut self) -> Result<(FuncId, Signature)> {
-        let module = self.memory.module();
+        let module = self.output.module();
         let mut signature = module.make_signature();
         let pointer = module.target_config().pointer_type();
         signature.params.extend([pointer, types::I64, types::I64].map(AbiParam::new));
@@ -181,7 +201,7 @@ impl Jit {
     /// A function of finished code.
     fn place(&mut self, code: &[u8]) -> Result<FuncId> {
         let (func, _) = self.declare()?;
-        self.memory.module().define_function_bytes(func, wide::ALIGN, code, &[]).map_err(internal)?;
+        self.output.module().define_function_bytes(func, wide::ALIGN, code, &[]).map_err(internal)?;
         Ok(func)
     }
 
@@ -195,13 +215,14 @@ impl Jit {
         write: impl FnOnce(Emitter, TargetFrontendConfig) -> Result<()>,
     ) -> Result<FuncId> {
         let (func, signature) = self.declare()?;
-        let module = self.memory.module();
+        let module = self.output.module();
         let config = module.target_config();
         self.context.clear();
         self.context.func.signature = signature;
         self.context.func.name = UserFuncName::user(0, func.as_u32());
         let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder_context);
         write(Emitter::new(builder, module, plan, self.has_fma), config)?;
+        let module = self.output.module();
         module.define_function(func, &mut self.context).map_err(|e| internal(format!("{e:?} in\n{}", plan.nest)))?;
         Ok(func)
     }
@@ -209,24 +230,6 @@ impl Jit {
     /// The Cranelift IR of the kernel compiled last, for dumps.
     pub fn last_ir(&self) -> String {
         self.context.func.display().to_string()
-    }
-
-    /// Makes everything defined executable.
-    pub fn finish(mut self) -> Result<Code> {
-        let module = self.memory.module();
-        module.finalize_definitions().map_err(internal)?;
-        let kernels = self
-            .defined
-            .iter()
-            .map(|d| {
-                let address = module.get_finalized_function(d.func);
-                // SAFETY: the address is that of a function which `compile` gave this signature and the machine's
-                // default calling convention, that of `extern "C"`.
-                let func = unsafe { std::mem::transmute::<*const u8, KernelFn>(address) };
-                Kernel { func, split: d.split, grain: d.grain, cost: d.cost, lanes: d.lanes }
-            })
-            .collect();
-        Ok(Code { kernels, _memory: self.memory })
     }
 }
 
@@ -252,11 +255,11 @@ impl Code {
     }
 }
 
-/// A module that gives its memory back.
-struct Memory(Option<JITModule>);
+/// A module in this process that gives its memory back.
+pub struct Memory(Option<JITModule>);
 
-impl Memory {
-    fn module(&mut self) -> &mut JITModule {
+impl Output for Memory {
+    fn module(&mut self) -> &mut dyn Module {
         self.0.as_mut().expect("only `drop` takes the module")
     }
 }

@@ -1,13 +1,17 @@
 //! Calls of the host's functions: operands are copied out of the program's memory, results into it.
 
-use super::program::{Frame, Slot};
+use crate::{Frame, Slot};
 use gradloom_ir::{Callback, Error, Literal, Loc, Result, Type};
 
 /// A host call of a program.
-pub(super) struct HostCall {
+pub struct HostCall {
+    /// The function.
     pub callback: Callback,
+    /// Operands.
     pub args: Vec<(Slot, Type)>,
+    /// Where results go.
     pub outs: Vec<Slot>,
+    /// Their types.
     pub results: Vec<Type>,
     /// The user's line.
     pub loc: Loc,

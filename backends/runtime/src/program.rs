@@ -5,49 +5,55 @@
 //! inside another one (a loop body, a branch) has its frame inside the arena of the outer one, so that a steady-state
 //! call allocates nothing but its results.
 
-use super::codegen::{Code, Kernel, KernelId};
-use super::control::Control;
-use super::host::HostCall;
-use super::library::LibraryCall;
-use crate::{ALIGN, Buffer};
+use crate::kernel::{is_parallel, run_kernel};
+use crate::{ALIGN, Buffer, Control, HostCall, Kernel, KernelFn, KernelId, Prepared};
 use gradloom_ir::Result;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// Position in the pointer table.
-pub(super) type Slot = u32;
-
-/// A kernel whose estimated cost is below this runs on the caller's thread.
-const PARALLEL_COST: u64 = 100_000;
+pub type Slot = u32;
 
 /// One unit of execution.
-pub(super) enum Step {
-    /// A loop nest; `kernel` is filled in from `id` once all code is placed.
+#[derive(Serialize, Deserialize)]
+#[allow(missing_docs)] // fields are what their types say
+pub enum Step {
+    /// A loop nest; [`Program::place`] fills in the kernel's function.
     Kernel { name: String, id: KernelId, kernel: Kernel, params: Box<[Slot]> },
     /// A library call with scratch memory at this offset of the arena.
-    Library { call: LibraryCall, args: Box<[Slot]>, outs: Box<[Slot]>, scratch: usize },
-    /// A function of the host.
+    Library { call: Prepared, args: Box<[Slot]>, outs: Box<[Slot]>, scratch: usize },
+    /// A function of the host; it lives in this process alone.
+    #[serde(skip)]
     Host(Box<HostCall>),
     /// An op with bodies.
     Control(Box<Control>),
 }
 
 /// A compiled program.
-pub(super) struct Program {
+#[derive(Serialize, Deserialize)]
+pub struct Program {
+    /// Number of inputs.
     pub inputs: usize,
+    /// Number of outputs.
     pub outputs: usize,
+    /// Constants that are read from memory; [`Program::place_constants`] sets those of a program that was read.
+    #[serde(skip)]
     pub constants: Vec<Buffer>,
+    /// Their sizes.
+    pub constant_bytes: Vec<usize>,
     /// Offsets of the arena values, in slot order.
     pub arena_values: Vec<usize>,
+    /// Bytes of the arena.
     pub arena_bytes: usize,
+    /// What runs, in order.
     pub steps: Vec<Step>,
     /// Results that are copies of another slot: output, source, bytes.
     pub copies: Vec<(usize, Slot, usize)>,
     /// The input in whose buffer an output may be computed, if nobody else needs that input.
     pub donors: Vec<Option<usize>>,
-    /// The machine code the kernels live in (shared by nested programs).
-    pub code: Option<Arc<Code>>,
+    /// Operations a run, nested programs included; counted by [`Program::place`].
     pub flops: u64,
+    /// Bytes its steps read and write a run.
     pub bytes: u64,
     /// Whether any step is worth more than one thread.
     pub parallel: bool,
@@ -57,7 +63,7 @@ pub(super) struct Program {
 
 /// A run's memory.
 #[derive(Clone, Copy)]
-pub(super) struct Frame {
+pub struct Frame {
     table: *mut *mut u8,
     arena: *mut u8,
 }
@@ -92,6 +98,52 @@ impl Frame {
 }
 
 impl Program {
+    /// Fills in the kernels' functions, which are known once all code is placed, and counts what a run costs.
+    pub fn place(&mut self, kernel: &impl Fn(KernelId) -> KernelFn) {
+        for step in &mut self.steps {
+            match step {
+                Step::Kernel { id, kernel: k, .. } => {
+                    k.func = kernel(*id);
+                    self.parallel |= is_parallel(k);
+                    self.flops += k.cost;
+                }
+                Step::Library { call, .. } => self.flops += call.flops,
+                Step::Host(_) => self.calls_host = true,
+                Step::Control(c) => {
+                    let trips = c.trip_count();
+                    for body in c.bodies_mut() {
+                        body.place(kernel);
+                        self.parallel |= body.parallel;
+                        self.calls_host |= body.calls_host;
+                        self.flops += body.flops.saturating_mul(trips);
+                        self.bytes += body.bytes.saturating_mul(trips);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The programs inside this one, in the order of the steps.
+    fn bodies(&self) -> impl Iterator<Item = &Program> {
+        let controls = self.steps.iter().filter_map(|s| if let Step::Control(c) = s { Some(c) } else { None });
+        controls.flat_map(|c| c.bodies().into_iter().map(|(_, body)| body))
+    }
+
+    /// The constants of this program and then those of nested ones.
+    pub fn all_constants(&self) -> Vec<&Buffer> {
+        self.constants.iter().chain(self.bodies().flat_map(Program::all_constants)).collect()
+    }
+
+    /// Sets the constants, asking for each by its size in the order of [`Program::all_constants`].
+    pub fn place_constants(&mut self, constant: &mut dyn FnMut(usize) -> Buffer) {
+        self.constants = self.constant_bytes.iter().map(|&n| constant(n)).collect();
+        for step in &mut self.steps {
+            if let Step::Control(c) = step {
+                c.bodies_mut().into_iter().for_each(|body| body.place_constants(constant));
+            }
+        }
+    }
+
     /// Number of slots.
     fn slots(&self) -> usize {
         self.inputs + self.outputs + self.constants.len() + self.arena_values.len()
@@ -200,48 +252,4 @@ impl Step {
             Step::Control(c) => c.describe(),
         }
     }
-}
-
-/// Whether a kernel is worth more than one thread.
-pub(super) fn is_parallel(k: &Kernel) -> bool {
-    k.cost >= PARALLEL_COST && k.split > k.grain.max(1)
-}
-
-/// Pointers handed to another thread.
-#[derive(Clone, Copy)]
-struct Params(*const *mut u8);
-
-// SAFETY: the params of one kernel; threads run disjoint ranges of its split loop.
-unsafe impl Send for Params {}
-// SAFETY: the table of params is only read.
-unsafe impl Sync for Params {}
-
-/// Runs a kernel, on several threads if it is worth it.
-///
-/// # Safety
-/// The contract of [`Kernel::func`].
-unsafe fn run_kernel(kernel: &Kernel, params: *const *mut u8) {
-    let blocks = kernel.split.div_ceil(kernel.grain.max(1));
-    if !is_parallel(kernel) {
-        // SAFETY: the whole range, once.
-        return unsafe { (kernel.func)(params, 0, kernel.split as i64) };
-    }
-    let parts =
-        (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(rayon::current_num_threads() as u64) as usize;
-    run_parts(kernel, Params(params), 0, blocks, parts);
-}
-
-/// Runs blocks `from..to` of the split loop as `parts` parts.
-fn run_parts(kernel: &Kernel, params: Params, from: usize, to: usize, parts: usize) {
-    if parts < 2 {
-        let (start, end) = (from * kernel.grain.max(1), (to * kernel.grain.max(1)).min(kernel.split));
-        // SAFETY: ranges of different parts are disjoint and cut at multiples of the grain.
-        return unsafe { (kernel.func)(params.0, start as i64, end as i64) };
-    }
-    let left = parts / 2;
-    let middle = from + (to - from) * left / parts;
-    rayon::join(
-        || run_parts(kernel, params, from, middle, left),
-        || run_parts(kernel, params, middle, to, parts - left),
-    );
 }

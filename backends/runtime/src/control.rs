@@ -1,10 +1,12 @@
 //! Loops and branches, run natively: bodies are programs whose frames lie in the arena of the outer program.
 
-use super::program::{Frame, Program, Slot};
+use crate::{Frame, Program, Slot};
 use gradloom_ir::Result;
+use serde::{Deserialize, Serialize};
 
 /// A value carried through a loop.
-pub(super) struct Carry {
+#[derive(Serialize, Deserialize)]
+pub struct Carry {
     /// Where it starts.
     pub init: Slot,
     /// Where it ends.
@@ -16,7 +18,8 @@ pub(super) struct Carry {
 }
 
 /// An array read or written one row a step.
-pub(super) struct Rows {
+#[derive(Serialize, Deserialize)]
+pub struct Rows {
     /// The whole array.
     pub slot: Slot,
     /// Bytes of a row.
@@ -24,7 +27,9 @@ pub(super) struct Rows {
 }
 
 /// An op with bodies.
-pub(super) enum Control {
+#[derive(Serialize, Deserialize)]
+#[allow(missing_docs)] // fields are what their types say
+pub enum Control {
     /// See [`gradloom_ir::Op::Scan`].
     Scan {
         body: Program,

@@ -32,7 +32,7 @@ pub struct Buffer {
     ptr: NonNull<u8>,
     /// Bytes asked for.
     len: usize,
-    /// Bytes allocated.
+    /// Bytes allocated; 0 if the memory is another's.
     capacity: usize,
 }
 
@@ -118,6 +118,14 @@ impl Buffer {
         Buffer::from_bytes(bytes)
     }
 
+    /// Memory of somebody else's, which is only read.
+    ///
+    /// # Safety
+    /// The `len` bytes at `ptr` are aligned to [`ALIGN`], and neither written nor freed while the buffer lives.
+    pub unsafe fn borrowed(ptr: *const u8, len: usize) -> Buffer {
+        Buffer { ptr: NonNull::new(ptr.cast_mut()).unwrap_or(NonNull::dangling()), len, capacity: 0 }
+    }
+
     /// Number of bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -158,6 +166,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.capacity == 0 {
+            return;
+        }
         if self.capacity >= POOL_MIN {
             let mut pool = POOL.lock().unwrap_or_else(|e| e.into_inner());
             if pool.bytes + self.capacity <= POOL_MAX {

@@ -48,7 +48,13 @@ impl Prepared {
         let (mut b, args) = Builder::with_inputs(&self.args);
         let outs = b.emit(self.op.clone(), &args)?;
         let reads = self.reads.as_ref().map(|r| (r.results.to_vec(), r.part.clone()));
-        Ok(Written { program: b.finish(&outs)?.to_string(), reads })
+        let g = b.finish(&outs)?;
+        let program = g.to_string();
+        // better found where it is compiled than where it is loaded
+        if parse(&program)? != g {
+            return Err(Error::internal("compile", format!("cannot be read back:\n{program}")));
+        }
+        Ok(Written { program, reads })
     }
 
     fn read(w: Written) -> Result<Prepared> {

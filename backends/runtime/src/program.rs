@@ -22,11 +22,12 @@ pub enum Step {
     Kernel { name: String, id: KernelId, kernel: Kernel, params: Box<[Slot]> },
     /// A library call with scratch memory at this offset of the arena.
     Library { call: Prepared, args: Box<[Slot]>, outs: Box<[Slot]>, scratch: usize },
-    /// A function of the host; it lives in this process alone.
-    #[serde(skip)]
-    Host(Box<HostCall>),
     /// An op with bodies.
     Control(Box<Control>),
+    /// A function of the host; it lives in this process alone. The last one, so that what is written of the others has
+    /// the number that it is read by.
+    #[serde(skip)]
+    Host(Box<HostCall>),
 }
 
 /// A compiled program.

@@ -84,7 +84,8 @@ fn write_object(dir: &Scratch, g: &Graph, name: &str, processor: Processor) {
 fn the_example_runs_from_c_and_from_rust() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/cli/examples/deploy");
     let readme = std::fs::read_to_string(example.join("README.md")).expect("the example has a README");
-    let printed = readme.split("```text\n").nth(1).and_then(|r| r.split("```").next()).expect("which says what is printed");
+    let printed =
+        readme.split("```text\n").nth(1).and_then(|r| r.split("```").next()).expect("which says what is printed");
     let program = stablehlo::load(example.join("classifier.mlir")).unwrap_or_else(|e| panic!("{e}"));
     let dir = Scratch::new("deploy");
     for processor in [Processor::Native, Processor::Baseline] {
@@ -211,7 +212,8 @@ fn objects_compute_what_the_process_computes() {
 
 #[test]
 fn what_cannot_be_an_object_is_refused() {
-    let g = gradloom_ir::parse("graph(%0: f32[3]) { %1 = sine(%0) : f32[3] return %1 }").unwrap_or_else(|e| panic!("{e}"));
+    let g =
+        gradloom_ir::parse("graph(%0: f32[3]) { %1 = sine(%0) : f32[3] return %1 }").unwrap_or_else(|e| panic!("{e}"));
     for name in ["", "a-b", "1st", "a b", "é", "a;b"] {
         let e = compile_object(&g, name, Processor::Native).map(|_| ()).expect_err("no C identifier").to_string();
         assert!(e.contains("--name"), "{e}");

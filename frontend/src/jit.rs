@@ -4,12 +4,13 @@ use crate::debug::{nan_check_everywhere, with_nan_checks};
 use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, same_structure, signature};
+use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
 use gradloom_backends::{Buffer, Cost, Device, Executable, compile_for};
-use gradloom_ir::{Error, Graph, Loc, Result, Type};
+use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Result, Type};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -182,6 +183,54 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
         crate::io::write_atomically(path, self.graph.to_dot().as_bytes())
     }
 
+    /// The optimised program with captured tensors as constants: its inputs are the leaves of the function's argument.
+    ///
+    /// # Errors
+    /// If the program is malformed, which a pass of one's own may have made it.
+    pub fn closed_graph(&self) -> Result<Graph> {
+        let (types, names) = (self.graph.input_types(), self.graph.input_names());
+        let captures = self.captures.len();
+        let mut b = Builder::new();
+        let inputs: Vec<_> = types.iter().zip(names).skip(captures).map(|(t, n)| b.input(t.clone(), n)).collect();
+        let mut args = Vec::with_capacity(types.len());
+        for (ty, buffer) in types.iter().zip(&self.captures) {
+            let value = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
+            args.push(b.literal(value.ok_or_else(|| Error::internal("lower", "a captured tensor has lost its type"))?));
+        }
+        args.extend(inputs);
+        let outputs = b.inline(&self.graph, &args)?;
+        b.finish(&outputs)
+    }
+
+    /// Compiles the program into an object file and a C header beside it, with the extension `.h`. Both define the
+    /// function that `path` names (its name without extension); the leaves of the argument are its inputs, captured
+    /// tensors its constants. It is linked into C with `libgradloom_runtime.a`, into Rust with the crate
+    /// `gradloom-runtime`; neither holds the compiler. See `frontend/cli/examples/deploy`.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{Processor, prelude::*};
+    /// let w = Tensor::from_slice([3], &[1.0f32, -2.0, 0.5]);
+    /// let predict = jit(|x: &Tensor| x.matmul(&w).tanh());
+    /// let dir = std::env::temp_dir();
+    /// # let dir = dir.join(format!("gradloom-object-{}", std::process::id()));
+    /// # std::fs::create_dir(&dir).unwrap();
+    /// predict.lower(&Tensor::zeros([8, 3]))?.write_object(dir.join("predict.o"), Processor::Native)?;
+    /// let header = std::fs::read_to_string(dir.join("predict.h")).unwrap();
+    /// assert!(header.contains("int predict_run(const float *in0, float *out0)"));
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If an op has no compiled form, the program calls functions of the host (see [`crate::debug`]), the name is none in
+    /// C, or a file cannot be written.
+    pub fn write_object(&self, path: impl AsRef<Path>, processor: Processor) -> Result<()> {
+        let path = path.as_ref();
+        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        write_object_files(&self.closed_graph()?, path, &name, processor).map(|_| ())
+    }
+
     /// Compiles the program.
     ///
     /// # Errors
@@ -199,6 +248,22 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
             compile_time: self.lower_time + start.elapsed(),
         })
     }
+}
+
+/// Compiles an optimised program into the object file `path` and the C header beside it, which define the function
+/// `name`; returns the header's path. See [`Lowered::write_object`].
+///
+/// # Errors
+/// As [`Lowered::write_object`].
+pub fn write_object_files(g: &Graph, path: &Path, name: &str, processor: Processor) -> Result<PathBuf> {
+    let header_path = path.with_extension("h");
+    if header_path == path {
+        return Err(Error::user("compile", "an object file cannot end in `.h`").help("name it `model.o`"));
+    }
+    let ObjectFile { object, header } = compile_object(g, name, processor)?;
+    crate::io::write_atomically(path, &object)?;
+    crate::io::write_atomically(&header_path, header.as_bytes())?;
+    Ok(header_path)
 }
 
 /// A compiled function for one signature.

@@ -18,13 +18,14 @@ mod trace;
 mod transform;
 pub mod tree;
 
+pub use gradloom_backends::cpu::Processor;
 pub use gradloom_backends::{Cost, Device};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;
 pub use gradloom_ir::{Complex, DType, Element, Error, ErrorKind, ReduceKind, Result, bf16, f16};
 pub use gradloom_passes as passes;
 pub use image::Resize;
-pub use jit::{Compiled, Jit, Lowered, jit};
+pub use jit::{Compiled, Jit, Lowered, jit, write_object_files};
 pub use random::Key;
 pub use segment::{
     segment_logsumexp, segment_max, segment_mean, segment_min, segment_prod, segment_softmax, segment_sum,

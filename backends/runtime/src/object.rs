@@ -59,7 +59,8 @@ mod types {
     pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Vec<Type>, D::Error> {
         let pairs = Vec::<(String, Vec<usize>)>::deserialize(d)?;
         let ty = |(name, shape): (String, Vec<usize>)| {
-            let dtype = DType::from_name(&name).ok_or_else(|| serde::de::Error::custom(format!("no dtype `{name}`")))?;
+            let dtype =
+                DType::from_name(&name).ok_or_else(|| serde::de::Error::custom(format!("no dtype `{name}`")))?;
             Ok(Type::new(dtype, &shape))
         };
         pairs.into_iter().map(ty).collect()
@@ -276,11 +277,7 @@ fn check_size(what: &str, i: usize, ty: &Type, got: usize) -> Result<()> {
 
 /// The program of an object file that is linked in, written by `gradloom compile --name NAME` (the name is by default that
 /// of the file): `gradloom_runtime::object!(NAME)` is a `Result<&'static Model>`.
-///
-/// ```no_run
-/// # #[cfg(any())] // the object file is linked by the user's build
-/// let model = gradloom_runtime::object!(mlp)?;
-/// ```
+/// `frontend/cli/examples/deploy/rust` is a program that does so; the tests build and run it.
 #[macro_export]
 macro_rules! object {
     ($name:ident) => {{

@@ -8,6 +8,11 @@ use std::ops::{Deref, Range};
 /// A library call that knows its op and types.
 pub struct Prepared {
     call: LibraryCall,
+    from: Box<Source>,
+}
+
+/// What a call was prepared from.
+struct Source {
     op: Op,
     args: Vec<Type>,
     reads: Option<Reads>,
@@ -24,7 +29,7 @@ impl Prepared {
             None => prepare(&op, &args, results),
         };
         let call = call.ok_or_else(|| Error::limit(op.name(), "has no compiled form on the CPU"))??;
-        Ok(Prepared { call, op, args, reads })
+        Ok(Prepared { call, from: Box::new(Source { op, args, reads }) })
     }
 }
 
@@ -45,9 +50,10 @@ struct Written {
 
 impl Prepared {
     fn write(&self) -> Result<Written> {
-        let (mut b, args) = Builder::with_inputs(&self.args);
-        let outs = b.emit(self.op.clone(), &args)?;
-        let reads = self.reads.as_ref().map(|r| (r.results.to_vec(), r.part.clone()));
+        let Source { op, args, reads } = &*self.from;
+        let (mut b, args) = Builder::with_inputs(args);
+        let outs = b.emit(op.clone(), &args)?;
+        let reads = reads.as_ref().map(|r| (r.results.to_vec(), r.part.clone()));
         let g = b.finish(&outs)?;
         let program = g.to_string();
         // better found where it is compiled than where it is loaded

@@ -4,7 +4,7 @@
 //! one without is an error that names it, never a slow path.
 
 use super::cluster::{Clustered, Step as Work, cluster};
-use super::codegen::{Jit, Output, Codegen};
+use super::codegen::{Codegen, Jit, Output};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
 use super::memory::Arena;
 use super::nest::{self, kernel};
@@ -428,7 +428,14 @@ fn refuse(op: &Op) -> Result<()> {
     }
 }
 
-fn control<M: Output>(g: &Graph, node: &Node, args: &[Slot], outs: &[Slot], arena: &mut Arena, jit: &mut Codegen<M>) -> Result<Control> {
+fn control<M: Output>(
+    g: &Graph,
+    node: &Node,
+    args: &[Slot],
+    outs: &[Slot],
+    arena: &mut Arena,
+    jit: &mut Codegen<M>,
+) -> Result<Control> {
     let mut taken = Vec::new();
     let mut take = |bytes: usize| {
         let at = arena.take(bytes);

@@ -43,7 +43,9 @@ pub fn compile_object(g: &Graph, name: &str, processor: Processor) -> Result<Obj
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit()) || !name.chars().all(is_word) {
         let what = format!("{name:?} cannot be the name of a function in C");
-        return Err(Error::user("compile", what).help("give it a name (`--name`) of letters, digits and `_`, no digit first"));
+        return Err(
+            Error::user("compile", what).help("give it a name (`--name`) of letters, digits and `_`, no digit first")
+        );
     }
     let isa = isa(processor)?;
     let vectors = if processor == Processor::Native { Vectors::Widest } else { Vectors::Bits128 };

@@ -2,9 +2,8 @@
 
 use crate::program::{load, optimised};
 use clap::{Args, ValueEnum};
-use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
-use gradloom_frontend::io::write_atomically;
-use gradloom_ir::{Error, Result};
+use gradloom_frontend::{Processor, write_object_files};
+use gradloom_ir::Result;
 use std::path::PathBuf;
 
 /// Compiles a program into an object file and a C header.
@@ -42,22 +41,16 @@ impl Compile {
     pub fn execute(&self) -> Result<bool> {
         let stem = self.output.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let name = self.name.clone().unwrap_or(stem);
-        let header_path = self.output.with_extension("h");
-        if header_path == self.output {
-            return Err(Error::user("compile", "the object file cannot end in `.h`").help("name it `model.o`"));
-        }
         let processor = match self.cpu {
             Cpu::Native => Processor::Native,
             Cpu::Baseline => Processor::Baseline,
         };
-        let ObjectFile { object, header } = compile_object(&optimised(&load(&self.file)?)?, &name, processor)?;
-        write_atomically(&self.output, &object)?;
-        write_atomically(&header_path, header.as_bytes())?;
+        let header = write_object_files(&optimised(&load(&self.file)?)?, &self.output, &name, processor)?;
         let line = serde_json::json!({
             "object": self.output.display().to_string(),
-            "header": header_path.display().to_string(),
+            "header": header.display().to_string(),
             "function": name,
-            "bytes": object.len(),
+            "bytes": std::fs::metadata(&self.output).map(|m| m.len()).unwrap_or(0),
         });
         println!("{line}");
         Ok(true)

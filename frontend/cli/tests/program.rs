@@ -178,3 +178,29 @@ fn mistakes_are_told_on_stderr_with_exit_code_1() {
     check(&["run", &dir.write("bad.mlir", "func.func @main(")], "bad.mlir:1:17: expected a type");
     check(&["harness", &dir.path("none")], "index.jsonl");
 }
+
+#[test]
+fn compile_writes_an_object_and_a_header() {
+    let dir = Scratch::new("compile");
+    let program = dir.write("p.txt", "graph(%0: f32[3]) { %1 = sine(%0) : f32[3] return %1 }");
+    for cpu in ["native", "baseline"] {
+        let out = gradloom(&["compile", &program, "-o", &dir.path("wave.o"), "--cpu", cpu]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).expect("one line of JSON");
+        assert_eq!(said["function"], "wave");
+        let header = std::fs::read_to_string(dir.path("wave.h")).expect("a header beside the object");
+        assert!(header.contains("int wave_run(const float *in0, float *out0)"), "{header}");
+        let object = std::fs::read(dir.path("wave.o")).expect("an object");
+        assert_eq!(said["bytes"], object.len());
+    }
+    for (args, why) in [
+        (vec!["compile", &program, "-o", &dir.path("a-b.o")], "--name"),
+        (vec!["compile", &program, "-o", &dir.path("wave.h")], "model.o"),
+        (vec!["compile", &program, "-o", &dir.path("none/wave.o")], "none/wave.o"),
+        (vec!["compile", &dir.path("missing.mlir"), "-o", &dir.path("wave.o")], "missing.mlir"),
+    ] {
+        let out = gradloom(&args);
+        assert_eq!(out.status.code(), Some(1), "{args:?}");
+        assert!(text(&out.stderr).contains(why), "{args:?}: {}", text(&out.stderr));
+    }
+}

@@ -25,8 +25,8 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, default_libcall_names};
 use emit::Emitter;
 use gradloom_ir::{Error, Result};
-use gradloom_runtime::{functions, symbol};
 pub use gradloom_runtime::{Kernel, KernelFn, KernelId};
+use gradloom_runtime::{functions, symbol};
 use plan::Plan;
 use std::collections::HashMap;
 

@@ -38,12 +38,12 @@ pub fn hoist(g: &mut Graph) -> Result<Changed> {
 }
 
 /// Ops that are better computed again in every step than kept in memory.
-fn cheap(op: &Op) -> bool {
+pub(crate) fn cheap(op: &Op) -> bool {
     matches!(op, Op::Constant { .. } | Op::Iota { .. } | Op::Broadcast { .. } | Op::Reshape { .. })
 }
 
 /// Ops that stay where they are.
-fn pinned(op: &Op) -> bool {
+pub(crate) fn pinned(op: &Op) -> bool {
     matches!(op, Op::Barrier {} | Op::AllReduce { .. } | Op::HostCall { .. }) || op.has_effect()
 }
 

@@ -4,6 +4,7 @@
 
 mod cse;
 mod dce;
+mod distribute;
 mod dump;
 mod fold;
 mod hoist;
@@ -18,6 +19,7 @@ mod widen_sums;
 
 pub use cse::cse;
 pub use dce::dead_code;
+pub use distribute::distribute;
 pub use fold::fold;
 pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;

@@ -172,7 +172,7 @@ impl Pipeline {
     }
 
     /// What every program goes through: `inline_bodies`, `dce`, then `simplify`, `fold`, `cse`, `dce` until nothing
-    /// changes, then `hoist`, `cse`, `dce`.
+    /// changes, then `hoist`, `distribute`, `cse`, `dce`.
     pub fn standard() -> Pipeline {
         let once = |e: Entry| Stage { entries: vec![e], sweeps: 1 };
         let inline = standard_pass("inline_bodies", crate::inline_bodies);
@@ -181,9 +181,10 @@ impl Pipeline {
         let cse = standard_pass("cse", crate::cse);
         let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
         let hoist = standard_pass("hoist", crate::hoist);
+        let distribute = standard_pass("distribute", crate::distribute);
         let group = Stage { entries: vec![simplify, fold, cse.clone(), dce.clone()], sweeps: STANDARD_SWEEPS };
         Pipeline {
-            stages: vec![once(inline), once(dce.clone()), group, once(hoist), once(cse), once(dce)],
+            stages: vec![once(inline), once(dce.clone()), group, once(hoist), once(distribute), once(cse), once(dce)],
             error: None,
         }
     }

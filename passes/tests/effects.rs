@@ -108,12 +108,13 @@ fn passes_keep_effects() {
         let (out, effects) = run(&g, &log);
         assert!(!effects.is_empty(), "{text}");
         type Step = fn(&mut Graph) -> gradloom_ir::Result<Changed>;
-        let alone: [(&str, Step); 6] = [
+        let alone: [(&str, Step); 7] = [
             ("inline_bodies", gradloom_passes::inline_bodies),
             ("simplify", gradloom_passes::simplify),
             ("fold", gradloom_passes::fold),
             ("cse", gradloom_passes::cse),
             ("hoist", gradloom_passes::hoist),
+            ("distribute", gradloom_passes::distribute),
             ("dce", |g| Ok(Changed::from(std::mem::replace(g, gradloom_passes::dead_code(g)) != *g))),
         ];
         for (name, pass) in alone {

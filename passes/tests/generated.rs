@@ -25,9 +25,9 @@ fn check(name: &str, g: &Graph, tolerance: Option<f64>) {
     let after = run(&standard, g);
     oracle::assert_equivalent(name, g, &after, tolerance);
     assert!(after.total_nodes() <= 2 * g.total_nodes() + 8, "{name}: grew\n{g}\n{after}");
-    for pass in ["inline_bodies", "simplify", "fold", "cse", "dce", "hoist"] {
+    for pass in ["inline_bodies", "simplify", "fold", "cse", "dce", "hoist", "distribute"] {
         let mut only = Pipeline::standard();
-        for other in ["inline_bodies", "simplify", "fold", "cse", "dce", "hoist"] {
+        for other in ["inline_bodies", "simplify", "fold", "cse", "dce", "hoist", "distribute"] {
             only = if other == pass { only } else { only.disable(other) };
         }
         let once = run(&only, g);

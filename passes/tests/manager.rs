@@ -42,7 +42,7 @@ fn append_many(g: &mut Graph, n: usize) -> Result<Changed, Error> {
 fn edits_put_passes_where_they_say() {
     let p = Pipeline::standard().after("simplify", quiet("a")).before("dce", quiet("b")).push(quiet("c"));
     let p = p.replace("hoist", quiet("d")).disable("cse");
-    assert_eq!(p.names(), ["inline_bodies", "b", "dce", "simplify", "a", "fold", "dce", "d", "dce", "c"]);
+    assert_eq!(p.names(), ["inline_bodies", "b", "dce", "simplify", "a", "fold", "dce", "d", "distribute", "dce", "c"]);
     let mut g = program();
     p.run(&mut g).expect("it runs");
     assert_eq!(g.nodes().len(), 1);
@@ -60,7 +60,7 @@ fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
         assert_eq!(
             error_of(&p),
             "pipeline: there is no pass named `simplfy`\n  \
-             help: the passes here are cse, dce, fold, hoist, inline_bodies, simplify"
+             help: the passes here are cse, dce, distribute, fold, hoist, inline_bodies, simplify"
         );
     }
 }

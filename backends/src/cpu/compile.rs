@@ -8,6 +8,7 @@ use super::codegen::{Codegen, Jit, Output};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
 use super::memory::Arena;
 use super::nest::{self, kernel};
+use super::orient_products::{has_turned_product, orient_products};
 use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use super::unroll::recurrence;
 use crate::kernel::LoopNest;
@@ -36,7 +37,7 @@ pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Resul
 }
 
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
-/// sorts without operands that nobody reads.
+/// sorts without operands that nobody reads, the matrices of its loops as products read them.
 fn lowered(g: &Graph) -> Result<Cow<'_, Graph>> {
     fn any(g: &Graph) -> bool {
         let other = |d: DType| d.is_complex() || d.is_half();
@@ -48,6 +49,9 @@ fn lowered(g: &Graph) -> Result<Cow<'_, Graph>> {
     }
     if has_idle_operand(&g) {
         trim_sorts(g.to_mut())?;
+    }
+    if has_turned_product(&g) {
+        orient_products(g.to_mut())?;
     }
     if has_long_reduction(&g) {
         divide_reductions(g.to_mut())?;

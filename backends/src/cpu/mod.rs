@@ -10,6 +10,7 @@ mod divide_reductions;
 mod memory;
 mod nest;
 mod object;
+mod orient_products;
 mod trim_sorts;
 mod unroll;
 

@@ -9,7 +9,7 @@
 //!   outermost and have no operand axes of length 1, constants stand right of commutative ops.
 //!
 //! Rules that reassociate: powers by small constants (within the rounding of `power`), sums of what was broadcast,
-//! sums of sums, sums over several transposed axes, sums of negatives.
+//! sums of sums, sums over several transposed axes, sums of negatives, products of outer products.
 
 mod arithmetic;
 mod contractions;

@@ -8,6 +8,7 @@ pub mod codegen;
 mod compile;
 mod control;
 mod divide_reductions;
+mod explain;
 mod host;
 mod memory;
 mod nest;
@@ -17,5 +18,6 @@ mod trim_sorts;
 mod unroll;
 
 pub use compile::{compile, loop_nests};
+pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use gradloom_library as library;
 pub use run::CpuProgram;

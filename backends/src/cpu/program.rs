@@ -40,6 +40,8 @@ pub(super) struct Program {
     /// Offsets of the arena values, in slot order.
     pub arena_values: Vec<usize>,
     pub arena_bytes: usize,
+    /// Bytes of the arena that are in use at each step.
+    pub live_bytes: Vec<usize>,
     pub steps: Vec<Step>,
     /// Results that are copies of another slot: output, source, bytes.
     pub copies: Vec<(usize, Slot, usize)>,

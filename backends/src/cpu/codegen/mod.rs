@@ -61,10 +61,20 @@ pub struct Kernel {
 
 struct Defined {
     func: FuncId,
+    listing: Option<Listing>,
     split: usize,
     grain: usize,
     cost: u64,
     lanes: usize,
+}
+
+/// The text of a kernel's code.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    /// Cranelift's intermediate code, optimised.
+    Cranelift(String),
+    /// Assembly of x64, of kernels that are written without Cranelift.
+    Assembly(String),
 }
 
 /// Vector registers that generated code may use.
@@ -85,6 +95,7 @@ pub struct Jit {
     known: HashMap<LoopNest, KernelId>,
     has_fma: bool,
     has_wide: bool,
+    has_listings: bool,
 }
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -128,7 +139,13 @@ impl Jit {
             known: HashMap::new(),
             has_fma,
             has_wide,
+            has_listings: false,
         })
+    }
+
+    /// Keeps the text of the code of all kernels, see [`Code::listing`].
+    pub fn with_listings(self) -> Jit {
+        Jit { has_listings: true, ..self }
     }
 
     /// Compiles a nest, or finds the equal one compiled before.
@@ -144,18 +161,18 @@ impl Jit {
         nest.verify()?;
         let mut plan = Plan::new(nest, nest.dtypes()?, self.has_wide);
         let wide = if plan.wide { wide::compile(&plan)? } else { None };
-        let func = match wide {
-            Some(code) => self.place(&code)?,
+        let (func, listing) = match wide {
+            Some(code) => (self.place(&code)?, self.has_listings.then(|| Listing::Assembly(wide::listing(&code)))),
             None => {
                 if plan.wide {
                     plan = Plan::new(nest, nest.dtypes()?, false);
                 }
-                self.compile(&plan)?
+                (self.compile(&plan)?, self.cranelift_listing())
             }
         };
         let id = KernelId(self.defined.len());
         let split = plan.nest.axes[plan.split].extent;
-        self.defined.push(Defined { func, split, grain: plan.grain(), cost: plan.cost, lanes: plan.lanes });
+        self.defined.push(Defined { func, listing, split, grain: plan.grain(), cost: plan.cost, lanes: plan.lanes });
         self.known.insert(unnamed, id);
         Ok(id)
     }
@@ -165,7 +182,8 @@ impl Jit {
         let plan = Plan::of_recurrence(r)?;
         let func = self.compile_with(&plan, |e, config| e.recurrence(r, config))?;
         let id = KernelId(self.defined.len());
-        self.defined.push(Defined { func, split: 1, grain: 1, cost: plan.cost, lanes: 1 });
+        let listing = self.cranelift_listing();
+        self.defined.push(Defined { func, listing, split: 1, grain: 1, cost: plan.cost, lanes: 1 });
         Ok(id)
     }
 
@@ -206,6 +224,11 @@ impl Jit {
         Ok(func)
     }
 
+    /// [`Jit::last_ir`] if listings are kept.
+    fn cranelift_listing(&self) -> Option<Listing> {
+        self.has_listings.then(|| Listing::Cranelift(self.last_ir()))
+    }
+
     /// The Cranelift IR of the kernel compiled last, for dumps.
     pub fn last_ir(&self) -> String {
         self.context.func.display().to_string()
@@ -226,20 +249,22 @@ impl Jit {
                 Kernel { func, split: d.split, grain: d.grain, cost: d.cost, lanes: d.lanes }
             })
             .collect();
-        Ok(Code { kernels, _memory: self.memory })
+        let listings = self.defined.into_iter().map(|d| d.listing).collect();
+        Ok(Code { kernels, listings, _memory: self.memory })
     }
 }
 
 /// Finished machine code; owns its memory.
 pub struct Code {
     kernels: Vec<Kernel>,
+    listings: Vec<Option<Listing>>,
     _memory: Memory,
 }
 
 // SAFETY: the module inside is not looked at again after `finish`, only freed, by whichever thread drops last; what
 // the kernels point to is immutable code.
 unsafe impl Send for Code {}
-// SAFETY: as for `Send`; `&Code` gives access to `kernels` alone.
+// SAFETY: as for `Send`; `&Code` gives access to `kernels` and texts alone.
 unsafe impl Sync for Code {}
 
 impl Code {
@@ -249,6 +274,14 @@ impl Code {
     /// If `id` is another `Jit`'s and beyond what this one defined (an invariant of the caller).
     pub fn kernel(&self, id: KernelId) -> Kernel {
         self.kernels[id.0]
+    }
+
+    /// The text of a kernel's code, if the [`Jit`] kept it.
+    ///
+    /// # Panics
+    /// As [`Code::kernel`].
+    pub fn listing(&self, id: KernelId) -> Option<&Listing> {
+        self.listings[id.0].as_ref()
     }
 }
 

@@ -102,14 +102,15 @@ fn passes_show_what_they_change_and_names_stay() {
         diff.lines().take_while(|l| !l.contains(" us ")).filter(|l| l.starts_with(['-', '+'])).collect();
     assert_eq!(
         changed,
-        ["-  %6 = tanh(%5) : f32[8,4] loc(\"m.rs\":5)", "+  %6 = tanh(%3) : f32[8,4] loc(\"m.rs\":5)"],
+        [
+            "-  %4 = negate(%3) : f32[8,4] loc(\"m.rs\":4)",
+            "-  %5 = negate(%4) : f32[8,4] loc(\"m.rs\":4)",
+            "-  %6 = tanh(%5) : f32[8,4] loc(\"m.rs\":5)",
+            "+  %6 = tanh(%3) : f32[8,4] loc(\"m.rs\":5)"
+        ],
         "{said}"
     );
-    for gone in ["-  %4 = negate(%3) : f32[8,4] loc(\"m.rs\":4)\n", "-  %5 = negate(%4) : f32[8,4] loc(\"m.rs\":4)\n"] {
-        assert!(said.contains(gone), "{said}");
-    }
     assert!(said.contains("nodes, no change\n"), "{said}");
-    assert!(!said.contains("+  %7 = "), "{said}");
 }
 
 #[test]
@@ -197,21 +198,12 @@ fn data(page: &str) -> Value {
     let (json, tail) = rest.split_once("</script>").expect("an end");
     assert!(!json.contains('<'), "nothing in the data can end it");
     assert!(!head.contains("{{") && tail.ends_with("</html>\n"));
-    for way_out in [
-        "http:",
-        "https:",
-        " src=",
-        " href=",
-        "url(",
-        "@import",
-        "fetch(",
-        "innerHTML",
-        "insertAdjacentHTML",
-        "document.write",
-    ] {
-        let found = page.matches(way_out).filter(|_| way_out != "url(").count();
-        let fine = if way_out == "http:" { page.matches("http://www.w3.org/2000/svg").count() } else { 0 };
-        assert_eq!(found, fine, "{way_out}");
+    // no network, no markup made of text
+    let rest = format!("{head}{tail}").replace("http://www.w3.org/2000/svg", "");
+    for way_out in
+        ["http:", "https:", " src=", " href=", "@import", "fetch(", "innerHTML", "insertAdjacentHTML", "document.write"]
+    {
+        assert!(!rest.contains(way_out), "{way_out}");
     }
     serde_json::from_str(json).expect("JSON")
 }
@@ -326,7 +318,7 @@ fn names_cannot_break_out_of_the_page() {
     assert_eq!(data(&dir.read("own.html"))["sources"], serde_json::json!({"1": text}));
 }
 
-/// A chain of additions with shortcuts: `nodes` nodes and no two alike.
+/// A chain with shortcuts: `nodes` nodes, no two of which are alike, and one that nobody reads.
 fn large(nodes: usize) -> String {
     let line = |i: usize| match i % 3 {
         0 => format!("%{} = add(%{}, %{}) : f32[4]\n", i + 1, i, i / 2),
@@ -334,7 +326,8 @@ fn large(nodes: usize) -> String {
         _ => format!("%{} = sine(%{}) : f32[4]\n", i + 1, i),
     };
     let body: String = (0..nodes).map(line).collect();
-    format!("graph(%0: f32[4]) {{\n{body}return %{nodes}\n}}")
+    let last = nodes + 1;
+    format!("graph(%0: f32[4]) {{\n{body}%{last} = negate(%0) : f32[4]\nreturn %{nodes}\n}}")
 }
 
 #[test]

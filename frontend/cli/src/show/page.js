@@ -6,7 +6,7 @@ const $ = id => document.getElementById(id), world = $("world"), svg = $("graph"
 const INPUT = 0, NODE = 1, OUTPUT = 2, GROUP = 3;
 const HEIGHT = 38, GAP = 16, ROW = 40, PAD = 14;        // of boxes; GAP as in layout.rs
 const OPEN_BELOW = 150;                                  // programs of fewer boxes start unfolded
-const MOST_HITS = 2000;
+const MOST_HITS = 2000, FAR = 600;                        // edges longer than this are faint
 const FAMILIES = { source: 45, elementwise: 140, shape: 220, indexing: 280, contraction: 0, reduction: 25, algebra: 325, control: 185 };
 
 let root, boxes, edges, byKernel, before;                // of the program shown
@@ -230,7 +230,7 @@ function paintNow() {
     const [ax, ay, bx, by] = [a.x + a.w / 2, a.y + a.h, b.x + b.w / 2, b.y];
     if (Math.max(ax, bx) < x0 || Math.min(ax, bx) > x1 || Math.max(ay, by) < y0 || Math.min(ay, by) > y1) continue;
     if (a === at || b === at) { pickedWires.push([ax, ay, bx, by]); continue; }
-    wire(ax, ay, bx, by, "edge");
+    wire(ax, ay, bx, by, by - ay > FAR ? "edge long" : "edge");
   }
   for (const w of pickedWires) wire(...w, "edge near");
   for (const b of drawn) if (!b.open && on(b)) box(b, words, at, near, marked);

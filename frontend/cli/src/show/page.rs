@@ -39,10 +39,11 @@ const MAX_BOXES: usize = 6_000;
 const MAX_CODE: usize = 16 << 20;
 /// Longest line of the file that is shown.
 const MAX_LINE: usize = 400;
-// Widths of boxes, and of their characters, in pixels.
+// Widths of boxes, of their characters, and of the triangle that folds them, in pixels.
 const NARROWEST: f64 = 64.0;
 const WIDEST: f64 = 300.0;
 const CHARACTER: f64 = 7.0;
+const TRIANGLE: f64 = 16.0;
 
 /// The whole page; `file` is only a title.
 pub fn page(file: &str, source: &str, history: &History) -> String {
@@ -396,7 +397,12 @@ impl Scope<'_> {
     fn width(&self, item: &Item) -> f64 {
         let (first, second) = self.label(item);
         let characters = first.chars().count().max(second.chars().count()) as f64;
-        (characters * CHARACTER + 24.0).clamp(NARROWEST, WIDEST).round()
+        let folds = match item {
+            Item::Group(..) => true,
+            Item::Node(i) => self.g.nodes()[*i].op.has_body(),
+            Item::Input(_) | Item::Output(_) => false,
+        };
+        (characters * CHARACTER + if folds { TRIANGLE } else { 0.0 } + 18.0).clamp(NARROWEST, WIDEST).round()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the boxes of a graph go: in rows, so that every edge leads down, with few and short crossings.
 //!
-//! Layers by longest path; sources are moved down to their first reader. Sweeps put each box near the mean of its
+//! Layers by longest path; what then can go down to its first reader does so where that makes edges no longer. Sweeps put each box near the mean of its
 //! neighbours (barycentres; Sugiyama, Tagawa and Toda 1981). Layers wider than [`WIDEST`] are cut into rows. In each row
 //! the boxes then come as near to their neighbours' means as their order allows, by least squares. The same input gives
 //! the same layout, always.
@@ -94,8 +94,13 @@ impl Net {
         for &i in &order {
             layer[i] = self.before[i].iter().map(|&j| layer[j] + 1).max().unwrap_or(0);
         }
-        for &i in order.iter().rev().filter(|&&i| self.before[i].is_empty()) {
-            layer[i] = self.after[i].iter().map(|&j| layer[j] - 1).min().unwrap_or(0);
+        for &i in order.iter().rev() {
+            let next = self.after[i].iter().map(|&j| layer[j] - 1).min();
+            // edges from what nobody else reads get no longer, for it can follow
+            let held = self.before[i].iter().filter(|&&j| self.after[j].len() > 1).count();
+            if let Some(next) = next.filter(|_| self.after[i].len() >= held) {
+                layer[i] = next;
+            }
         }
         let count = layer.iter().max().map_or(0, |m| m + 1);
         let mut layers = vec![Vec::new(); count];

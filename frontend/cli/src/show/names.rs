@@ -34,8 +34,11 @@ pub fn carried(old: &Graph, names: &Names, new: &Graph, next: &mut u32) -> Names
     Matching::new(old, names, new, next).run(inputs)
 }
 
+/// File and line.
+type Line<'a> = Option<(&'a str, u32)>;
+
 /// What makes a node likely to be another.
-type Likeness<'a> = (&'a str, Vec<&'a gradloom_ir::Type>, Option<(&'a str, u32)>);
+type Likeness<'a> = (&'a str, Vec<&'a gradloom_ir::Type>, Line<'a>);
 
 fn likeness<'a>(g: &'a Graph, node: &'a Node) -> Likeness<'a> {
     (node.op.name(), node.results.iter().map(|&r| g.ty(r)).collect(), node.loc.file_line())
@@ -51,7 +54,8 @@ struct Matching<'a> {
     /// The old node that each new node is.
     origin: Vec<Option<usize>>,
     claimed: Vec<bool>,
-    same: HashMap<(&'a Op, Vec<u32>), Vec<usize>>,
+    /// By what is computed, and where that is known by source line.
+    same: HashMap<(&'a Op, Vec<u32>, Line<'a>), Vec<usize>>,
     alike: HashMap<Likeness<'a>, Vec<usize>>,
 }
 
@@ -60,8 +64,13 @@ impl<'a> Matching<'a> {
         let (mut same, mut alike) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
         // from the back, so that the first of equals is taken first
         for (i, node) in old.nodes().iter().enumerate().rev() {
-            let args = node.args.iter().map(|a| names.values[a.index()]).collect();
-            same.entry((&node.op, args)).or_default().push(i);
+            let args: Vec<u32> = node.args.iter().map(|a| names.values[a.index()]).collect();
+            let line = node.loc.file_line();
+            // at its line first, so that equals are told apart by it
+            if line.is_some() {
+                same.entry((&node.op, args.clone(), line)).or_default().push(i);
+            }
+            same.entry((&node.op, args, None)).or_default().push(i);
             alike.entry(likeness(old, node)).or_default().push(i);
         }
         let (values, nodes) = (new.num_values(), new.nodes().len());
@@ -75,14 +84,17 @@ impl<'a> Matching<'a> {
         }
         // what is the same first, so that nothing takes its name
         for i in 0..self.new.nodes().len() {
-            if let Some(from) = self.the_same(i) {
+            let line = self.new.nodes()[i].loc.file_line();
+            if let Some(from) = self.the_same(i, line) {
                 self.claim(i, from);
             }
         }
         let mut bodies = BTreeMap::new();
         for i in 0..self.new.nodes().len() {
             if self.origin[i].is_none() {
-                match self.the_same(i).or_else(|| self.the_like(i)) {
+                let line = self.new.nodes()[i].loc.file_line();
+                let same = self.the_same(i, line).or_else(|| self.the_same(i, None));
+                match same.or_else(|| self.the_like(i)) {
                     Some(from) => self.claim(i, from),
                     None => {
                         for r in &self.new.nodes()[i].results {
@@ -116,9 +128,10 @@ impl<'a> Matching<'a> {
         node.args.iter().map(|a| self.known[a.index()]).collect()
     }
 
-    fn the_same(&mut self, new: usize) -> Option<usize> {
+    /// The old node that computes the same, at a line if one is given.
+    fn the_same(&mut self, new: usize, line: Line<'a>) -> Option<usize> {
         let node = &self.new.nodes()[new];
-        let list = self.same.get_mut(&(&node.op, self.args(node)?))?;
+        let list = self.same.get_mut(&(&node.op, self.args(node)?, line))?;
         while let Some(i) = list.pop() {
             if !self.claimed[i] {
                 return Some(i);
@@ -242,6 +255,15 @@ mod tests {
                %4 = sine(%0) : f32[] return %2, %3, %4 }",
             "graph(%0: f32[]) {\n  %1 = sine(%0) : f32[]\n  %3 = add(%1, %1) : f32[]\n  %2 = sine(%0) : f32[]\n  \
              %4 = sine(%0) : f32[]\n  return %3, %2, %4\n}",
+        );
+    }
+
+    #[test]
+    fn equals_are_told_apart_by_their_lines() {
+        check(
+            "graph(%0: f32[]) { %1 = sine(%0) : f32[] loc(\"a\":1) %2 = sine(%0) : f32[] loc(\"a\":2) return %2 }",
+            "graph(%0: f32[]) { %1 = sine(%0) : f32[] loc(\"a\":2) return %1 }",
+            "graph(%0: f32[]) {\n  %2 = sine(%0) : f32[] loc(\"a\":2)\n  return %2\n}",
         );
     }
 

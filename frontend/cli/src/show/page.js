@@ -85,6 +85,7 @@ const visible = box => {                                  // the box that stands
   return top;
 };
 
+const last = D.stages.map((s, i) => s.graph !== null ? i : 0).reduce((a, b) => Math.max(a, b), 0);
 function load(stage) {
   shown = stage;
   boxes = []; edges = []; byKernel = {};
@@ -245,8 +246,11 @@ function box(b, words, at, near, marked) {
   const g = draw("g", world, { class: cls.filter(c => c).join(" "), transform: `translate(${b.x} ${b.y})` });
   const rect = draw("rect", g, { width: b.w, height: b.h });
   if (!b.open) rect.style.fill = colour(b);
-  g.onclick = e => { if (!dragged) { e.stopPropagation(); pick(b); } };
-  g.ondblclick = e => { e.stopPropagation(); if (folds(b)) toggle(b); };
+  g.onclick = e => {
+    if (dragged) return;
+    e.stopPropagation();
+    if (e.detail === 2 && folds(b)) toggle(b); else pick(b);   // the first click painted anew: there is no dblclick
+  };
   if (!words) return;
   const room = Math.floor((b.w - (folds(b) ? 30 : 14)) / 7), cut = s => s.length > room ? s.slice(0, room - 1) + "\u2026" : s;
   const left = folds(b) ? 24 : 8;
@@ -352,12 +356,13 @@ function stageDetail(at) {
   row("bytes", short(all.reduce((n, b) => n + (b.bytes || 0), 0)) + "B, each op by itself");
   make("p", at, "Click a box for its text, source and cost; double-click or its triangle folds it. Drag to pan, wheel to zoom. Boxes with a dark outline are new since the program before.");
 }
-function pickKernel(id) {
+function pickKernel(id) {                                  // kernels are those of the last program
+  if (!hasKernels() && shown !== last) { $("stage").value = last; load(last); }
   const list = byKernel[id];
   const group = boxes.find(b => b.kernel === id);
   const b = group || (list && list[0]);
   if (b) { pick(b); reveal(b); return; }
-  picked = null;                                          // the kernels are those of the last program
+  picked = null;                                          // it is too large to be drawn
   $("detail").replaceChildren();
   kernelDetail($("detail"), id);
 }
@@ -440,6 +445,5 @@ function legend() {
   }
 }
 legend();
-const last = D.stages.map((s, i) => s.graph !== null ? i : 0).reduce((a, b) => Math.max(a, b), 0);
 $("stage").value = last;
 load(last);

@@ -10,7 +10,7 @@ pub(super) struct Arena {
     /// Highest end ever.
     peak: usize,
     /// Bytes of the live places.
-    bytes: usize,
+    in_use: usize,
     /// The most of them since the last mark.
     high: usize,
 }
@@ -31,21 +31,21 @@ impl Arena {
         let i = self.live.partition_point(|&(s, _)| s < start);
         self.live.insert(i, (start, bytes));
         self.peak = self.peak.max(start + bytes);
-        self.bytes += bytes;
-        self.high = self.high.max(self.bytes);
+        self.in_use += bytes;
+        self.high = self.high.max(self.in_use);
         start
     }
 
     /// Gives a place back.
     pub fn free(&mut self, start: usize) {
         if let Ok(i) = self.live.binary_search_by_key(&start, |&(s, _)| s) {
-            self.bytes -= self.live.remove(i).1;
+            self.in_use -= self.live.remove(i).1;
         }
     }
 
     /// The most bytes that were live at once since the last call.
     pub fn mark(&mut self) -> usize {
-        std::mem::replace(&mut self.high, self.bytes)
+        std::mem::replace(&mut self.high, self.in_use)
     }
 
     /// Bytes the arena needs.

@@ -161,27 +161,30 @@ impl Writer {
     }
 
     fn kernel_table(&mut self, placed: &[Placed], messages: &mut Vec<String>) -> Vec<Json> {
-        let mut room = MAX_CODE;
-        let table = placed.iter().map(|p| {
+        let (mut room, mut left_out) = (MAX_CODE, false);
+        let mut table = Vec::with_capacity(placed.len());
+        for p in placed {
             let s = p.step;
-            let (form, code) = match &s.code {
+            let (form, mut code) = match &s.code {
                 Some(Listing::Cranelift(code)) => ("Cranelift code", code.as_str()),
                 Some(Listing::Assembly(code)) => ("assembly", code.as_str()),
                 None => ("", ""),
             };
-            let size = s.nest.len() + code.len();
-            let fits = size <= room || self.known.contains_key(code);
-            room = room.saturating_sub(size);
-            let (nest, code) =
-                if fits { (s.nest.as_str(), code) } else { ("", "left out: `gradloom show --kernels` prints it") };
-            json!({
+            let mut nest = s.nest.as_str();
+            // equal texts are there once
+            let size: usize = [nest, code].iter().filter(|t| !self.known.contains_key(**t)).map(|t| t.len()).sum();
+            if size <= room {
+                room -= size;
+            } else {
+                (nest, code, left_out) = ("", "left out: `gradloom show --kernels` prints it", true);
+            }
+            table.push(json!({
                 "path": p.path, "kind": s.kind.name(), "name": self.string(s.name.as_str()), "times": p.times,
                 "flops": s.flops, "bytes": s.bytes, "lanes": s.lanes, "split": s.split.0, "grain": s.split.1,
                 "live": s.live_bytes, "nest": self.string(nest), "form": form, "code": self.string(code),
-            })
-        });
-        let table: Vec<Json> = table.collect();
-        if room == 0 {
+            }));
+        }
+        if left_out {
             messages.push("The code of some kernels is left out.".into());
         }
         table
@@ -409,7 +412,7 @@ impl Scope<'_> {
 /// Which programs are drawn: the first and the last before those between, as far as there is room.
 fn drawn(stages: &[Stage]) -> Vec<bool> {
     let with_graph = || stages.iter().enumerate().filter_map(|(i, s)| s.graph.as_ref().map(|g| (i, g.total_nodes())));
-    let (first, last) = (with_graph().next(), with_graph().last());
+    let (first, last) = (with_graph().next(), with_graph().next_back());
     let mut drawn = vec![false; stages.len()];
     let mut total = 0;
     for (i, nodes) in last.into_iter().chain(first).chain(with_graph()) {

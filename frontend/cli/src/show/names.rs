@@ -10,7 +10,7 @@ use gradloom_ir::{Graph, Names, Node, Op, Value};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many nodes of the old program are looked at as likely to be a node of the new one.
-const CANDIDATES: usize = 16;
+const CANDIDATES: usize = 32;
 
 /// The names of a program in the order of its numbers.
 pub fn numbered(g: &Graph) -> Names {
@@ -145,14 +145,16 @@ impl<'a> Matching<'a> {
         let node = &self.new.nodes()[new];
         let args = self.args(node)?;
         let list = self.alike.get_mut(&likeness(self.new, node))?;
-        list.retain(|&i| !self.claimed[i]);
+        while list.last().is_some_and(|&i| self.claimed[i]) {
+            list.pop();
+        }
         let shared = |i: usize| {
             let theirs = self.old.nodes()[i].args.iter().map(|a| self.names.values[a.index()]);
             theirs.filter(|name| args.contains(name)).count()
         };
-        let near = list.iter().rev().take(CANDIDATES).rev();
+        let near: Vec<usize> = list.iter().rev().take(CANDIDATES).copied().filter(|&i| !self.claimed[i]).collect();
         // of equals the last of the list, which is the first of the program
-        let (shares, best) = near.map(|&i| (shared(i), i)).max_by_key(|(shares, _)| *shares)?;
+        let (shares, best) = near.into_iter().rev().map(|i| (shared(i), i)).max_by_key(|(shares, _)| *shares)?;
         let sure = shares > 0 || node.loc.is_known() || node.args.is_empty();
         (sure && self.old.nodes()[best].results.len() == node.results.len()).then_some(best)
     }

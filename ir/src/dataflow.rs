@@ -1,6 +1,6 @@
 //! The graph as petgraph sees it: nodes are [`Node`](crate::Node)s, an edge leads from a node to each node that uses a result of it.
 
-use crate::{Graph, Op};
+use crate::{Graph, Op, Value};
 use petgraph::graph::{DiGraph, NodeIndex};
 
 impl Graph {
@@ -20,39 +20,56 @@ impl Graph {
         g
     }
 
-    /// The graph in Graphviz DOT.
+    /// The graph in Graphviz DOT; nested programs are clusters.
     pub fn to_dot(&self) -> String {
         let mut s = String::from("digraph gradloom {\n  node [shape=box, fontname=\"monospace\"];\n");
+        self.dot_scope(&mut s, "", "  ");
+        s + "}\n"
+    }
+
+    /// The statements of the program; `scope` goes before the names of its nodes, `indent` before its lines.
+    fn dot_scope(&self, s: &mut String, scope: &str, indent: &str) {
         for v in self.inputs() {
-            let name = &self.input_names()[v.index()];
-            s += &format!(
-                "  v{} [shape=ellipse, label=\"{v} {}\\n{}\"];\n",
-                v.index(),
-                name.escape_default(),
-                self.ty(v)
-            );
+            let name = self.input_names()[v.index()].escape_default();
+            let ty = self.ty(v);
+            *s += &format!("{indent}{scope}v{} [shape=ellipse, label=\"{v} {name}\\n{ty}\"];\n", v.index());
         }
+        let defs = self.definitions();
+        let source = |v: Value| match defs[v.index()] {
+            Some(d) => format!("{scope}n{d}"),
+            None => format!("{scope}v{}", v.index()),
+        };
         for (i, n) in self.nodes().iter().enumerate() {
             let types: Vec<String> = n.results.iter().map(|&r| self.ty(r).to_string()).collect();
             let detail = match &n.op {
                 Op::Constant { value } if value.ty().numel() <= 4 => format!(" {value}"),
                 _ => String::new(),
             };
-            s += &format!("  n{i} [label=\"{}{detail}\\n{}\"];\n", n.op.name(), types.join(", "));
+            let label = format!("{}{detail}\\n{}", n.op.name(), types.join(", "));
+            let bodies = n.op.bodies();
+            let (inner, deeper) = (format!("{indent}  "), format!("{indent}    "));
+            if !bodies.is_empty() {
+                *s += &format!("{indent}subgraph cluster_{scope}n{i} {{\n{inner}label=\"{}\";\n", n.op.name());
+            }
+            *s += &format!("{}{scope}n{i} [label=\"{label}\"];\n", if bodies.is_empty() { indent } else { &inner });
+            for (k, body) in bodies.iter().enumerate() {
+                let inside = format!("{scope}n{i}b{k}");
+                *s += &format!("{inner}subgraph cluster_{inside} {{\n{deeper}label=\"body {k}\";\n");
+                body.dot_scope(s, &format!("{inside}_"), &deeper);
+                *s += &format!("{inner}}}\n");
+            }
+            if !bodies.is_empty() {
+                *s += &format!("{indent}}}\n");
+            }
         }
-        let defs = self.definitions();
-        let source = |v: crate::Value| match defs[v.index()] {
-            Some(d) => format!("n{d}"),
-            None => format!("v{}", v.index()),
-        };
         for (i, n) in self.nodes().iter().enumerate() {
             for a in &n.args {
-                s += &format!("  {} -> n{i};\n", source(*a));
+                *s += &format!("{indent}{} -> {scope}n{i};\n", source(*a));
             }
         }
         for (k, o) in self.outputs().iter().enumerate() {
-            s += &format!("  out{k} [shape=ellipse, label=\"result {k}\"];\n  {} -> out{k};\n", source(*o));
+            *s += &format!("{indent}{scope}out{k} [shape=ellipse, label=\"result {k}\"];\n");
+            *s += &format!("{indent}{} -> {scope}out{k};\n", source(*o));
         }
-        s + "}\n"
     }
 }

@@ -34,5 +34,6 @@ pub use ops::{
     WindowGeometry, conv_geometry, infer,
 };
 pub use parse::parse;
+pub use print::{Names, Text};
 pub use ty::{Shape, Type, row_major_strides};
 pub use verify::verify;

@@ -1,6 +1,6 @@
 //! The text form: `parse(print(g)) == g`, errors with positions, and no text that makes the parser panic.
 
-use gradloom_ir::{Binary, Callback, Comparison, DType, Unary, parse, verify};
+use gradloom_ir::{Binary, Callback, Comparison, DType, Graph, Names, Unary, parse, verify};
 use std::sync::OnceLock;
 
 /// One node of every op beyond the elementwise families: operand types, node, result types.
@@ -357,4 +357,45 @@ fn changed_texts_never_panic() {
         }
     }
     assert!(read > 500, "only {read} changed texts were read at all");
+}
+
+#[test]
+fn names_stand_for_numbers() {
+    let body = "graph(%0: f32[]) {\n    %1 = sine(%0) : f32[]\n    return %1\n  }";
+    let text =
+        format!("graph(%0: f32[] \"x\") {{\n  %1 = remat(%0) {{body = {body}}} : f32[] loc(\"a\":1)\n  return %1\n}}");
+    let g = parse(&text).unwrap();
+    let inside = Names { values: vec![7, 8], ..Names::default() };
+    let names = Names { values: vec![3, 9], bodies: [(0, vec![inside])].into() };
+    let expected = text
+        .replace("(%0: f32[] \"x\")", "(%3: f32[] \"x\")")
+        .replace("%1 = remat(%0)", "%9 = remat(%3)")
+        .replace("graph(%0: f32[])", "graph(%7: f32[])")
+        .replace("%1 = sine(%0)", "%8 = sine(%7)")
+        .replace("    return %1", "    return %8")
+        .replace("\n  return %1", "\n  return %9");
+    assert_eq!(g.text().names(&names).to_string(), expected);
+    assert_eq!(g.text().names(&names).node(0), "%9 = remat(%3) : f32[]");
+    assert_eq!(g.text().to_string(), text);
+    // names that are missing are the numbers
+    assert_eq!(g.text().names(&Names::default()).to_string(), text);
+}
+
+#[test]
+fn dot_has_a_cluster_for_every_nested_program() {
+    for text in programs() {
+        let g = parse(&text).unwrap();
+        let dot = g.to_dot();
+        assert_eq!(dot.matches(" -> ").count(), edges(&g), "{dot}");
+        let bodies: usize = g.nodes().iter().map(|n| n.op.bodies().len()).sum();
+        assert_eq!(dot.matches("label=\"body ").count(), bodies);
+        assert_eq!(dot.lines().filter(|l| l.ends_with('{')).count(), dot.lines().filter(|l| l.trim() == "}").count());
+    }
+    let g = parse("graph(%0: f32[] \"a\\\" -> b\\n\") { return %0 }").unwrap();
+    assert!(g.to_dot().contains("label=\"%0 a\\\" -> b\\n\\nf32[]\""), "{}", g.to_dot());
+}
+
+fn edges(g: &Graph) -> usize {
+    let inside = |n: &gradloom_ir::Node| n.args.len() + n.op.bodies().iter().map(|b| edges(b)).sum::<usize>();
+    g.num_outputs() + g.nodes().iter().map(inside).sum::<usize>()
 }

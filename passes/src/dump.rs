@@ -1,5 +1,6 @@
 //! Programs written to files as they go through a pipeline.
 
+use crate::context::Event;
 use gradloom_ir::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,17 @@ impl Dump {
         std::env::var_os("GRADLOOM_DUMP").filter(|d| !d.is_empty()).map(|d| Dump::new(Path::new(&d)))
     }
 
+    /// Writes the program before and after each pass, and what passes show.
+    pub(crate) fn observer(mut self) -> impl FnMut(Event<'_>) -> Result<()> + Send + 'static {
+        move |event| match event {
+            Event::Before { pass, graph } => self.write(&format!("{pass}-before"), graph),
+            Event::After { record, graph } => self.write(&format!("{}-after", record.pass), graph),
+            Event::Note { name, content } => self.write(name, content),
+        }
+    }
+
     /// Writes one file, under a temporary name first so that a reader never meets half of it.
-    pub(crate) fn write(&mut self, name: &str, content: &dyn fmt::Display) -> Result<()> {
+    fn write(&mut self, name: &str, content: &dyn fmt::Display) -> Result<()> {
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let stem = format!("{}-{:04}-{:03}-{name:.80}", std::process::id(), self.program, self.step);
         self.step += 1;

@@ -2,6 +2,8 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+mod context;
+pub mod cost;
 mod cse;
 mod dce;
 mod distribute;
@@ -17,13 +19,14 @@ mod split_complex;
 pub mod transform;
 mod widen_sums;
 
+pub use context::{Event, PassContext, PassRecord};
 pub use cse::cse;
 pub use dce::dead_code;
 pub use distribute::distribute;
 pub use fold::fold;
 pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
-pub use manager::{Changed, Pass, PassContext, PassRecord, Pipeline, map_bodies, pass_fn};
+pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn};
 pub use nan_check::nan_check;
 pub use simplify::simplify;
 pub use split_complex::split_complex;

@@ -6,15 +6,12 @@
 //!   fixpoint is contained: [`Pipeline::run`] returns an error that names it and the input program is untouched.
 //!   Only a pass that never returns cannot be helped.
 
-use crate::dump::Dump;
+use crate::context::PassContext;
 use gradloom_ir::{Builder, Error, Graph, Result, Type, Value, verify};
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Whether a pass changed the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,62 +61,6 @@ where
         }
     }
     Function(name.to_string(), run)
-}
-
-/// One run of one pass.
-#[derive(Clone, Debug)]
-pub struct PassRecord {
-    /// The pass's name.
-    pub pass: String,
-    /// How long it took, nested programs included.
-    pub time: Duration,
-    /// Whether it changed anything.
-    pub changed: Changed,
-    /// Nodes before, nested programs included.
-    pub nodes_before: usize,
-    /// Nodes after, nested programs included.
-    pub nodes_after: usize,
-}
-
-impl fmt::Display for PassRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PassRecord { pass, time, nodes_before, nodes_after, .. } = self;
-        write!(f, "{pass:16} {:9.1} us  {nodes_before:6} -> {nodes_after} nodes", time.as_secs_f64() * 1e6)
-    }
-}
-
-/// What accompanies one program through a pipeline: the log and the dump.
-#[derive(Default, Debug)]
-pub struct PassContext {
-    dump: Option<Dump>,
-    log: Vec<PassRecord>,
-}
-
-impl PassContext {
-    /// A context that dumps nothing.
-    pub fn new() -> PassContext {
-        PassContext::default()
-    }
-
-    /// A context that dumps to the directory named by the environment variable `GRADLOOM_DUMP`, if it is set.
-    pub fn from_env() -> PassContext {
-        PassContext { dump: Dump::from_env(), log: Vec::new() }
-    }
-
-    /// A context that writes the program before and after each pass to files in `dir`.
-    pub fn dumping_to(dir: impl AsRef<Path>) -> PassContext {
-        PassContext { dump: Some(Dump::new(dir.as_ref())), log: Vec::new() }
-    }
-
-    /// Every pass run so far, in order.
-    pub fn log(&self) -> &[PassRecord] {
-        &self.log
-    }
-
-    /// Writes `content` to the dump under `name`; does nothing when nothing is dumped.
-    pub fn dump(&mut self, name: &str, content: &dyn fmt::Display) -> Result<()> {
-        self.dump.as_mut().map_or(Ok(()), |d| d.write(name, content))
-    }
 }
 
 /// Sweeps of a fixpoint group in which a user's pass still finds something to do, before it is taken to never end.
@@ -368,31 +309,21 @@ fn blame(entry: &Entry, message: String) -> Error {
 
 fn run_entry(entry: &Entry, g: &mut Graph, cx: &mut PassContext) -> Result<Changed> {
     let name = entry.pass.name();
-    cx.dump(&format!("{name}-before"), g)?;
-    let nodes_before = g.total_nodes();
-    let start = Instant::now();
-    let contained = catch_unwind(AssertUnwindSafe(|| {
-        let changed = apply(entry, g, cx)?;
-        if !entry.standard || cfg!(debug_assertions) {
-            verify(g)
-                .map_err(|e| blame(entry, format!("returned a malformed program: {}", e.message())).at(e.loc()))?;
-        }
-        Ok(changed)
-    }));
-    let changed = contained.unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref().cloned());
-        Err(blame(entry, format!("panicked: {}", text.unwrap_or_else(|| "no message".into()))))
-    })?;
-    let record = PassRecord {
-        pass: name.to_string(),
-        time: start.elapsed(),
-        changed,
-        nodes_before,
-        nodes_after: g.total_nodes(),
-    };
-    cx.log.push(record);
-    cx.dump(&format!("{name}-after"), g)?;
-    Ok(changed)
+    cx.step(name, g, |g, cx| {
+        let contained = catch_unwind(AssertUnwindSafe(|| {
+            let changed = apply(entry, g, cx)?;
+            if !entry.standard || cfg!(debug_assertions) {
+                verify(g)
+                    .map_err(|e| blame(entry, format!("returned a malformed program: {}", e.message())).at(e.loc()))?;
+            }
+            Ok(changed)
+        }));
+        contained.unwrap_or_else(|payload| {
+            let text =
+                payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref().cloned());
+            Err(blame(entry, format!("panicked: {}", text.unwrap_or_else(|| "no message".into()))))
+        })
+    })
 }
 
 /// Runs a pass on the nested programs, innermost first, then on `g`.

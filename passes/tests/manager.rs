@@ -1,7 +1,7 @@
 //! Pipelines: order, edits, and what they do with passes that misbehave.
 
 use gradloom_ir::{Builder, DType, Error, Graph, Op, Type, Unary, parse};
-use gradloom_passes::{Changed, Pass, PassContext, Pipeline, pass_fn};
+use gradloom_passes::{Changed, Event, Pass, PassContext, Pipeline, pass_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -203,4 +203,39 @@ fn a_dump_has_the_program_before_and_after_each_pass() {
     let e = p.run_with(&mut program(), &mut PassContext::dumping_to(file.join("dir"))).expect_err("not a directory");
     assert_eq!(e.kind(), gradloom_ir::ErrorKind::Io);
     std::fs::remove_file(&file).expect("it can be removed");
+}
+
+#[test]
+fn observers_see_every_pass_and_may_end_it() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tell = seen.clone();
+    let watch = move |event: Event<'_>| {
+        let line = match event {
+            Event::Before { pass, graph } => format!("before {pass}: {}", graph.nodes().len()),
+            Event::After { record, graph } => {
+                format!("after {}: {}, {:?}", record.pass, graph.nodes().len(), record.changed)
+            }
+            Event::Note { name, content } => format!("{name}: {content}"),
+        };
+        tell.lock().expect("no panic").push(line);
+        Ok(())
+    };
+    let p = Pipeline::empty().push(pass_fn("growing", |g, cx| {
+        cx.dump("note", &"a note")?;
+        append(g)
+    }));
+    let mut cx = PassContext::new().observed_by(watch.clone()).observed_by(watch);
+    p.run_with(&mut program(), &mut cx).expect("it runs");
+    cx.step("own", &mut program(), |_, _| Ok(Changed::No)).expect("it runs");
+    let seen: Vec<String> = seen.lock().expect("no panic").chunks(2).map(|c| c[0].clone()).collect();
+    assert_eq!(
+        seen,
+        ["before growing: 3", "note: a note", "after growing: 4, Yes", "before own: 3", "after own: 3, No"]
+    );
+    assert_eq!(cx.log().len(), 2);
+
+    let mut g = program();
+    let mut cx = PassContext::new().observed_by(|_| Err(Error::limit("watch", "enough")));
+    assert_eq!(p.run_with(&mut g, &mut cx).expect_err("it ends").to_string(), "watch: enough");
+    assert_eq!(g, program());
 }

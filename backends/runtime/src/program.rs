@@ -46,6 +46,8 @@ pub struct Program {
     pub arena_values: Vec<usize>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
+    /// Bytes of the arena that are in use at each step.
+    pub live_bytes: Vec<usize>,
     /// What runs, in order.
     pub steps: Vec<Step>,
     /// Results that are copies of another slot: output, source, bytes.

@@ -13,7 +13,7 @@ use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use super::unroll::recurrence;
 use crate::kernel::LoopNest;
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
-use gradloom_passes::Pipeline;
+use gradloom_passes::{PassContext, Pipeline};
 use gradloom_runtime::{Buffer, Carry, Control, CpuProgram, HostCall, Prepared, Program, Rows, Slot, Step};
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use std::borrow::Cow;
 /// If an op has no compiled form; the error names it.
 pub fn compile(g: &Graph) -> Result<CpuProgram> {
     let mut jit = Jit::new()?;
-    let mut program = build(&*lowered(g)?, &mut jit)?;
+    let mut program = build(&*lowered(g, &mut PassContext::from_env())?, &mut jit)?;
     let code = jit.finish()?;
     program.place(&|id| code.kernel(id).func);
     let output_bytes = g.output_types().iter().map(Type::bytes).collect();
@@ -33,28 +33,28 @@ pub fn compile(g: &Graph) -> Result<CpuProgram> {
 
 /// As [`compile`], with kernels that `code` takes up and that are yet to be placed.
 pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Result<Program> {
-    build(&*lowered(g)?, code)
+    build(&*lowered(g, &mut PassContext::from_env())?, code)
 }
 
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
 /// sorts without operands that nobody reads, the matrices of its loops as products read them.
-fn lowered(g: &Graph) -> Result<Cow<'_, Graph>> {
+pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
     fn any(g: &Graph) -> bool {
         let other = |d: DType| d.is_complex() || d.is_half();
         g.types().iter().any(|t| other(t.dtype)) || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| any(b)))
     }
     let mut g = Cow::Borrowed(g);
     if any(&g) {
-        Pipeline::lowering().run(g.to_mut())?;
+        Pipeline::lowering().run_with(g.to_mut(), cx)?;
     }
     if has_idle_operand(&g) {
-        trim_sorts(g.to_mut())?;
+        cx.step("trim_sorts", g.to_mut(), |g, _| trim_sorts(g))?;
     }
     if has_turned_product(&g) {
-        orient_products(g.to_mut())?;
+        cx.step("orient_products", g.to_mut(), |g, _| orient_products(g))?;
     }
     if has_long_reduction(&g) {
-        divide_reductions(g.to_mut())?;
+        cx.step("divide_reductions", g.to_mut(), |g, _| divide_reductions(g))?;
     }
     Ok(g)
 }
@@ -79,28 +79,30 @@ struct Planner<'a> {
     arena: Arena,
     /// Offset of each arena value.
     arena_values: Vec<usize>,
+    /// Bytes of the arena in use at each step so far.
+    live_bytes: Vec<usize>,
     donors: Vec<Option<usize>>,
     donated: Vec<bool>,
 }
 
 /// The values a step reads and computes, as stored values.
-struct StepValues {
-    reads: Vec<Value>,
-    writes: Vec<Value>,
+pub(super) struct StepValues {
+    pub reads: Vec<Value>,
+    pub writes: Vec<Value>,
     /// `(read, write)`: the write may use the place of the read.
     in_place: Vec<(Value, Value)>,
-    nest: Option<nest::Kernel>,
+    pub nest: Option<nest::Kernel>,
 }
 
 /// A clustered graph with the loop nest of each cluster.
-struct Lowered {
-    c: Clustered,
+pub(super) struct Lowered {
+    pub c: Clustered,
     /// The step that computes each value.
     computed_by: Vec<Option<usize>>,
-    steps: Vec<StepValues>,
+    pub steps: Vec<StepValues>,
 }
 
-fn lower(g: &Graph) -> Result<Lowered> {
+pub(super) fn lower(g: &Graph) -> Result<Lowered> {
     for node in g.nodes() {
         refuse(&node.op).map_err(|e| e.at(&node.loc))?;
     }
@@ -163,10 +165,14 @@ fn lower(g: &Graph) -> Result<Lowered> {
 /// # Errors
 /// As [`compile`].
 pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
-    Ok(lower(&*lowered(g)?)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
+    Ok(lower(&*lowered(g, &mut PassContext::from_env())?)?
+        .steps
+        .into_iter()
+        .filter_map(|s| s.nest.map(|k| k.nest))
+        .collect())
 }
 
-fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
+pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
     let Lowered { c, computed_by, steps } = lower(g)?;
     let mut last_use = vec![0; g.num_values()];
     for (s, step) in steps.iter().enumerate() {
@@ -186,6 +192,7 @@ fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
         place: vec![None; g.num_values()],
         arena: Arena::default(),
         arena_values: Vec::new(),
+        live_bytes: Vec::new(),
         donors: vec![None; g.num_outputs()],
         donated: vec![false; g.num_inputs()],
     };
@@ -249,6 +256,7 @@ fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
         constants,
         arena_values: p.arena_values.clone(),
         arena_bytes: p.arena.bytes(),
+        live_bytes: p.live_bytes.clone(),
         steps: program_steps,
         copies,
         donors: p.donors.clone(),
@@ -400,6 +408,7 @@ impl Planner<'_> {
 
     /// Frees the arena places whose last reader was step `s`.
     fn free_dead(&mut self, s: usize, dying: &[Value]) {
+        self.live_bytes.push(self.arena.mark());
         for v in dying {
             // a place that was passed on is freed by its new owner
             if self.last_use[v.index()] == s

@@ -9,6 +9,10 @@ pub(super) struct Arena {
     live: Vec<(usize, usize)>,
     /// Highest end ever.
     peak: usize,
+    /// Bytes of the live places.
+    in_use: usize,
+    /// The most of them since the last mark.
+    high: usize,
 }
 
 impl Arena {
@@ -27,14 +31,21 @@ impl Arena {
         let i = self.live.partition_point(|&(s, _)| s < start);
         self.live.insert(i, (start, bytes));
         self.peak = self.peak.max(start + bytes);
+        self.in_use += bytes;
+        self.high = self.high.max(self.in_use);
         start
     }
 
     /// Gives a place back.
     pub fn free(&mut self, start: usize) {
         if let Ok(i) = self.live.binary_search_by_key(&start, |&(s, _)| s) {
-            self.live.remove(i);
+            self.in_use -= self.live.remove(i).1;
         }
+    }
+
+    /// The most bytes that were live at once since the last call.
+    pub fn mark(&mut self) -> usize {
+        std::mem::replace(&mut self.high, self.in_use)
     }
 
     /// Bytes the arena needs.
@@ -58,5 +69,8 @@ mod tests {
         assert_eq!(a.take(64), 64);
         assert_eq!(a.take(1), 192);
         assert_eq!(a.bytes(), 256);
+        assert_eq!(a.mark(), 256);
+        a.free(y);
+        assert_eq!((a.mark(), a.mark()), (256, 192));
     }
 }

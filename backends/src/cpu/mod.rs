@@ -7,6 +7,7 @@ mod cluster;
 pub mod codegen;
 mod compile;
 mod divide_reductions;
+mod explain;
 mod memory;
 mod nest;
 mod object;
@@ -15,5 +16,6 @@ mod trim_sorts;
 mod unroll;
 
 pub use compile::{compile, loop_nests};
+pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use gradloom_library as library;
 pub use object::{ObjectFile, Processor, compile_object};

@@ -1,6 +1,6 @@
-//! The text form of loop nests, for dumps.
+//! The text form of loop nests and recurrences, for dumps.
 
-use super::{Affine, Inst, LoopNest};
+use super::{Affine, Inst, LoopNest, Param, Recurrence, Steps, Store};
 use std::fmt;
 
 const AXES: &[u8] = b"ijklmnopqrstuvwxyz";
@@ -55,11 +55,7 @@ impl fmt::Display for Inst {
 
 impl fmt::Display for LoopNest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kernel {}(", self.name)?;
-        for (i, p) in self.params.iter().enumerate() {
-            write!(f, "{}p{i}: {}[{}]", if i == 0 { "" } else { ", " }, p.dtype, p.len)?;
-        }
-        writeln!(f, ")")?;
+        head(f, "kernel", &self.name, &self.params)?;
         for (i, axis) in self.axes.iter().enumerate() {
             writeln!(f, "  {} {} < {}", if axis.reduce { "reduce" } else { "for" }, axis_name(i), axis.extent)?;
         }
@@ -72,11 +68,44 @@ impl fmt::Display for LoopNest {
         for (i, inst) in self.epilogue.iter().enumerate() {
             writeln!(f, "    %{} = {inst}", i + self.body.len())?;
         }
-        for s in &self.stores {
-            writeln!(f, "    p{}[{}] = %{}", s.param, s.at, s.value)?;
+        stores(f, &self.stores)
+    }
+}
+
+impl fmt::Display for Recurrence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        head(f, "recurrence", &self.name, &self.params)?;
+        for (i, c) in self.carried.iter().enumerate() {
+            writeln!(f, "  acc{i}: {} = p{}[{}]", c.dtype, c.init.0, c.init.1)?;
+        }
+        match self.steps {
+            Steps::Known(n) => writeln!(f, "  for i < {n}")?,
+            Steps::While(v, _) => writeln!(f, "  while %{v}")?,
+        }
+        for (i, inst) in self.body.iter().enumerate() {
+            writeln!(f, "    %{i} = {inst}")?;
+        }
+        stores(f, &self.stores)?;
+        for (i, c) in self.carried.iter().enumerate() {
+            writeln!(f, "    acc{i} = %{}", c.next)?;
+        }
+        for (i, c) in self.carried.iter().enumerate() {
+            writeln!(f, "  p{}[{}] = acc{i}", c.end.0, c.end.1)?;
         }
         Ok(())
     }
+}
+
+fn head(f: &mut fmt::Formatter<'_>, what: &str, name: &str, params: &[Param]) -> fmt::Result {
+    write!(f, "{what} {name}(")?;
+    for (i, p) in params.iter().enumerate() {
+        write!(f, "{}p{i}: {}[{}]", if i == 0 { "" } else { ", " }, p.dtype, p.len)?;
+    }
+    writeln!(f, ")")
+}
+
+fn stores(f: &mut fmt::Formatter<'_>, stores: &[Store]) -> fmt::Result {
+    stores.iter().try_for_each(|s| writeln!(f, "    p{}[{}] = %{}", s.param, s.at, s.value))
 }
 
 #[cfg(test)]

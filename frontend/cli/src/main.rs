@@ -1,4 +1,4 @@
-//! `gradloom`: runs and checks programs written as text.
+//! `gradloom`: runs, shows and checks programs written as text.
 
 mod case;
 mod check;
@@ -9,12 +9,13 @@ mod judge;
 mod passed;
 mod program;
 mod run;
+mod show;
 mod vectors;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Runs and checks array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
+/// Runs, shows and checks array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
 /// gradloom's own text.
 #[derive(Parser)]
 #[command(name = "gradloom", version, arg_required_else_help = true)]
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Compiles a program, runs it, and prints one line of JSON with times and memory.
     Run(run::Run),
+    /// Shows a program as text or as a page, what each pass changes, and the kernels it is compiled to.
+    Show(show::Show),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
     /// Compiles a program into an object file and a C header, to be linked into C or Rust without the compiler.
@@ -38,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
+        Command::Show(show) => show.execute(),
         Command::Check(check) => check.execute(),
         Command::Compile(compile) => compile.execute(),
         Command::Harness(harness) => harness.execute(),

@@ -33,6 +33,15 @@ use std::collections::HashMap;
 /// Loops of one nest; sets of them are bits of a word.
 const MAX_AXES: usize = 60;
 
+/// The text of a kernel's code.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    /// Cranelift's intermediate code, optimised.
+    Cranelift(String),
+    /// Assembly of x64, of kernels that are written without Cranelift.
+    Assembly(String),
+}
+
 /// Vector registers that generated code may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Vectors {
@@ -48,15 +57,22 @@ pub trait Output {
     fn module(&mut self) -> &mut dyn Module;
 }
 
+struct Defined {
+    func: FuncId,
+    listing: Option<Listing>,
+    kernel: Kernel,
+}
+
 /// Compiles kernels into one block of machine code.
 pub struct Codegen<M> {
     output: M,
     context: Context,
     builder_context: FunctionBuilderContext,
-    defined: Vec<(FuncId, Kernel)>,
+    defined: Vec<Defined>,
     known: HashMap<LoopNest, KernelId>,
     has_fma: bool,
     has_wide: bool,
+    has_listings: bool,
 }
 
 /// Compiles kernels to be run at once.
@@ -108,14 +124,16 @@ impl Jit {
     pub fn finish(mut self) -> Result<Code> {
         let module = self.output.0.as_mut().expect("only `drop` takes the module");
         module.finalize_definitions().map_err(internal)?;
-        let place = |(id, kernel): &(FuncId, Kernel)| {
-            let address = module.get_finalized_function(*id);
+        let place = |d: &Defined| {
+            let address = module.get_finalized_function(d.func);
             // SAFETY: the address is that of a function which `compile` gave this signature and the machine's
             // default calling convention, that of `extern "C"`.
             let func = unsafe { std::mem::transmute::<*const u8, KernelFn>(address) };
-            Kernel { func, ..*kernel }
+            Kernel { func, ..d.kernel }
         };
-        Ok(Code { kernels: self.defined.iter().map(place).collect(), _memory: self.output })
+        let kernels = self.defined.iter().map(place).collect();
+        let listings = self.defined.into_iter().map(|d| d.listing).collect();
+        Ok(Code { kernels, listings, _memory: self.output })
     }
 }
 
@@ -135,7 +153,13 @@ impl<M: Output> Codegen<M> {
             known: HashMap::new(),
             has_fma,
             has_wide,
+            has_listings: false,
         }
+    }
+
+    /// Keeps the text of the code of all kernels, see [`Code::listing`].
+    pub fn with_listings(self) -> Codegen<M> {
+        Codegen { has_listings: true, ..self }
     }
 
     /// Compiles a nest, or finds the equal one compiled before.
@@ -151,17 +175,17 @@ impl<M: Output> Codegen<M> {
         nest.verify()?;
         let mut plan = Plan::new(nest, nest.dtypes()?, self.has_wide);
         let wide = if plan.wide { wide::compile(&plan)? } else { None };
-        let func = match wide {
-            Some(code) => self.place(&code)?,
+        let (func, listing) = match wide {
+            Some(code) => (self.place(&code)?, self.has_listings.then(|| Listing::Assembly(wide::listing(&code)))),
             None => {
                 if plan.wide {
                     plan = Plan::new(nest, nest.dtypes()?, false);
                 }
-                self.compile(&plan)?
+                (self.compile(&plan)?, self.cranelift_listing())
             }
         };
         let split = plan.nest.axes[plan.split].extent;
-        let id = self.add(func, split, plan.grain(), &plan);
+        let id = self.add(func, listing, split, plan.grain(), &plan);
         self.known.insert(unnamed, id);
         Ok(id)
     }
@@ -170,23 +194,24 @@ impl<M: Output> Codegen<M> {
     pub fn define_recurrence(&mut self, r: &Recurrence) -> Result<KernelId> {
         let plan = Plan::of_recurrence(r)?;
         let func = self.compile_with(&plan, |e, config| e.recurrence(r, config))?;
-        Ok(self.add(func, 1, 1, &plan))
+        let listing = self.cranelift_listing();
+        Ok(self.add(func, listing, 1, 1, &plan))
     }
 
-    fn add(&mut self, func: FuncId, split: usize, grain: usize, plan: &Plan) -> KernelId {
+    fn add(&mut self, func: FuncId, listing: Option<Listing>, split: usize, grain: usize, plan: &Plan) -> KernelId {
         let kernel = Kernel { func: Kernel::unplaced(), split, grain, cost: plan.cost, lanes: plan.lanes };
-        self.defined.push((func, kernel));
+        self.defined.push(Defined { func, listing, kernel });
         KernelId(self.defined.len() - 1)
     }
 
     /// A kernel that was defined here, before its code has an address.
     pub(super) fn kernel(&self, id: KernelId) -> Kernel {
-        self.defined[id.0].1
+        self.defined[id.0].kernel
     }
 
     /// The functions of the kernels by their ids, and where they went.
     pub(super) fn into_parts(self) -> (Vec<FuncId>, M) {
-        (self.defined.into_iter().map(|(id, _)| id).collect(), self.output)
+        (self.defined.into_iter().map(|d| d.func).collect(), self.output)
     }
 
     /// A new function of type [`KernelFn`].
@@ -227,6 +252,11 @@ impl<M: Output> Codegen<M> {
         Ok(func)
     }
 
+    /// [`Jit::last_ir`] if listings are kept.
+    fn cranelift_listing(&self) -> Option<Listing> {
+        self.has_listings.then(|| Listing::Cranelift(self.last_ir()))
+    }
+
     /// The Cranelift IR of the kernel compiled last, for dumps.
     pub fn last_ir(&self) -> String {
         self.context.func.display().to_string()
@@ -236,13 +266,14 @@ impl<M: Output> Codegen<M> {
 /// Finished machine code; owns its memory.
 pub struct Code {
     kernels: Vec<Kernel>,
+    listings: Vec<Option<Listing>>,
     _memory: Memory,
 }
 
 // SAFETY: the module inside is not looked at again after `finish`, only freed, by whichever thread drops last; what
 // the kernels point to is immutable code.
 unsafe impl Send for Code {}
-// SAFETY: as for `Send`; `&Code` gives access to `kernels` alone.
+// SAFETY: as for `Send`; `&Code` gives access to `kernels` and texts alone.
 unsafe impl Sync for Code {}
 
 impl Code {
@@ -252,6 +283,14 @@ impl Code {
     /// If `id` is another `Jit`'s and beyond what this one defined (an invariant of the caller).
     pub fn kernel(&self, id: KernelId) -> Kernel {
         self.kernels[id.0]
+    }
+
+    /// The text of a kernel's code, if the [`Jit`] kept it.
+    ///
+    /// # Panics
+    /// As [`Code::kernel`].
+    pub fn listing(&self, id: KernelId) -> Option<&Listing> {
+        self.listings[id.0].as_ref()
     }
 }
 

@@ -10,9 +10,12 @@ mod block;
 mod emit;
 mod fill;
 mod lanes;
+mod listing;
 mod loops;
 mod lower;
 mod streams;
+
+pub(super) use listing::listing;
 
 use super::plan::Plan;
 use cranelift_codegen::isa::TargetIsa;

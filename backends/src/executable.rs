@@ -1,6 +1,6 @@
 //! Compiled programs, whatever runs them.
 
-use crate::{Buffer, Cost, CpuProgram, Outputs};
+use crate::{Buffer, Cost, CpuProgram, Outputs, Profile};
 use gradloom_ir::{Error, Graph, Literal, Result, Type};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -103,6 +103,22 @@ impl Executable {
             Code::Interp(g) => interpret(g, &args),
             // SAFETY: as above.
             Code::Cpu(p) => unsafe { p.run_donating(args, keep) },
+        }
+    }
+
+    /// Runs the program and measures each step.
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; on the interpreter, which has no steps.
+    pub fn profile(&self, args: &[Arc<Buffer>]) -> Result<Profile> {
+        self.check(args)?;
+        match &self.code {
+            Code::Interp(_) => {
+                Err(Error::limit("profile", "the interpreter has no steps to measure")
+                    .help("compile for Device::cpu()"))
+            }
+            // SAFETY: number and sizes are checked above.
+            Code::Cpu(p) => unsafe { p.profile(args) },
         }
     }
 

@@ -7,4 +7,4 @@ mod executable;
 pub mod kernel;
 
 pub use executable::{Device, Executable, compile, compile_for};
-pub use gradloom_runtime::{ALIGN, Buffer, Cost, CpuProgram, Outputs};
+pub use gradloom_runtime::{ALIGN, Buffer, Ceilings, Cost, CpuProgram, Outputs, Profile, StepProfile};

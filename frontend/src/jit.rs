@@ -5,7 +5,7 @@ use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
-use gradloom_backends::{Buffer, Cost, Device, Executable, compile_for};
+use gradloom_backends::{Buffer, Cost, Device, Executable, Profile, compile_for};
 use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Result, Type};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
@@ -329,6 +329,27 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
         drop(args);
         let buffers = self.buffers(leaves)?;
         Ok(self.finish(self.exe.run_donating(buffers, self.captures.len())?))
+    }
+
+    /// Runs the function and measures each step of the program, steps of loops too: time, rates, and the machine's
+    /// own measured ceilings beside them. `Display` is a table, [`Profile::chrome_trace`] opens in a browser.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let x = Tensor::ones([64, 64]);
+    /// let f = jit(|x: &Tensor| x.matmul(x).tanh()).lower(&x)?.compile()?;
+    /// let profile = f.profile(&x)?;
+    /// assert!(profile.steps.iter().any(|s| s.name.contains("dot_general") && s.flops == 2 * 64 * 64 * 64));
+    /// println!("{profile}");
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Compiled::call`]; on the interpreter, which has no steps.
+    pub fn profile(&self, args: &A) -> Result<Profile> {
+        self.check(args)?;
+        self.exe.profile(&self.buffers(args.leaves())?)
     }
 
     /// Flops, bytes, peak memory, kernels and compile time.

@@ -19,7 +19,7 @@ mod transform;
 pub mod tree;
 
 pub use gradloom_backends::cpu::Processor;
-pub use gradloom_backends::{Cost, Device};
+pub use gradloom_backends::{Cost, Device, Profile, StepProfile};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;
 pub use gradloom_ir::{Complex, DType, Element, Error, ErrorKind, ReduceKind, Result, bf16, f16};

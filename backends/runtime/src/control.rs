@@ -1,5 +1,6 @@
 //! Loops and branches, run natively: bodies are programs whose frames lie in the arena of the outer program.
 
+use crate::profile::Observer;
 use crate::{Frame, Program, Slot};
 use gradloom_ir::Result;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ impl Control {
     ///
     /// # Safety
     /// `outer` is the frame of the program this op was compiled for, with all slots set.
-    pub unsafe fn run(&self, outer: Frame) -> Result<()> {
+    pub(crate) unsafe fn run<O: Observer>(&self, outer: Frame, observer: &mut O) -> Result<()> {
         // SAFETY: slots, sizes and offsets are those the plan computed from the op's types.
         unsafe {
             match self {
@@ -110,7 +111,7 @@ impl Control {
                         for (k, y) in ys.iter().enumerate() {
                             inner.set(body.output_slot(carries.len() + k), outer.get(y.slot).add(row * y.bytes));
                         }
-                        body.run(inner)?;
+                        body.run_observed(inner, observer)?;
                     }
                 }
                 Control::While { cond, cond_frame, cond_consts, flag, body, frame, body_consts, carries } => {
@@ -131,7 +132,7 @@ impl Control {
                         for (k, c) in carries.iter().enumerate() {
                             test.set((cond_consts.len() + k) as Slot, current(c, step));
                         }
-                        cond.run(test)?;
+                        cond.run_observed(test, observer)?;
                         if *flag == 0 {
                             break;
                         }
@@ -139,7 +140,7 @@ impl Control {
                             inner.set((body_consts.len() + k) as Slot, current(c, step));
                             inner.set(body.output_slot(k), current(c, step + 1));
                         }
-                        body.run(inner)?;
+                        body.run_observed(inner, observer)?;
                         step += 1;
                     }
                     for c in carries.iter().filter(|c| c.buffers.is_some()) {
@@ -154,7 +155,7 @@ impl Control {
                     for (k, &o) in outs.iter().enumerate() {
                         inner.set(branch.output_slot(k), outer.get(o));
                     }
-                    branch.run(inner)?;
+                    branch.run_observed(inner, observer)?;
                 }
             }
         }

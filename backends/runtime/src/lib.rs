@@ -10,6 +10,7 @@ mod host;
 mod kernel;
 mod object;
 mod prepared;
+mod profile;
 mod program;
 mod run;
 
@@ -21,5 +22,6 @@ pub use host::HostCall;
 pub use kernel::{Kernel, KernelFn, KernelId, is_parallel};
 pub use object::{Contents, Model, Object, VERSION, missing_feature};
 pub use prepared::Prepared;
+pub use profile::{Ceilings, Profile, StepProfile};
 pub use program::{Frame, Program, Slot, Step};
 pub use run::{Cost, CpuProgram, Outputs};

@@ -6,6 +6,7 @@
 //! call allocates nothing but its results.
 
 use crate::kernel::{is_parallel, run_kernel};
+use crate::profile::{Observer, Unobserved};
 use crate::{ALIGN, Buffer, Control, HostCall, Kernel, KernelFn, KernelId, Prepared};
 use gradloom_ir::Result;
 use serde::{Deserialize, Serialize};
@@ -56,8 +57,10 @@ pub struct Program {
     pub donors: Vec<Option<usize>>,
     /// Operations a run, nested programs included; counted by [`Program::place`].
     pub flops: u64,
-    /// Bytes its steps read and write a run.
+    /// Bytes its steps read and write a run, nested programs included; counted by [`Program::place`].
     pub bytes: u64,
+    /// Bytes each step reads and writes a run; of an op with bodies its operands and results.
+    pub step_bytes: Vec<u64>,
     /// Whether any step is worth more than one thread.
     pub parallel: bool,
     /// Whether any step calls the host.
@@ -103,6 +106,7 @@ impl Frame {
 impl Program {
     /// Fills in the kernels' functions, which are known once all code is placed, and counts what a run costs.
     pub fn place(&mut self, kernel: &impl Fn(KernelId) -> KernelFn) {
+        self.bytes = self.step_bytes.iter().sum();
         for step in &mut self.steps {
             match step {
                 Step::Kernel { id, kernel: k, .. } => {
@@ -194,9 +198,15 @@ impl Program {
     /// The frame was begun by this program and its inputs and outputs are set to memory of their types; outputs
     /// overlap nothing, except that output `i` may be the memory of input `donors[i]`.
     pub unsafe fn run(&self, frame: Frame) -> Result<()> {
-        for step in &self.steps {
+        // SAFETY: the caller's promise.
+        unsafe { self.run_observed(frame, &mut Unobserved) }
+    }
+
+    /// As [`Program::run`], told to `observer`.
+    pub(crate) unsafe fn run_observed<O: Observer>(&self, frame: Frame, observer: &mut O) -> Result<()> {
+        for (i, step) in self.steps.iter().enumerate() {
             // SAFETY: the plan gives every slot of a step memory of its type that is not in use otherwise.
-            unsafe { step.run(frame)? };
+            observer.step(self, i, |o| unsafe { step.run(frame, o) })?;
         }
         for &(output, from, bytes) in &self.copies {
             // SAFETY: both slots hold `bytes` bytes; an output that is copied to is no donated buffer.
@@ -213,7 +223,7 @@ impl Program {
 }
 
 impl Step {
-    unsafe fn run(&self, frame: Frame) -> Result<()> {
+    unsafe fn run<O: Observer>(&self, frame: Frame, observer: &mut O) -> Result<()> {
         // SAFETY: see Program::run.
         unsafe {
             match self {
@@ -230,7 +240,7 @@ impl Step {
                     call.run(&a, &o, frame.scratch(*scratch));
                 }
                 Step::Host(call) => call.run(frame)?,
-                Step::Control(c) => c.run(frame)?,
+                Step::Control(c) => c.run(frame, observer)?,
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Calling a compiled program.
 
-use crate::{ALIGN, Buffer, Program, Slot, Step};
+use crate::profile::{Observer, Stopwatch, Unobserved};
+use crate::{ALIGN, Buffer, Profile, Program, Slot, Step};
 use gradloom_ir::Result;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -109,6 +110,29 @@ impl CpuProgram {
         inputs: impl Iterator<Item = *mut u8>,
         outputs: impl Iterator<Item = *mut u8>,
     ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.run_observed(inputs, outputs, &mut Unobserved) }
+    }
+
+    /// Runs on buffers of the inputs' types and measures each step.
+    ///
+    /// # Safety
+    /// As [`CpuProgram::run`].
+    pub unsafe fn profile(&self, args: &[Arc<Buffer>]) -> Result<Profile> {
+        let outputs = self.output_bytes.iter().map(|&n| Buffer::try_uninit(n)).collect::<Result<Vec<_>>>()?;
+        let mut watch = Stopwatch::new();
+        let (args, outputs) = (args.iter().map(|a| a.as_mut_ptr()), outputs.iter().map(Buffer::as_mut_ptr));
+        // SAFETY: outputs are fresh and as large as their types; the rest is the caller's promise.
+        unsafe { self.run_observed(args, outputs, &mut watch)? };
+        Ok(watch.finish())
+    }
+
+    unsafe fn run_observed<O: Observer>(
+        &self,
+        inputs: impl Iterator<Item = *mut u8>,
+        outputs: impl Iterator<Item = *mut u8>,
+        observer: &mut O,
+    ) -> Result<()> {
         let p = &self.program;
         let take = || self.frames.lock().unwrap_or_else(|e| e.into_inner());
         let kept = take().pop();
@@ -123,10 +147,10 @@ impl CpuProgram {
             outputs.enumerate().for_each(|(i, o)| frame.set(p.output_slot(i), o));
             if p.parallel && !p.calls_host && rayon::current_thread_index().is_none() {
                 // one move to the thread pool for the whole run, instead of one for each kernel
-                rayon::join(move || p.run(frame), || ()).0
+                rayon::join(move || p.run_observed(frame, observer), || ()).0
             } else {
                 // functions of the host run on their caller's thread, where the pool gives them nothing else to do
-                p.run(frame)
+                p.run_observed(frame, observer)
             }
         };
         take().push(frame_buffer);

@@ -197,9 +197,9 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
         donated: vec![false; g.num_inputs()],
     };
     let (constants, copies) = p.fixed_places(&computed_by);
-    let (mut program_steps, mut bytes) = (Vec::new(), 0u64);
+    let (mut program_steps, mut step_bytes) = (Vec::new(), Vec::new());
     for (s, (work, step)) in c.steps.iter().zip(steps).enumerate() {
-        bytes += step.reads.iter().chain(&step.writes).map(|&v| g.ty(v).bytes() as u64).sum::<u64>();
+        step_bytes.push(step.reads.iter().chain(&step.writes).map(|&v| g.ty(v).bytes() as u64).sum());
         p.place_writes(s, &step);
         let slot = |v: Value, p: &Planner| p.slot(v, constants.len());
         match work {
@@ -261,7 +261,8 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
         copies,
         donors: p.donors.clone(),
         flops: 0,
-        bytes,
+        bytes: 0,
+        step_bytes,
         parallel: false,
         calls_host: false,
     })

@@ -101,15 +101,33 @@ struct Options {
     /// Take the sizes meant for a GPU.
     #[arg(long)]
     large: bool,
-    /// Print what runs, step by step, before each line.
+    /// Print what runs, and the time and rates of each step, before each line.
     #[arg(long)]
     profile: bool,
+    /// Write a trace of one run of each workload to DIR/NAME.json, for ui.perfetto.dev or chrome://tracing.
+    #[arg(long, value_name = "DIR")]
+    trace: Option<std::path::PathBuf>,
     /// Run single op families instead of whole workloads.
     #[arg(long)]
     ops: bool,
     /// List the workloads.
     #[arg(long)]
     list: bool,
+}
+
+/// What `--profile` and `--trace` ask for.
+fn explain(name: &str, workload: &dyn Workload, options: &Options) -> gradloom::Result<()> {
+    if options.profile || options.trace.is_some() {
+        let (schedule, profile) = workload.profile()?;
+        if options.profile {
+            eprintln!("{schedule}\n{profile}");
+        }
+        if let Some(dir) = &options.trace {
+            let path = dir.join(name).with_extension("json");
+            gradloom::io::write_atomically(&path, profile.chrome_trace().as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 fn main() -> std::process::ExitCode {
@@ -126,7 +144,8 @@ fn main() -> std::process::ExitCode {
     }
     for row in table.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
         let workload = (row.make)(Size { large: options.large });
-        match workload.measure(options.seconds, options.profile) {
+        let outcome = explain(row.name, &*workload, &options).and_then(|()| workload.measure(options.seconds));
+        match outcome {
             Ok(m) => println!("{}", m.json(row.name)),
             Err(e) => {
                 eprintln!("{}: {e}", row.name);

@@ -1,6 +1,6 @@
 //! Timing one workload.
 
-use gradloom::Result;
+use gradloom::{Profile, Result};
 use gradloom::optim::{Adam, AdamState};
 use gradloom::prelude::*;
 use std::time::{Duration, Instant};
@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 /// Something that can be timed.
 pub trait Workload {
     /// Compiles, runs for about `seconds` and at least 5 times.
-    fn measure(&self, seconds: f64, profile: bool) -> Result<Measurement>;
+    fn measure(&self, seconds: f64) -> Result<Measurement>;
+
+    /// Compiles, runs a few times, and measures each step of a last run; what runs as text, and the measurements.
+    fn profile(&self) -> Result<(String, Profile)>;
 }
 
 /// What one workload's line says.
@@ -66,14 +69,19 @@ where
 }
 
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Workload for Case<A, B, F> {
-    fn measure(&self, seconds: f64, profile: bool) -> Result<Measurement> {
+    fn profile(&self) -> Result<(String, Profile)> {
+        let compiled = self.f.lower(&self.args)?.compile()?;
+        for _ in 0..3 {
+            compiled.call(&self.args)?;
+        }
+        Ok((format!("{}\n{}", compiled.schedule(), compiled.cost()), compiled.profile(&self.args)?))
+    }
+
+    fn measure(&self, seconds: f64) -> Result<Measurement> {
         self.args.leaves().iter().try_for_each(Tensor::check)?;
         let start = Instant::now();
         let compiled = self.f.lower(&self.args)?.compile()?;
         let compile = start.elapsed();
-        if profile {
-            eprintln!("{}\n{}", compiled.schedule(), compiled.cost());
-        }
         drop(compiled);
         let check = (self.check)(&self.f.call(&self.args)?)?;
         let mut times = Vec::new();

@@ -267,7 +267,7 @@ function fit() {
   const r = svg.getBoundingClientRect(), [w, h] = root.size;
   const k = Math.max(0.02, Math.min(1, (r.width - 40) / (w || 1), (r.height - 40) / (h || 1)));
   // too tall to be read: the top, as wide as it is
-  const wide = k < 0.25 ? Math.max(k, Math.min(0.6, (r.width - 40) / (w || 1))) : k;
+  const wide = k < 0.35 ? Math.max(k, Math.min(0.6, (r.width - 40) / (w || 1))) : k;
   move((r.width - w * wide) / 2, 20, wide);
   paint();
 }

@@ -71,10 +71,15 @@ fn bodies_are_explained_as_often_as_they_run() {
     assert!(scan.bodies[0].iter().any(|s| s.kind == StepKind::Kernel && s.nest.contains("tanh")));
     // equal kernels are compiled once, and each has the code
     let twice =
-        "graph(%0: f32[999], %1: f32[999]) { %2 = sine(%0) : f32[999] %3 = sort(%2) {axis = 0, num_keys = 1} : f32[999]
-                   %4 = sine(%3) : f32[999] return %4 }";
+        "graph(%0: f32[1008], %1: f32[1008]) { %2 = sine(%0) : f32[1008] %3 = sort(%2) {axis = 0, num_keys = 1} : f32[1008]
+                   %4 = sine(%3) : f32[1008] return %4 }";
     let e = explained(twice);
     assert_eq!(e.steps.len(), 3);
+    // the first sines, then they and the sorted ones, then these alone
+    let value = 4 * 1008;
+    assert_eq!(e.steps[0].live_bytes, value);
+    assert!(e.steps[1].live_bytes >= 2 * value);
+    assert_eq!(e.steps[2].live_bytes, value);
     check_code(&e.steps[0]);
     check_code(&e.steps[2]);
     // a loop over a number is one kernel

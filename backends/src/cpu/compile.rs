@@ -409,7 +409,6 @@ impl Planner<'_> {
 
     /// Frees the arena places whose last reader was step `s`.
     fn free_dead(&mut self, s: usize, dying: &[Value]) {
-        self.live_bytes.push(self.arena.mark());
         for v in dying {
             // a place that was passed on is freed by its new owner
             if self.last_use[v.index()] == s
@@ -418,6 +417,7 @@ impl Planner<'_> {
                 self.arena.free(self.arena_values[i]);
             }
         }
+        self.live_bytes.push(self.arena.mark());
     }
 }
 

@@ -223,6 +223,7 @@ fn check_graph(json: &Value, g: &Graph) {
     assert_eq!((inputs.len(), nodes.len(), outputs.len()), (g.num_inputs(), g.nodes().len(), g.num_outputs()));
     let mut seen = HashSet::new();
     let groups = list(&json["groups"]);
+    let definitions = g.definitions();
     let mut open = vec![&json["rows"]];
     while let Some(rows) = open.pop() {
         let mut row_of = std::collections::HashMap::new();
@@ -240,7 +241,6 @@ fn check_graph(json: &Value, g: &Graph) {
             }
         }
         for (i, node) in g.nodes().iter().enumerate() {
-            let definitions = g.definitions();
             for a in &node.args {
                 let from = definitions[a.index()].map_or((0, a.index()), |d| (1, d));
                 if let (Some(from), Some(to)) = (row_of.get(&from), row_of.get(&(1, i))) {

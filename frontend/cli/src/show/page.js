@@ -70,6 +70,7 @@ function build(g, parent, scope) {
       box.flops = all.reduce((s, b) => s + (b.flops || 0), 0);
       box.bytes = all.reduce((s, b) => s + (b.bytes || 0), 0);
       box.type = all.length + " ops";
+      box.main = all.reduce((m, b) => (b.flops || 0) > (m.flops || 0) ? b : m, all[0]).op;
     }
     Object.assign(box, { parent, left: x, width: w });
     boxes.push(box);
@@ -205,8 +206,8 @@ function reveal(box) {
 function colour(box) {
   const by = $("colour").value;
   if (by === "family") {
-    const family = box.op ? D.families[box.op] : box.kind === GROUP ? "control" : "source";
-    return box.op || box.kind === GROUP ? `hsl(${FAMILIES[family]} 55% var(--light))` : "var(--panel)";
+    const family = D.families[box.op || box.main];         // a group by its dearest op
+    return family ? `hsl(${FAMILIES[family]} 55% var(--light))` : "var(--panel)";
   }
   const x = box[by] || 0, t = x > 0 && colour.most > 1 ? Math.log(1 + x) / Math.log(1 + colour.most) : 0;
   return x > 0 ? `hsl(${230 - 230 * t} ${30 + 50 * t}% var(--light))` : "var(--panel)";
@@ -266,7 +267,7 @@ function fit() {
   const r = svg.getBoundingClientRect(), [w, h] = root.size;
   const k = Math.max(0.02, Math.min(1, (r.width - 40) / (w || 1), (r.height - 40) / (h || 1)));
   // too tall to be read: the top, as wide as it is
-  const wide = k < 0.25 ? Math.max(k, Math.min(0.6, (r.width - 40) / (w || 1))) : k;
+  const wide = k < 0.35 ? Math.max(k, Math.min(0.6, (r.width - 40) / (w || 1))) : k;
   move((r.width - w * wide) / 2, 20, wide);
   paint();
 }

@@ -43,7 +43,7 @@ def record(name, program, out, text):
     with open(os.path.join(out, name + ".mlir"), "w") as file:
         file.write(written)
     np.savez(os.path.join(out, name + ".npz"), **arrays)
-    return {"name": name, "group": "model", "has": ["value"], "inputs": len(kept), "outputs": len(outs)}
+    return {"name": name, "group": f"model_{program.narrow}" if program.narrow else "model", "has": ["value"], "inputs": len(kept), "outputs": len(outs)}
 
 
 def main():

@@ -10,9 +10,10 @@ const TOLERANCES: &[(&str, f64)] =
 /// The same for whole programs (`tests/jax/models.py`), as absolute error too.
 const LOOSE: &[(&str, f64)] = &[("f64", 1e-6), ("c128", 1e-6), ("f32", 1e-4), ("c64", 1e-4), ("f16", 2e-3), ("bf16", 2e-2)];
 
-/// Whether the case is a whole program.
-fn is_model(group: &str) -> bool {
-    group == "model"
+/// Of a whole program, whose group is `model` or `model_bf16`: the error its narrowest dtype allows, if that is named.
+fn model(group: &str) -> Option<f64> {
+    let narrow = group.strip_prefix("model")?.strip_prefix('_').and_then(DType::from_name);
+    Some(narrow.map_or(0.0, |dtype| entry(LOOSE, dtype)))
 }
 
 /// What is allowed more: group, transforms, part of the case's name, the factor, and why.
@@ -57,8 +58,9 @@ const SUMS: &[&str] = &[
 /// How close results of one dtype must be; `narrowest` is the tolerance of the least accurate dtype of the program, as
 /// what is converted on the way is no more accurate.
 pub fn tolerance(group: &str, transform: &str, name: &str, dtype: DType, narrowest: f64) -> Tolerance {
-    if is_model(group) {
-        return Tolerance { relative: entry(LOOSE, dtype), floor: Floor::One };
+    if let Some(narrow) = model(group) {
+        let own = entry(LOOSE, dtype);
+        return Tolerance { relative: if own > 0.0 { own.max(narrow) } else { 0.0 }, floor: Floor::One };
     }
     let mut relative = relative(dtype);
     if relative > 0.0 {

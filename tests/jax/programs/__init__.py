@@ -44,17 +44,18 @@ class Maker:
 
 
 class Program:
-    def __init__(self, f, args, x64, jit):
-        self.f, self.args, self.x64, self.jit = f, args, x64, jit
+    def __init__(self, f, args, x64, narrow, jit):
+        self.f, self.args, self.x64, self.narrow, self.jit = f, args, x64, narrow, jit
 
 
-def program(args, x64=False, **jit):
-    """Registers a function under its name; `args` makes its arguments from a `Maker`, `jit` are options of `jax.jit`."""
+def program(args, x64=False, narrow=None, **jit):
+    """Registers a function under its name; `args` makes its arguments from a `Maker`, `narrow` is the dtype it is as
+    accurate as where its results have a wider one, `jit` are options of `jax.jit`."""
 
     def add(f):
         if f.__name__ in PROGRAMS:
             raise ValueError(f"two programs named {f.__name__}")
-        PROGRAMS[f.__name__] = Program(f, args, x64, jit)
+        PROGRAMS[f.__name__] = Program(f, args, x64, narrow, jit)
         return f
 
     return add

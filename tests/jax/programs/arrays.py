@@ -40,7 +40,7 @@ def rearranging(x, n):
     pads = [jnp.pad(x, ((1, 2), (3, 1)), mode=m) for m in ("constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "mean", "empty")[:-1]]
     joined = jnp.concatenate([x, x * 2], 1), jnp.stack([x, x], 2), jnp.block([[x, x], [x * 0, x]]), jnp.hstack([n, n]), jnp.tile(x, (2, 1, 2)), jnp.repeat(x, 2, 0), jnp.repeat(n, n % 3, total_repeat_length=8), jnp.append(n, 3), jnp.insert(n, 2, 9), jnp.delete(n, 1)
     turned = jnp.roll(x, (1, -2), (0, 1)), jnp.rot90(x), jnp.flip(x, 1), jnp.moveaxis(x[None], 0, 2), x.T.reshape(2, 10), jnp.tril(x, 1), jnp.triu(x), jnp.diag(x), jnp.diag(n), jnp.diagflat(n[:3], 1), jnp.swapaxes(x, 0, 1), jnp.array_split(n, 4), jnp.resize(n, (3, 5))
-    made = jnp.meshgrid(n, n[:2], indexing="ij"), jnp.eye(3, 4, 1), jnp.linspace(0, 1, 7), jnp.logspace(0, 2, 5), jnp.geomspace(1, 8, 4), jnp.tri(3), jnp.indices((2, 3)), jnp.tril_indices(3), jnp.unravel_index(n, (8, 8)), jnp.ravel_multi_index((n % 3, n % 4), (3, 4)), jnp.fill_diagonal(x, 0, inplace=False)
+    made = jnp.meshgrid(n, n[:2], indexing="ij"), jnp.eye(3, 4, 1), jnp.linspace(0, 1, 7), jnp.logspace(0, 2, 5), jnp.geomspace(1, 8, 4), jnp.tri(3), jnp.indices((2, 3)), jnp.tril_indices(3), jnp.unravel_index(n, (8, 8)), jnp.ravel_multi_index((n % 3, n % 4), (3, 4), mode="clip"), jnp.fill_diagonal(x, 0, inplace=False)
     return pads, joined, turned, made, lax.pad(x, 9.0, ((1, -1, 2), (-1, 2, 0)))
 
 

@@ -90,8 +90,14 @@ def decompositions_in_double(a, dl, d, du, b):
     return t, q @ r, w, la.svd(a, compute_uv=False), la.inv(a), sl.expm(a), la.det(a), jnp.sort_complex(la.eigvals(a[0]).round(6))
 
 
-@program(lambda g: (g.f(5, 4), g.spd(6, 6)))
-def reflections_and_hessenberg(a, s):
-    packed, taus = lax.linalg.geqrf(a) if hasattr(lax.linalg, "geqrf") else jnp.linalg.qr(a, mode="raw")
-    q = lax.linalg.householder_product(packed, taus)
-    return q @ q.T, jnp.abs(jnp.triu(packed[:4]))
+@program(lambda g: (g.f(5, 4), g.f(3, 6, 3)))
+def reflections(a, b):
+    packed, taus = jnp.linalg.qr(a, mode="raw")
+    q = lax.linalg.householder_product(packed.T, taus)
+    return jnp.abs(packed), taus, q, jax.vmap(lambda m: lax.linalg.householder_product(m, m[0] * 0.3))(b)
+
+
+@program(lambda g: (g.f(5, 5), g.spd(4, 4), g.f(5, 3)))
+def other_routines(a, s, b):
+    u, w, v = lax.linalg.svd(b, full_matrices=False, algorithm=lax.linalg.SvdAlgorithm.QR)
+    return w, (u * w) @ v, jnp.abs(lax.linalg.svd(b, compute_uv=False, algorithm=lax.linalg.SvdAlgorithm.QR))

@@ -103,7 +103,7 @@ def transformer(p, tokens):
 
 @program(lambda g: (gpt_params(g, dtype="bfloat16"), g.i(11, 2, 8)))
 def transformer_bf16(p, tokens):
-    return gpt(p, tokens)
+    return jax.nn.softmax(gpt(p, tokens).astype(jnp.float32)).astype(jnp.bfloat16)
 
 
 def adam(p, m, v, g, t, lr=1e-2):
@@ -117,7 +117,7 @@ def zeros_like(p):
     return jax.tree.map(jnp.zeros_like, p)
 
 
-@program(lambda g: (lambda p: (p, zeros_like(p), zeros_like(p), g.i(11, 2, 9), jnp.float32(3)))(gpt_params(g)), donate_argnums=(0, 1, 2))
+@program(lambda g: (lambda p: (p, zeros_like(p), zeros_like(p), g.i(11, 2, 9), jnp.float32(3)))(gpt_params(g)), narrow="bf16", donate_argnums=(0, 1, 2))
 def transformer_training_bf16(p, m, v, tokens, t):
     """Master weights and moments in f32, the network in bf16."""
 

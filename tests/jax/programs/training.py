@@ -60,7 +60,7 @@ def accumulated_gradients(p, x, y):
     return loss, each, new, tmap(lambda a, b: 0.99 * a + 0.01 * b, p, new)
 
 
-@program(lambda g: (*batch(g), jnp.float32(1024.0)))
+@program(lambda g: (*batch(g), jnp.float32(1024.0)), narrow="f16")
 def scaled_loss_f16(p, x, y, scale):
     """Gradients in f16 by a scaled loss; a step with overflow is not taken and the scale halved."""
     half = lambda t: tmap(lambda v: v.astype(jnp.float16), t)
@@ -258,7 +258,7 @@ MESH = Mesh(jax.devices()[:1], ("d",))
 def sharded_on_one_device(x, w):
     x = lax.with_sharding_constraint(x, NamedSharding(MESH, P("d", None)))
     body = lambda x, w: (lax.psum(x @ w, "d"), lax.all_gather(x, "d"), lax.axis_index("d"), lax.pmax(x.max(), "d"),
-                         lax.ppermute(x, "d", [(0, 0)]), lax.psum_scatter(x, "d", tiled=True), lax.all_to_all(x, "d", 0, 0), lax.pmean(x, "d"))
+                         lax.ppermute(x, "d", [(0, 0)]), lax.psum_scatter(x, "d", tiled=True), lax.all_to_all(x[None], "d", 0, 1), lax.pmean(x, "d"))
     return jax.shard_map(body, mesh=MESH, in_specs=(P("d"), P()), out_specs=(P(), P("d"), P(), P(), P("d"), P("d"), P("d"), P()), check_vma=False)(x, w)
 
 

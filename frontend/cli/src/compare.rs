@@ -214,7 +214,10 @@ mod tests {
     #[test]
     fn tolerances() {
         let a = |x: &[f32]| Numbers::of(&Literal::new(&[x.len()], x));
-        let t = |to_largest| Tolerance { relative: 1e-3, floor: if to_largest { Floor::Largest } else { Floor::OneOrLargest } };
+        let t = |to_largest| Tolerance {
+            relative: 1e-3,
+            floor: if to_largest { Floor::Largest } else { Floor::OneOrLargest },
+        };
         let same =
             |t: Tolerance, x: &[f32], y: &[f32], leeway: Option<&[f64]>| apart(t, &a(x), &a(y), leeway).is_none();
         assert!(same(t(false), &[1.001, f32::NAN], &[1.0, f32::NAN], None));

@@ -8,7 +8,8 @@ const TOLERANCES: &[(&str, f64)] =
     &[("f64", 1e-11), ("c128", 1e-11), ("f32", 2e-5), ("c64", 2e-5), ("f16", 4e-3), ("bf16", 3e-2)];
 
 /// The same for whole programs (`tests/jax/models.py`), as absolute error too.
-const LOOSE: &[(&str, f64)] = &[("f64", 1e-6), ("c128", 1e-6), ("f32", 1e-4), ("c64", 1e-4), ("f16", 2e-3), ("bf16", 2e-2)];
+const LOOSE: &[(&str, f64)] =
+    &[("f64", 1e-6), ("c128", 1e-6), ("f32", 1e-4), ("c64", 1e-4), ("f16", 2e-3), ("bf16", 2e-2)];
 
 /// Of a whole program, whose group is `model` or `model_bf16`: the error its narrowest dtype allows, if that is named.
 fn model(group: &str) -> Option<f64> {

@@ -49,7 +49,8 @@ pub(super) fn spread_operands(c: &mut Call<'_, '_>) -> Result<()> {
     let dims = c.ints_if_any(&["broadcast_dimensions"])?.map(|d| c.to_shape(&d)).transpose()?;
     for x in std::mem::take(&mut c.args) {
         let rank = c.ty(x).rank();
-        let skipped = shape.len().checked_sub(rank).ok_or_else(|| c.error("the result has fewer axes than an operand"))?;
+        let skipped =
+            shape.len().checked_sub(rank).ok_or_else(|| c.error("the result has fewer axes than an operand"))?;
         let aligned = match &dims {
             Some(dims) if dims.len() == rank => dims.to_vec(),
             _ => (skipped..shape.len()).collect(),

@@ -17,7 +17,10 @@ const ROUTINES: &[(&str, Lower)] = &[
     ("geqrf", geqrf),
     ("orgqr", orgqr),
     ("ungqr", orgqr),
+    ("ormqr", ormqr),
+    ("unmqr", ormqr),
     ("gesdd", gesdd),
+    ("gesvd", gesdd),
     ("syevd", syevd),
     ("heevd", syevd),
     ("geev", geev),
@@ -113,10 +116,15 @@ fn geqrf(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![packed, reflectors])
 }
 
+/// The matrix that `geqrf` made these reflectors of, and its Q.
+fn factored(c: &mut Call<'_, '_>, reflectors: Value) -> Result<(Value, Value)> {
+    let factored = c.body().factored.get(&reflectors).copied();
+    factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))
+}
+
 fn orgqr(c: &mut Call<'_, '_>) -> Result<Values> {
     let [_, reflectors] = c.args()?;
-    let factored = c.body().factored.get(&reflectors).copied();
-    let (a, q) = factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))?;
+    let (a, q) = factored(c, reflectors)?;
     let ty = c.result(0)?;
     let columns = *ty.shape.last().ok_or_else(|| c.error("gives matrices"))?;
     let q = if c.ty(q).shape == ty.shape { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
@@ -125,6 +133,28 @@ fn orgqr(c: &mut Call<'_, '_>) -> Result<Values> {
         return Err(c.error(format!("{columns} columns of {}", c.ty(q))));
     }
     Ok(smallvec![c.b().slice_axis(q, axis, 0, columns)])
+}
+
+/// The square Q or its adjoint times a matrix, from either side.
+fn ormqr(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [_, reflectors, x] = c.args()?;
+    let option = |name: &str| match c.attr(&["mhlo.backend_config"]) {
+        Some(Attr::Dict(entries)) => entries.iter().any(|(n, a)| *n == name && *a == Attr::Word("true")),
+        _ => false,
+    };
+    let (left, transpose) = (option("left"), option("transpose"));
+    let (a, q) = factored(c, reflectors)?;
+    let (batch, m, _) = matrix(c, a)?;
+    let q = if c.ty(q).shape.last() == Some(&m) { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
+    let q = if transpose { adjoint(c, q) } else { q };
+    let (rank, axes) = (batch.len(), (0..batch.len()).collect::<Shape>());
+    let op = Op::DotGeneral {
+        lhs_batch: axes.clone(),
+        rhs_batch: axes,
+        lhs_contract: smallvec![rank + 1],
+        rhs_contract: smallvec![rank],
+    };
+    c.node(op, &if left { [q, x] } else { [x, q] })
 }
 
 fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {

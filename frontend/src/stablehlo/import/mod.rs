@@ -150,6 +150,7 @@ pub(super) fn import(text: &str, file: &str, test: bool) -> Result<TestProgram> 
         checks.push(Check { rule, got: outputs.len(), want: outputs.len() + 1, loc });
         outputs.extend([got, want]);
     }
+    im.check_unread(&outputs)?;
     let body = im.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "the program is lost"))?;
     Ok(TestProgram { graph: body.b.finish(&outputs)?, inputs: im.inputs, checks })
 }
@@ -225,11 +226,23 @@ impl<'m> Importer<'m> {
         }
         self.bodies.push(Body::new(b));
         let outs = self.scoped(region, &args, true, region.at);
+        self.check_unread(outs.as_deref().unwrap_or_default())?;
         let body = self.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "a region is lost"))?;
         let (n, captured) = (args.len(), body.captures.len());
         let order: Vec<usize> = (n..n + captured).chain(0..n).collect();
         let graph = body.b.finish_ordered(&outs?, &order)?;
         Ok(Closure { graph, captures: body.captures.into_iter().map(|(outer, _)| outer).collect() })
+    }
+
+    /// Refuses a body that reads the reflectors of `geqrf` itself: they are not computed.
+    fn check_unread(&self, outputs: &[Value]) -> Result<()> {
+        let body = self.body_ref();
+        let read = |v: &Value| body.factored.contains_key(v);
+        let in_nodes = || body.b.nodes().iter().any(|n| n.args.iter().any(read));
+        if body.factored.is_empty() || !(in_nodes() || outputs.iter().any(read)) {
+            return Ok(());
+        }
+        Err(self.source.unsupported(0, "reflectors of geqrf are read, which are only known to orgqr and ormqr"))
     }
 
     /// The ops of a block; what its terminator returns.
@@ -339,7 +352,9 @@ impl<'m> Importer<'m> {
                 },
                 _ => None,
             };
-            let (&[Operand { name, index: 0, at }], Some(index)) = (&op.operands[..], index) else { return Err(wrong()) };
+            let (&[Operand { name, index: 0, at }], Some(index)) = (&op.operands[..], index) else {
+                return Err(wrong());
+            };
             smallvec![self.operand(&Operand { name, index, at })?]
         };
         if let Some(scope) = self.scopes.last_mut() {

@@ -5,11 +5,8 @@ use super::{Call, Lower};
 use gradloom_ir::{Builder, Result, Type, Unary, Value, Values};
 use smallvec::smallvec;
 
-pub(super) const RULES: &[(&str, Lower)] = &[
-    ("batch_norm_inference", inference),
-    ("batch_norm_training", training),
-    ("batch_norm_grad", gradient),
-];
+pub(super) const RULES: &[(&str, Lower)] =
+    &[("batch_norm_inference", inference), ("batch_norm_training", training), ("batch_norm_grad", gradient)];
 
 /// The array that is normalised, its feature axis, and what is added to variances.
 struct Norm {

@@ -2,6 +2,7 @@
 //! (expectations by XLA) in the command line program's tests.
 
 mod hostile;
+mod large;
 
 use gradloom_frontend as gradloom;
 use gradloom_frontend::prelude::*;

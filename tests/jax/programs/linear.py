@@ -90,11 +90,10 @@ def decompositions_in_double(a, dl, d, du, b):
     return t, q @ r, w, la.svd(a, compute_uv=False), la.inv(a), sl.expm(a), la.det(a), jnp.sort_complex(la.eigvals(a[0]).round(6))
 
 
-@program(lambda g: (g.f(5, 4), g.f(3, 6, 3)))
-def reflections(a, b):
-    packed, taus = jnp.linalg.qr(a, mode="raw")
-    q = lax.linalg.householder_product(packed.T, taus)
-    return jnp.abs(packed), taus, q, jax.vmap(lambda m: lax.linalg.householder_product(m, m[0] * 0.3))(b)
+@program(lambda g: (g.f(5, 4), g.f(3, 6, 3), g.c(4, 4)))
+def reflections(a, b, z):
+    q = lambda m: lax.linalg.householder_product(m, m[..., 0, :] * 0.3)
+    return q(a), jax.vmap(q)(b), q(b), q(z)
 
 
 @program(lambda g: (g.f(5, 5), g.spd(4, 4), g.f(5, 3)))

@@ -261,13 +261,16 @@ fn rounded(b: &mut Builder, x: Value, (exponent, mantissa): (u32, u32), (e, m): 
 /// The same, but for complex numbers the imaginary part turned over.
 fn conjugate(c: &mut Call<'_, '_>) -> Result<Values> {
     let [x] = c.args()?;
-    if !c.ty(x).dtype.is_complex() {
-        return Ok(smallvec![x]);
+    Ok(smallvec![conjugated(c.b(), x)])
+}
+
+pub(super) fn conjugated(b: &mut Builder, x: Value) -> Value {
+    if !b.ty(x).dtype.is_complex() {
+        return x;
     }
-    let b = c.b();
     let (re, im) = (b.unary(Unary::Real, x), b.unary(Unary::Imag, x));
     let im = b.neg(im);
-    Ok(smallvec![b.binary(Binary::Complex, re, im)])
+    b.binary(Binary::Complex, re, im)
 }
 
 fn infinite(c: &mut Call<'_, '_>, part: fn(&mut Builder, Value) -> Value) -> Result<Values> {

@@ -1,7 +1,7 @@
 //! Dynamic slices, gather, scatter.
 
 use super::super::syntax::Attr;
-use super::combine::{Combiner, combiner, mapped};
+use super::combine::{Combiner, combiner, step};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{Builder, DType, Error, Op, ReduceKind, Result, ScatterKind, Shape, Type, Value, Values, infer};
 use smallvec::smallvec;
@@ -179,6 +179,7 @@ fn fold_updates(
     if count * size == 0 || x_types[0].numel() == 0 {
         return Ok(xs.iter().copied().collect());
     }
+    let step = step(c, closure, xs, size)?;
     // index vectors as rows; axes walked together with the indices are addressed by components of their own
     let b = c.b();
     let dtype = if matches!(index_type.dtype, DType::U32 | DType::I64 | DType::U64) { DType::I64 } else { DType::I32 };
@@ -223,7 +224,7 @@ fn fold_updates(
         args.push(body.reshape(under, &[size]));
     }
     args.extend(rest[1..].iter().map(|&u| body.reshape(u, &[size])));
-    let combined = body.inline(&mapped(closure, size)?, &args)?;
+    let combined = body.inline(&step, &args)?;
     let mut outs = Vec::new();
     for (&x, new) in carry.iter().zip(combined) {
         let new = body.reshape(new, &window);

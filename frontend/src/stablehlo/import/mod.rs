@@ -77,6 +77,8 @@ struct Body {
     b: Builder,
     /// Values of the body around this one, and the inputs that stand for them here.
     captures: Vec<(Value, Value)>,
+    /// The same, to be looked up.
+    captured: HashMap<Value, Value>,
     /// Constants, which regions make anew rather than capture.
     constants: HashMap<Value, Constant>,
     /// By reflectors of `geqrf`: the matrix and its Q.
@@ -369,11 +371,12 @@ impl<'m> Importer<'m> {
         }
         let ty = self.bodies[outer].b.ty(v).clone();
         let body = &mut self.bodies[inner];
-        if let Some(&(_, known)) = body.captures.iter().find(|(o, _)| *o == v) {
+        if let Some(&known) = body.captured.get(&v) {
             return known;
         }
         let input = body.b.input(ty, "");
         body.captures.push((v, input));
+        body.captured.insert(v, input);
         input
     }
 
@@ -392,7 +395,7 @@ impl<'m> Importer<'m> {
 
 impl Body {
     fn new(b: Builder) -> Body {
-        Body { b, captures: Vec::new(), constants: HashMap::new(), factored: HashMap::new() }
+        Body { b, captures: Vec::new(), captured: HashMap::new(), constants: HashMap::new(), factored: HashMap::new() }
     }
 
     fn constant(&mut self, constant: Constant) -> Value {

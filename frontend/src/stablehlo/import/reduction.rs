@@ -1,6 +1,6 @@
 //! Reductions, windows, maps.
 
-use super::combine::{Combiner, binary_of, combiner, identity, mapped, unsupported};
+use super::combine::{Combiner, binary_of, combiner, identity, mapped, step, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
     Binary, Builder, Comparison, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values,
@@ -91,14 +91,15 @@ fn is_arg_reduce(
 /// One row after the other, from the initial values.
 fn fold(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], axes: &[usize]) -> Result<Values> {
     let ty = c.ty(xs[0]);
-    if let Some(&a) = axes.iter().find(|&&a| a >= ty.rank()) {
-        return Err(c.error(format!("axis {a} is out of range for {ty}")));
+    if let Some((_, &a)) = axes.iter().enumerate().find(|&(i, a)| *a >= ty.rank() || axes[..i].contains(a)) {
+        return Err(c.error(format!("axis {a} is out of range for {ty}, or there twice")));
     }
     let kept: Vec<usize> = (0..ty.rank()).filter(|a| !axes.contains(a)).collect();
     let shape: Shape = kept.iter().map(|&a| ty.shape[a]).collect();
     let rows: usize = axes.iter().map(|&a| ty.shape[a]).product();
     let size: usize = shape.iter().product();
     let perm = [axes, &kept[..]].concat();
+    let body = Arc::new(step(c, closure, inits, size)?);
     let b = c.b();
     let rows_of = |b: &mut Builder, x: Value| {
         let x = b.transpose(x, &perm);
@@ -108,7 +109,6 @@ fn fold(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], 
     let results = if rows == 0 || size == 0 {
         start
     } else {
-        let body = Arc::new(mapped(closure, size)?);
         let scanned: Vec<Value> = xs.iter().map(|&x| rows_of(b, x)).collect();
         let args = [&closure.captures[..], &start, &scanned].concat();
         let (consts, carry) = (closure.captures.len(), start.len());
@@ -207,13 +207,13 @@ fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[
     let interior: Shape = w.base_dilation.iter().map(|d| d - 1).collect();
     let (low, high) = w.padding.iter().copied().unzip();
     let pad = Op::Pad { low, high, interior };
+    let step = step(c, closure, inits, size)?;
     let bare = w.padding.iter().all(|&p| p == (0, 0)) && w.base_dilation.iter().all(|&d| d == 1);
     let b = c.b();
     let start: Vec<Value> = inits.iter().map(|&i| b.broadcast(i, &[size], &[])).collect();
     if size == 0 {
         return Ok(start.into_iter().map(|y| b.reshape(y, &out)).collect());
     }
-    let step = mapped(closure, size)?;
     let mut whole = Vec::new();
     for (&x, &init) in xs.iter().zip(inits) {
         whole.push(b.emit(pad.clone(), &[x, init])?[0]);

@@ -240,6 +240,7 @@ fn nested_without_end() {
     );
     refused(&format!("func.func @main() {{ %0 = \"a.b\"() {{x = {}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ {}", deep("\"a.b\"() ({ ", 100_000)), "nest more than");
+    refused("func.func @main() { \"a.b\"() {x = #stablehlo.a<loc", "expected an attribute, found the end");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = #stablehlo.a<{}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = {}", deep("tensor<", 100_000)), "not closed");
 }

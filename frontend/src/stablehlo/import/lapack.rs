@@ -114,13 +114,14 @@ fn geqrf(c: &mut Call<'_, '_>) -> Result<Values> {
     let nan = not_a_number(b, &ty);
     let packed = b.select(upper, r, nan);
     let reflectors = unread(c, 1)?;
-    c.body().factored.insert(reflectors, (a, qr[0]));
+    let at = c.op.at;
+    c.body().factored.insert(reflectors, (a, qr[0], at));
     Ok(smallvec![packed, reflectors])
 }
 
 /// The matrix that `geqrf` made these reflectors of, and its Q.
 fn factored(c: &mut Call<'_, '_>, reflectors: Value) -> Result<(Value, Value)> {
-    let factored = c.body().factored.get(&reflectors).copied();
+    let factored = c.body().factored.get(&reflectors).map(|&(a, q, _)| (a, q));
     factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))
 }
 

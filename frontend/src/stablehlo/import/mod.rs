@@ -81,8 +81,8 @@ struct Body {
     captured: HashMap<Value, Value>,
     /// Constants, which regions make anew rather than capture.
     constants: HashMap<Value, Constant>,
-    /// By reflectors of `geqrf`: the matrix and its Q.
-    factored: HashMap<Value, (Value, Value)>,
+    /// By reflectors of `geqrf`: the matrix and its Q, and where the call stands.
+    factored: HashMap<Value, (Value, Value, usize)>,
 }
 
 /// A constant array: a literal, or a scalar spread over a shape.
@@ -239,12 +239,17 @@ impl<'m> Importer<'m> {
     /// Refuses a body that reads the reflectors of `geqrf` itself: they are not computed.
     fn check_unread(&self, outputs: &[Value]) -> Result<()> {
         let body = self.body_ref();
-        let read = |v: &Value| body.factored.contains_key(v);
-        let in_nodes = || body.b.nodes().iter().any(|n| n.args.iter().any(read));
-        if body.factored.is_empty() || !(in_nodes() || outputs.iter().any(read)) {
+        if body.factored.is_empty() {
             return Ok(());
         }
-        Err(self.source.unsupported(0, "reflectors of geqrf are read, which are only known to orgqr and ormqr"))
+        let mut read = body.b.nodes().iter().flat_map(|n| &n.args).chain(outputs);
+        match read.find_map(|v| body.factored.get(v)) {
+            Some(&(.., at)) => {
+                let why = "reflectors of geqrf are read otherwise than by orgqr and ormqr, which is not supported";
+                Err(self.source.unsupported(at, why))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The ops of a block; what its terminator returns.

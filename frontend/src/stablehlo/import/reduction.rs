@@ -182,6 +182,9 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
         return fold_windows(c, &closure, &xs, &inits, w);
     };
     let op = match w.running(&ty.shape) {
+        Some((axis, reverse)) if rounds_each_step(c, kind, x, axis) => {
+            return Ok(smallvec![running_by_steps(c, kind, x, axis, reverse, inits[0])?]);
+        }
         Some((axis, reverse)) => Op::Cumulative { kind, axis, reverse },
         None => w.op(kind),
     };
@@ -192,6 +195,40 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
     let shape = c.ty(y).shape;
     let init = c.b().broadcast(inits[0], &shape, &[]);
     Ok(smallvec![c.b().binary(binary_of(kind), init, y)])
+}
+
+/// Longest axis along which running sums and products of 16-bit floats are rounded at every step, as the region says and
+/// as XLA does; over more elements the errors would add up, and they are kept in f32.
+const MAX_ROUNDED: usize = 16;
+
+fn rounds_each_step(c: &Call<'_, '_>, kind: ReduceKind, x: Value, axis: usize) -> bool {
+    let ty = c.ty(x);
+    ty.dtype.is_half() && matches!(kind, ReduceKind::Sum | ReduceKind::Prod) && ty.shape[axis] <= MAX_ROUNDED
+}
+
+/// A running combination as a loop, whose state has the operand's dtype.
+fn running_by_steps(
+    c: &mut Call<'_, '_>,
+    kind: ReduceKind,
+    x: Value,
+    axis: usize,
+    reverse: bool,
+    init: Value,
+) -> Result<Value> {
+    let ty = c.ty(x);
+    let front: Vec<usize> = [axis].into_iter().chain((0..ty.rank()).filter(|&a| a != axis)).collect();
+    let back: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..ty.rank()).collect();
+    let row: Shape = front[1..].iter().map(|&a| ty.shape[a]).collect();
+    let row_type = ty.with_shape(&row);
+    let (mut body, inputs) = Builder::with_inputs(&[row_type.clone(), row_type]);
+    let next = body.binary(binary_of(kind), inputs[0], inputs[1]);
+    let body = Arc::new(body.finish(&[next, next])?);
+    let b = c.b();
+    let start = b.broadcast(init, &row, &[]);
+    let rows = b.transpose(x, &front);
+    let op = Op::Scan { body, length: ty.shape[axis], reverse, consts: 0, carry: 1 };
+    let stacked = b.emit(op, &[start, rows])?[1];
+    Ok(b.transpose(stacked, &back))
 }
 
 /// Windows of more elements than this are combined by a loop.

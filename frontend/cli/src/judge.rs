@@ -60,8 +60,11 @@ const SUMS: &[&str] = &[
 /// what is converted on the way is no more accurate.
 pub fn tolerance(group: &str, transform: &str, name: &str, dtype: DType, narrowest: f64) -> Tolerance {
     if let Some(narrow) = model(group) {
-        let own = entry(LOOSE, dtype);
-        return Tolerance { relative: if own > 0.0 { own.max(narrow) } else { 0.0 }, floor: Floor::One };
+        let mut t = loose(dtype);
+        if t.relative > 0.0 {
+            t.relative = t.relative.max(narrow);
+        }
+        return t;
     }
     let mut relative = relative(dtype);
     if relative > 0.0 {
@@ -74,6 +77,11 @@ pub fn tolerance(group: &str, transform: &str, name: &str, dtype: DType, narrowe
     let factor = looser.map_or(1.0, |(.., f, _)| *f);
     let floor = if SUMS.contains(&group) { Floor::Largest } else { Floor::OneOrLargest };
     Tolerance { relative: relative * factor, floor }
+}
+
+/// What is allowed of whole programs.
+pub fn loose(dtype: DType) -> Tolerance {
+    Tolerance { relative: entry(LOOSE, dtype), floor: Floor::One }
 }
 
 /// Relative error allowed for a dtype.

@@ -1,6 +1,7 @@
 //! `gradloom check`
 
-use crate::compare::difference;
+use crate::compare::{Numbers, apart, difference};
+use crate::judge;
 use crate::program::{Where, compile, read, run};
 use clap::Args;
 use gradloom_frontend::stablehlo::import_test;
@@ -22,6 +23,9 @@ pub struct Check {
     /// Where to run.
     #[arg(long, value_enum, default_value_t = Where::Cpu)]
     device: Where,
+    /// By relative and absolute error instead: 1e-6 (f64, c128), 1e-4 (f32, c64), 2e-3 (f16), 2e-2 (bf16).
+    #[arg(long)]
+    loose: bool,
     /// Only the last lines.
     #[arg(long, short)]
     quiet: bool,
@@ -97,7 +101,13 @@ impl Check {
         }
         let exe = compile(&program.graph, self.device.device())?;
         let outs = run(&exe, &program.inputs, &program.graph.output_types())?;
-        let found = program.checks.iter().filter_map(|c| difference(c.rule, &outs[c.got], &outs[c.want]));
+        let found = program.checks.iter().filter_map(|c| {
+            let (got, want) = (&outs[c.got], &outs[c.want]);
+            if self.loose {
+                return apart(judge::loose(want.ty().dtype), &Numbers::of(got), &Numbers::of(want), None);
+            }
+            difference(c.rule, got, want)
+        });
         Ok(found.map(|d| format!("wrong value: {d}")).collect())
     }
 }

@@ -86,14 +86,24 @@ pub fn difference(rule: Rule, got: &Literal, want: &Literal) -> Option<String> {
     Some(text)
 }
 
-/// How far results may be apart: relative to the element and (to allow for what cancels) to 1 or the largest element,
-/// whichever is less; for sums in any order to the largest element.
+/// How far results may be apart, relative to the element and to the floor.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     /// Relative error; 0 for equality.
     pub relative: f64,
-    /// Whether errors are relative to the largest element of the array.
-    pub to_largest: bool,
+    /// What elements that cancel count as.
+    pub floor: Floor,
+}
+
+/// What errors are relative to where an element is small.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Floor {
+    /// 1 or the largest element of the array, whichever is less.
+    OneOrLargest,
+    /// The largest element: for sums in any order.
+    Largest,
+    /// 1: relative and absolute error allowed are the same.
+    One,
 }
 
 /// The numbers of an array, to be compared by a [`Tolerance`].
@@ -142,7 +152,11 @@ pub fn apart(t: Tolerance, got: &Numbers, want: &Numbers, leeway: Option<&[f64]>
     let each = want.parts_each();
     let (got, want) = (&got.parts, &want.parts);
     let largest = want.iter().map(|w| w.value.abs()).filter(|w| w.is_finite()).fold(0.0, f64::max);
-    let floor = if t.to_largest { largest } else { largest.min(1.0) };
+    let floor = match t.floor {
+        Floor::OneOrLargest => largest.min(1.0),
+        Floor::Largest => largest,
+        Floor::One => 1.0,
+    };
     // the parts of a complex element are as accurate as the element
     let element = |i: usize| {
         let size = want[i / each * each..][..each].iter().map(|n| n.value * n.value).sum::<f64>().sqrt();
@@ -200,13 +214,19 @@ mod tests {
     #[test]
     fn tolerances() {
         let a = |x: &[f32]| Numbers::of(&Literal::new(&[x.len()], x));
-        let t = |to_largest| Tolerance { relative: 1e-3, to_largest };
+        let t = |to_largest| Tolerance {
+            relative: 1e-3,
+            floor: if to_largest { Floor::Largest } else { Floor::OneOrLargest },
+        };
         let same =
             |t: Tolerance, x: &[f32], y: &[f32], leeway: Option<&[f64]>| apart(t, &a(x), &a(y), leeway).is_none();
         assert!(same(t(false), &[1.001, f32::NAN], &[1.0, f32::NAN], None));
         assert!(!same(t(false), &[1.003], &[1.0], None));
         assert!(!same(t(false), &[0.01, 100.0], &[0.0, 100.0], None));
         assert!(same(t(true), &[0.01, 100.0], &[0.0, 100.0], None));
+        let one = Tolerance { relative: 1e-3, floor: Floor::One };
+        assert!(same(one, &[0.0009], &[0.0], None) && !same(t(false), &[0.0009], &[0.0], None));
+        assert!(!same(one, &[0.0011, 100.0], &[0.0, 100.0], None));
         assert!(!same(t(false), &[f32::INFINITY], &[f32::MAX], None));
         assert!(!same(t(false), &[f32::NAN], &[1.0], None));
         assert!(same(t(false), &[1.003, 1.0], &[1.0, 1.0], Some(&[4.0, 1.0])));
@@ -223,11 +243,11 @@ mod tests {
         let numbers = Numbers::of(&z);
         let turned: Vec<_> = numbers.complex().iter().map(|z| z * Complex::new(0.0, 1.0)).collect();
         let want = Numbers::of(&Literal::new(&[2], &[Complex::new(-2.0f64, 1.0), Complex::new(4.0, 3.0)]));
-        let exact = Tolerance { relative: 0.0, to_largest: false };
+        let exact = Tolerance { relative: 0.0, floor: Floor::OneOrLargest };
         let small = Numbers::of(&Literal::new(&[2], &[Complex::new(-2.0f64, 1.0005), Complex::new(4.0, 3.0)]));
         let infinite = Numbers::of(&Literal::new(&[1], &[Complex::new(f64::INFINITY, 1.0)]));
         let other = Numbers::of(&Literal::new(&[1], &[Complex::new(f64::INFINITY, 2.0)]));
-        let close = Tolerance { relative: 2e-4, to_largest: false };
+        let close = Tolerance { relative: 2e-4, floor: Floor::OneOrLargest };
         assert_eq!(apart(close, &small, &want, None), None);
         assert!(apart(close, &infinite, &other, None).is_some());
         assert_eq!(apart(exact, &numbers.with(&turned), &want, None), None);

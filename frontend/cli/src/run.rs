@@ -18,7 +18,7 @@ pub struct Run {
     /// The inputs, an `.npz` with keys "0", "1", .. in the order of the program's inputs; without it seeded random ones.
     #[arg(long)]
     inputs: Option<PathBuf>,
-    /// Where to write the results, an `.npz` with keys "0", "1", ..
+    /// Where to write the results, an `.npz` with keys "0", "1", ..; 16-bit floats as f32.
     #[arg(long)]
     outputs: Option<PathBuf>,
     /// How often to run; the first run is not timed if there are more.
@@ -62,7 +62,9 @@ impl Run {
         let step_ms = timed[timed.len() / 2];
         if let (Some(path), Some(outs)) = (&self.outputs, &outs) {
             let types = g.output_types();
-            let arrays = types.iter().zip(outs).map(|(t, b)| Ok(to_tensor(&literal(t, b)?)));
+            // halves are written as they are read: as f32
+            let stored = |x: Tensor| if x.dtype().is_half() { x.to(DType::F32) } else { x };
+            let arrays = types.iter().zip(outs).map(|(t, b)| Ok(stored(to_tensor(&literal(t, b)?))));
             io::save_npz(path, &arrays.collect::<Result<Vec<Tensor>>>()?)?;
         }
         let cost = exe.cost();

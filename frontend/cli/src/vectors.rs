@@ -255,7 +255,7 @@ fn spreads(values: &[Z], to_zero: bool) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{Tolerance, apart};
+    use crate::compare::{Floor, Tolerance, apart};
     use gradloom_ir::Literal;
 
     fn matrix(rows: usize, elements: &[Z]) -> Numbers {
@@ -268,7 +268,7 @@ mod tests {
 
     #[track_caller]
     fn same(got: &Numbers, want: &Numbers, expected: bool) {
-        let t = Tolerance { relative: 1e-12, to_largest: true };
+        let t = Tolerance { relative: 1e-12, floor: Floor::Largest };
         assert_eq!(apart(t, got, want, None).is_none(), expected);
     }
 

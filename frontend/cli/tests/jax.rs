@@ -18,11 +18,11 @@ impl Drop for Scratch {
     }
 }
 
-/// The cases of the sample, unpacked.
-fn sample(name: &str) -> Scratch {
+/// The cases of a stored file, unpacked into a folder of this name.
+fn unpacked(file: &str, name: &str) -> Scratch {
     let dir = std::env::temp_dir().join(format!("gradloom-jax-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a temporary folder");
-    let file = File::open(stored("sample.zip")).expect("the sample is stored");
+    let file = File::open(stored(file)).expect("the cases are stored");
     ZipArchive::new(file).expect("a zip file").extract(&dir).expect("it is whole");
     Scratch(dir)
 }
@@ -33,7 +33,7 @@ const ROUNDED: &[(&str, &str)] =
 
 #[track_caller]
 fn check(device: &str, except: &[(&str, &str)]) {
-    let dir = sample(device);
+    let dir = unpacked("sample.zip", device);
     let list = dir.0.join("passed.txt");
     let before = std::fs::read_to_string(stored("passed.txt")).expect("the list is stored");
     std::fs::write(&list, &before).expect("a temporary file");
@@ -69,7 +69,7 @@ fn the_sample_passes_interpreted() {
 /// A list with a line of what does not pass is refused, and keeps the line.
 #[test]
 fn the_list_does_not_shrink() {
-    let dir = sample("list");
+    let dir = unpacked("sample.zip", "list");
     let list = dir.0.join("passed.txt");
     let line = "igamma_dtypes_lhs_float32_20_20_rhs_float32_20_20_ jvp value vjp vmap";
     let text = "func.func @main(%x: tensor<20x20xf32>, %y: tensor<20x20xf32>) -> tensor<20x20xf32> {
@@ -85,4 +85,18 @@ fn the_list_does_not_shrink() {
     assert!(said.contains("LOST igamma_dtypes_lhs_float32_20_20_rhs_float32_20_20_ value"), "{said}");
     let after = std::fs::read_to_string(&list).expect("the list is written");
     assert!(after.lines().any(|l| l == line), "{after}");
+}
+
+/// Whole programs (`tests/jax/models.py`) give JAX's results.
+#[test]
+fn models_give_the_results_of_jax() {
+    let dir = unpacked("models.zip", "models");
+    let index = std::fs::read_to_string(dir.0.join("index.jsonl")).expect("the index is stored");
+    let count = index.lines().count();
+    assert!(count >= 100, "{count} programs");
+    let out = Command::new(env!("CARGO_BIN_EXE_gradloom")).arg("harness").arg(&dir.0).arg("--verbose").output();
+    let out = out.expect("the program starts");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(said.contains(&format!("value {count} of {count}, 100.00 %")), "{said}");
 }

@@ -126,7 +126,7 @@ impl<'a> Parser<'_, 'a> {
                     .source
                     .unsupported(at, "constants kept outside the text (dense_resource) are not supported"));
             }
-            Tok::Word("loc") => {
+            Tok::Word("loc") if self.peek_at(1) == Tok::Punct('(') => {
                 self.skip_loc()?;
                 Attr::Opaque
             }

@@ -317,6 +317,10 @@ impl<'a> Parser<'_, 'a> {
                 op.name = name;
                 self.generic(&mut op)?;
             }
+            Tok::Word("sdy.manual_computation") => {
+                let why = "sdy.manual_computation: operations between devices are not supported";
+                return Err(self.source.unsupported(op.at, why));
+            }
             Tok::Word(name) => {
                 self.pos += 1;
                 op.name = name;

@@ -11,6 +11,19 @@ pub(super) struct Source<'a> {
     lines: Vec<usize>,
 }
 
+/// Longest message, in characters: what stands in the text may be quoted.
+const MAX_MESSAGE: usize = 400;
+
+/// The message without line breaks and other control characters, which what it quotes may hold, and cut where it is long.
+fn one_line(message: &str) -> String {
+    let mut chars = message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = chars.by_ref().take(MAX_MESSAGE).collect();
+    if chars.next().is_some() {
+        line += " ..";
+    }
+    line
+}
+
 /// How deep regions, attributes and calls may nest: far beyond any real program, and well within a thread's stack.
 pub(super) const MAX_DEPTH: usize = 64;
 
@@ -40,7 +53,7 @@ impl<'a> Source<'a> {
 
     fn at(&self, at: usize, message: &str) -> String {
         let (line, column) = self.line_column(at);
-        format!("{}:{line}:{column}: {message}", self.file)
+        format!("{}:{line}:{column}: {}", self.file, one_line(message))
     }
 
     /// The text is wrong here.

@@ -1,5 +1,6 @@
 //! Texts that are wrong in any way give an error: no panic, no overflow of the stack, no memory beyond reason.
 
+use gradloom_frontend::ErrorKind;
 use gradloom_frontend::stablehlo::{import, import_test};
 use std::path::Path;
 
@@ -58,65 +59,164 @@ fn pieces(text: &str) -> Vec<&str> {
     out
 }
 
+/// What is put into a text in place of something else.
+const STRANGE: &[&str] = &[
+    "0",
+    "-1",
+    "1",
+    "64",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "99999999999999999999999",
+    "1e400",
+    "i1",
+    "f32",
+    "xf32",
+    "tensor<f32>",
+    "tensor<0xf32>",
+    "%0",
+    "%0#9",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "<",
+    ">",
+    "dense<>",
+    "\"",
+    "\"0x\"",
+    "->",
+    ":",
+    ",",
+    "\u{e9}",
+    "-",
+    "0x",
+    "stablehlo.add",
+    "stablehlo.return",
+    "^bb0",
+    "#stablehlo.gather<",
+    "\0",
+    "\u{1f600}",
+    "1000000",
+    "1099511627776",
+    "tensor<1000000000xf32>",
+    "tensor<1048576x1048576xi8>",
+    "tensor<?xf32>",
+    "complex<f64>",
+    "dense<1> : tensor<1000000000000xi8>",
+    "dense<\"0x00\"> : tensor<999999999999xi8>",
+    "applies",
+    "init:",
+    "x",
+    "loc(",
+    "\n",
+    "[[[[[[[[",
+    "{a = {a = {a = ",
+    "tensor<1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1xf32>",
+    "bf16",
+    "ui64",
+    "f8E4M3FN",
+    "@main",
+    "dense<0> : tensor<1xi64>",
+    "array<i64: 0>",
+    "array<i64>",
+    "-2",
+    "2147483647",
+    "%arg0",
+    "index",
+    "true",
+    "#",
+    "!",
+    "%",
+];
+
+/// One change somewhere: to pieces of the text, or to its bytes, by itself and with what others have.
+fn change(seeded: &mut Seeded, text: &mut String, corpus: &[String]) {
+    let bytes_at = |seeded: &mut Seeded, text: &str| {
+        let at = seeded.below(text.len() + 1);
+        (0..=at).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+    };
+    let start = bytes_at(seeded, text);
+    let length = [1, 4, 30, 200][seeded.below(4)];
+    let end = (start + seeded.below(length + 1)).min(text.len());
+    let end = (end..=text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len());
+    let other = &corpus[seeded.below(corpus.len())];
+    match seeded.below(9) {
+        0 => text.replace_range(start..end, ""),
+        1 => text.insert_str(start, STRANGE[seeded.below(STRANGE.len())]),
+        2 => {
+            let part = text[start..end].to_string();
+            text.insert_str(start, &part);
+        }
+        3 => text.truncate(start),
+        4 => {
+            // as far as here, then how another goes on
+            let from = bytes_at(seeded, other);
+            *text = format!("{}{}", &text[..start], &other[from..]);
+        }
+        5 => {
+            let lines: Vec<&str> = other.lines().collect();
+            let line = lines[seeded.below(lines.len())].to_string();
+            text.insert_str(text[..start].rfind('\n').map_or(0, |i| i + 1), &(line + "\n"));
+        }
+        kind => {
+            let mut parts: Vec<String> = pieces(text).into_iter().map(String::from).collect();
+            let at = seeded.below(parts.len());
+            parts[at] = match kind {
+                6 => STRANGE[seeded.below(STRANGE.len())].to_string(),
+                7 => parts[seeded.below(parts.len())].clone(),
+                _ => {
+                    let pieces = pieces(other);
+                    pieces[seeded.below(pieces.len())].to_string()
+                }
+            };
+            *text = parts.concat();
+        }
+    }
+}
+
+/// How many changed texts are read: `GRADLOOM_FUZZ` says, and `GRADLOOM_FUZZ_SEED` which.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+/// The text is a program, or the error is one line that says where.
+fn comes_out(text: &str) {
+    let begun = std::time::Instant::now();
+    let e = match std::panic::catch_unwind(|| import_test(text, "fuzz").err().or_else(|| import(text).err())) {
+        Ok(e) => e,
+        Err(_) => panic!("panicked on:\n{text}"),
+    };
+    assert!(begun.elapsed().as_secs() < if cfg!(debug_assertions) { 20 } else { 1 }, "slow on:\n{text}");
+    let Some(e) = e else { return };
+    let said = e.message();
+    let place = ["fuzz:", "text:"].iter().find_map(|name| said.strip_prefix(name));
+    let mut place = place.unwrap_or("").splitn(3, ':');
+    let numbers = [place.next(), place.next()].map(|n| n.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0)));
+    assert!(numbers == [true, true], "an error without a place: {e}\n{text}");
+    assert!(!said.contains('\n'), "an error of several lines: {e}\n{text}");
+    assert!(e.kind() != ErrorKind::Internal, "a bug of ours: {e}\n{text}");
+}
+
 #[test]
 fn changed_at_random() {
-    const STRANGE: &[&str] = &[
-        "0",
-        "-1",
-        "1",
-        "64",
-        "9223372036854775807",
-        "-9223372036854775808",
-        "99999999999999999999999",
-        "1e400",
-        "i1",
-        "f32",
-        "xf32",
-        "tensor<f32>",
-        "tensor<0xf32>",
-        "%0",
-        "%0#9",
-        "{",
-        "}",
-        "(",
-        ")",
-        "[",
-        "]",
-        "<",
-        ">",
-        "dense<>",
-        "\"",
-        "\"0x\"",
-        "->",
-        ":",
-        ",",
-        "é",
-        "-",
-        "0x",
-        "stablehlo.add",
-        "stablehlo.return",
-        "^bb0",
-        "#stablehlo.gather<",
-    ];
-    let mut seeded = Seeded(7);
-    for text in programs() {
-        let whole = pieces(&text);
-        for _ in 0..300 {
-            let mut changed = whole.clone();
-            for _ in 0..=seeded.below(3) {
-                let at = seeded.below(changed.len());
-                match seeded.below(4) {
-                    0 => changed[at] = STRANGE[seeded.below(STRANGE.len())],
-                    1 => {
-                        changed.remove(at);
-                    }
-                    2 => changed[at] = whole[seeded.below(whole.len())],
-                    _ => changed.insert(at, STRANGE[seeded.below(STRANGE.len())]),
-                }
-            }
-            // whatever comes out, it comes out
-            let _ = import_test(&changed.concat(), "changed");
+    let corpus: Vec<String> =
+        include_str!("corpus.txt").split("// ----\n").map(String::from).chain(programs()).collect();
+    let short = corpus.len() - programs().len();
+    for text in &corpus[..short] {
+        import(text).unwrap_or_else(|e| panic!("the corpus has only programs: {e}\n{text}"));
+    }
+    let mut seeded = Seeded(number("GRADLOOM_FUZZ_SEED", 7));
+    for _ in 0..number("GRADLOOM_FUZZ", 6000) {
+        // mostly the short ones
+        let whole = if seeded.below(8) == 0 { corpus.len() } else { short };
+        let mut text = corpus[seeded.below(whole)].clone();
+        for _ in 0..=seeded.below(4) {
+            change(&mut seeded, &mut text, &corpus);
         }
+        comes_out(&text);
     }
 }
 
@@ -140,6 +240,7 @@ fn nested_without_end() {
     );
     refused(&format!("func.func @main() {{ %0 = \"a.b\"() {{x = {}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ {}", deep("\"a.b\"() ({ ", 100_000)), "nest more than");
+    refused("func.func @main() { \"a.b\"() {x = #stablehlo.a<loc", "expected an attribute, found the end");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = #stablehlo.a<{}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = {}", deep("tensor<", 100_000)), "not closed");
 }

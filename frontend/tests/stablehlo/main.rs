@@ -2,6 +2,7 @@
 //! (expectations by XLA) in the command line program's tests.
 
 mod hostile;
+mod large;
 
 use gradloom_frontend as gradloom;
 use gradloom_frontend::prelude::*;
@@ -84,9 +85,33 @@ fn what_has_no_meaning_here_is_refused_by_name() {
     );
     fails(
         &body(
-            "%y = \"stablehlo.all_reduce\"(%x) <{replica_groups = dense<0> : tensor<1x1xi64>}> ({\n^bb0(%a: tensor<f32>, %b: tensor<f32>):\n%s = stablehlo.add %a, %b : tensor<f32>\nstablehlo.return %s : tensor<f32>\n}) : (tensor<2xf32>) -> tensor<2xf32>",
+            "%y = \"stablehlo.all_reduce\"(%x) <{replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>}> ({\n^bb0(%a: tensor<f32>, %b: tensor<f32>):\n%s = stablehlo.add %a, %b : tensor<f32>\nstablehlo.return %s : tensor<f32>\n}) : (tensor<2xf32>) -> tensor<2xf32>",
         ),
-        "stablehlo: text:2:6: stablehlo.all_reduce: operations between devices are not supported",
+        "stablehlo: text:2:6: stablehlo.all_reduce: operations between several devices are not supported",
+    );
+    fails(
+        &body(
+            "%y = sdy.manual_computation(%x) in_shardings=[<@m, [{\"a\"}]>] out_shardings=[<@m, [{\"a\"}]>] manual_axes={\"a\"} (%a: tensor<1xf32>) { sdy.return %a : tensor<1xf32> } : (tensor<2xf32>) -> tensor<2xf32>",
+        ),
+        "stablehlo: text:2:6: sdy.manual_computation: operations between devices are not supported",
+    );
+    fails(
+        &body(
+            "%y = stablehlo.custom_call @xla_ffi_python_cpu_callback(%x) {mhlo.backend_config = {index = 0 : ui64}} : (tensor<2xf32>) -> tensor<2xf32>",
+        ),
+        "stablehlo: text:2:6: stablehlo.custom_call: a call of @xla_ffi_python_cpu_callback, which is outside the program, is not supported",
+    );
+    fails(
+        "func.func @main(%t: !stablehlo.token {jax.token = true}, %x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }",
+        "stablehlo: text:1:1: values of type stablehlo.token are not supported",
+    );
+    fails(
+        "func.func @main(%a: tensor<2x2xf32>) -> tensor<2xf32> {\n%y:2 = stablehlo.custom_call @lapack_sgeqrf_ffi(%a) {mhlo.backend_config = {}} : (tensor<2x2xf32>) -> (tensor<2x2xf32>, tensor<2xf32>)\nreturn %y#1 : tensor<2xf32>\n}",
+        "stablehlo: text:2:8: reflectors of geqrf are read otherwise than by orgqr and ormqr, which is not supported",
+    );
+    fails(
+        "func.func @main(%n: tensor<1xi64>, %x: tensor<2xf32>) -> tensor<2xf32> {\n%y = stablehlo.real_dynamic_slice %x, %n, %n, %n : (tensor<2xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<2xf32>\nreturn %y : tensor<2xf32>\n}",
+        "stablehlo: text:2:6: stablehlo.real_dynamic_slice: dynamic shapes are not supported: lower the program for the shapes it will run on",
     );
     fails(
         "func.func @main(%x: tensor<2xf8E4M3FN>) -> tensor<2xf8E4M3FN> { return %x : tensor<2xf8E4M3FN> }",

@@ -162,6 +162,18 @@ pub(super) fn binary_of(kind: ReduceKind) -> Binary {
     }
 }
 
+/// [`mapped`], of a region that takes and gives as many values as there are in `state`, and takes as many again.
+pub(super) fn step(c: &Call<'_, '_>, closure: &Closure, state: &[Value], size: usize) -> Result<Graph> {
+    let g = &closure.graph;
+    let types: Vec<Type> = state.iter().map(|&v| Type::scalar(c.ty(v).dtype)).collect();
+    let params = &g.input_types()[closure.captures.len()..];
+    let fits = params.len() == 2 * types.len() && params[..types.len()] == types[..] && g.output_types() == types;
+    if !fits {
+        return Err(c.error(format!("the region should combine two times {} scalars into as many", types.len())));
+    }
+    mapped(closure, size)
+}
+
 /// A program on scalars as one on arrays of `size` elements; captures stay as they are.
 pub(super) fn mapped(closure: &Closure, size: usize) -> Result<Graph> {
     let g = &closure.graph;

@@ -3,7 +3,7 @@
 
 use super::elementwise::int_dtype;
 use super::{Call, Lower};
-use gradloom_ir::{Binary, Builder, Comparison, Error, Literal, Op, Result, Type, Unary, Value, Values};
+use gradloom_ir::{Binary, Builder, Comparison, DType, Error, Literal, Op, Result, Type, Unary, Value, Values};
 use smallvec::smallvec;
 
 pub(super) const RULES: &[(&str, Lower)] = &[
@@ -11,6 +11,8 @@ pub(super) const RULES: &[(&str, Lower)] = &[
     ("next_after", next_after),
     ("popcnt", population_count),
     ("count_leading_zeros", count_leading_zeros),
+    ("mulhi", high_product),
+    ("polygamma", polygamma),
 ];
 
 /// Masks and shifts on the bits of floats.
@@ -141,4 +143,83 @@ fn count_leading_zeros(c: &mut Call<'_, '_>) -> Result<Values> {
     }
     let clear = b.unary(Unary::Not, filled);
     Ok(smallvec![count_ones(b, clear)])
+}
+
+/// The upper half of the product of two integers: of narrow ones through wider ones; of 64 bits by halves, as
+/// (a1 w + a0)(b1 w + b0) / w^2 with w = 2^32, less what the signs add.
+fn high_product(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x, y] = c.args()?;
+    let ty = c.ty(x);
+    if !ty.dtype.is_int() || c.ty(y) != ty {
+        return Err(c.error("takes two arrays of integers of one type"));
+    }
+    let (signed, size) = (ty.dtype.is_signed_int(), ty.dtype.size());
+    let b = c.b();
+    if size < 8 {
+        let wide = int_dtype(signed, 2 * size);
+        let (a, b2) = (b.convert(x, wide), b.convert(y, wide));
+        let product = b.mul(a, b2);
+        let by = b.full_like(product, 8.0 * size as f64);
+        let high = b.binary(Binary::ShiftRightArithmetic, product, by);
+        return Ok(smallvec![b.convert(high, ty.dtype)]);
+    }
+    let unsigned = |b: &mut Builder, v: Value| if signed { b.op(Op::Bitcast { dtype: DType::U64 }, &[v]) } else { v };
+    let (p, q) = (unsigned(b, x), unsigned(b, y));
+    let mut k = Bits { like: ty.with_dtype(DType::U64), b };
+    let mut halves = |v: Value| (k.with(Binary::And, v, u64::from(u32::MAX)), k.with(Binary::ShiftRightLogical, v, 32));
+    let ((p0, p1), (q0, q1)) = (halves(p), halves(q));
+    let low = k.b.mul(p0, q0);
+    let carry = k.with(Binary::ShiftRightLogical, low, 32);
+    let left = k.b.mul(p1, q0);
+    let middle = k.b.add(left, carry);
+    let kept = k.with(Binary::And, middle, u64::from(u32::MAX));
+    let right = k.b.mul(p0, q1);
+    let kept = k.b.add(kept, right);
+    let (up, more) = (k.with(Binary::ShiftRightLogical, middle, 32), k.with(Binary::ShiftRightLogical, kept, 32));
+    let high = k.b.mul(p1, q1);
+    let high = k.b.add(high, up);
+    let mut high = k.b.add(high, more);
+    if signed {
+        let none = k.constant(0);
+        for (v, other) in [(x, q), (y, p)] {
+            let zero = k.b.full_like(v, 0.0);
+            let negative = k.b.compare(Comparison::Lt, v, zero);
+            let less = k.b.select(negative, other, none);
+            high = k.b.sub(high, less);
+        }
+        high = k.b.op(Op::Bitcast { dtype: ty.dtype }, &[high]);
+    }
+    Ok(smallvec![high])
+}
+
+/// (-1)^(n + 1) n! zeta(n + 1, x); digamma for n = 0; NaN unless n is 0, 1, 2, ..
+fn polygamma(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [n, x] = c.args()?;
+    let dtype = c.ty(x).dtype;
+    if !dtype.is_float() || c.ty(n) != c.ty(x) {
+        return Err(c.error("takes two arrays of floats of one type"));
+    }
+    let b = c.b();
+    let (n, x) = (b.convert(n, dtype.accumulator()), b.convert(x, dtype.accumulator()));
+    let next = b.offset(n, 1.0);
+    let log = b.unary(Unary::Lgamma, next);
+    let factorial = b.unary(Unary::Exp, log);
+    let zeta = b.binary(Binary::Zeta, next, x);
+    let size = b.mul(factorial, zeta);
+    let two = b.full_like(n, 2.0);
+    let odd = b.binary(Binary::Rem, n, two);
+    let zero = b.full_like(n, 0.0);
+    let odd = b.compare(Comparison::Ne, odd, zero);
+    let negative = b.neg(size);
+    let y = b.select(odd, size, negative);
+    let first = b.compare(Comparison::Eq, n, zero);
+    let digamma = b.unary(Unary::Digamma, x);
+    let y = b.select(first, digamma, y);
+    let whole = b.unary(Unary::Floor, n);
+    let whole = b.compare(Comparison::Eq, whole, n);
+    let from_zero = b.compare(Comparison::Ge, n, zero);
+    let fits = b.binary(Binary::And, whole, from_zero);
+    let nan = b.full_like(n, f64::NAN);
+    let y = b.select(fits, y, nan);
+    Ok(smallvec![b.convert(y, dtype)])
 }

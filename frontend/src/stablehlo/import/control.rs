@@ -4,6 +4,7 @@ use super::super::Rule;
 use super::super::syntax::Attr;
 use super::{Call, Closure, Lower, lapack, loops, sort};
 use gradloom_ir::{Builder, Comparison, DType, Graph, Op, Result, Type, Value, Values};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) const RULES: &[(&str, Lower)] = &[
@@ -93,19 +94,21 @@ fn custom_call(c: &mut Call<'_, '_>) -> Result<Values> {
 fn with_shared_captures(closures: &[Closure]) -> Result<(Vec<Arc<Graph>>, Vec<Value>)> {
     let mut captures: Vec<Value> = Vec::new();
     let mut types: Vec<Type> = Vec::new();
+    let mut places: HashMap<Value, usize> = HashMap::new();
     for c in closures {
         for (i, &v) in c.captures.iter().enumerate() {
-            if !captures.contains(&v) {
+            places.entry(v).or_insert_with(|| {
                 captures.push(v);
                 types.push(c.graph.types()[i].clone());
-            }
+                captures.len() - 1
+            });
         }
     }
     let mut graphs = Vec::new();
     for c in closures {
         let params = &c.graph.input_types()[c.captures.len()..];
         let (mut b, inputs) = Builder::with_inputs(&[&types, params].concat());
-        let own = c.captures.iter().filter_map(|v| captures.iter().position(|w| w == v)).map(|i| inputs[i]);
+        let own = c.captures.iter().filter_map(|v| places.get(v)).map(|&i| inputs[i]);
         let args: Vec<Value> = own.chain(inputs[captures.len()..].iter().copied()).collect();
         let outs = b.inline(&c.graph, &args)?;
         graphs.push(Arc::new(b.finish(&outs)?));

@@ -24,6 +24,7 @@ pub(super) const RULES: &[(&str, Lower)] = &[
         Ok(smallvec![c.b().mul(x, x)])
     }),
     ("conj", conjugate),
+    ("constant_like", constant_like),
     ("is_inf", |c| infinite(c, |b, x| b.unary(Unary::Abs, x))),
     ("is_pos_inf", |c| infinite(c, |_, x| x)),
     ("is_neg_inf", |c| infinite(c, |b, x| b.neg(x))),
@@ -40,6 +41,31 @@ fn constant(c: &mut Call<'_, '_>) -> Result<Values> {
         None => Constant { literal: dense(source, inside, *at, &ty)?, shape: None },
     };
     Ok(smallvec![c.body().constant(constant)])
+}
+
+/// The operands at the result's shape, axes aligned as `broadcast_dimensions` says or else at the end.
+pub(super) fn spread_operands(c: &mut Call<'_, '_>) -> Result<()> {
+    let shape = c.result(0)?.shape;
+    let dims = c.ints_if_any(&["broadcast_dimensions"])?.map(|d| c.to_shape(&d)).transpose()?;
+    for x in std::mem::take(&mut c.args) {
+        let rank = c.ty(x).rank();
+        let skipped =
+            shape.len().checked_sub(rank).ok_or_else(|| c.error("the result has fewer axes than an operand"))?;
+        let aligned = match &dims {
+            Some(dims) if dims.len() == rank => dims.to_vec(),
+            _ => (skipped..shape.len()).collect(),
+        };
+        let x = c.b().broadcast(x, &shape, &aligned);
+        c.args.push(x);
+    }
+    Ok(())
+}
+
+fn constant_like(c: &mut Call<'_, '_>) -> Result<Values> {
+    let ty = c.result(0)?;
+    let Some(Attr::Number(text)) = c.attr(&["value"]) else { return Err(c.error("the value is missing")) };
+    let literal = dense(c.im.source, text, c.op.at, &Type::scalar(ty.dtype))?;
+    Ok(smallvec![c.body().constant(Constant { literal, shape: Some(ty.shape) })])
 }
 
 /// For bool, where sums and products are the logical ops.
@@ -235,13 +261,16 @@ fn rounded(b: &mut Builder, x: Value, (exponent, mantissa): (u32, u32), (e, m): 
 /// The same, but for complex numbers the imaginary part turned over.
 fn conjugate(c: &mut Call<'_, '_>) -> Result<Values> {
     let [x] = c.args()?;
-    if !c.ty(x).dtype.is_complex() {
-        return Ok(smallvec![x]);
+    Ok(smallvec![conjugated(c.b(), x)])
+}
+
+pub(super) fn conjugated(b: &mut Builder, x: Value) -> Value {
+    if !b.ty(x).dtype.is_complex() {
+        return x;
     }
-    let b = c.b();
     let (re, im) = (b.unary(Unary::Real, x), b.unary(Unary::Imag, x));
     let im = b.neg(im);
-    Ok(smallvec![b.binary(Binary::Complex, re, im)])
+    b.binary(Binary::Complex, re, im)
 }
 
 fn infinite(c: &mut Call<'_, '_>, part: fn(&mut Builder, Value) -> Value) -> Result<Values> {

@@ -1,7 +1,7 @@
 //! Dynamic slices, gather, scatter.
 
 use super::super::syntax::Attr;
-use super::combine::{Combiner, combiner, mapped};
+use super::combine::{Combiner, combiner, step};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{Builder, DType, Error, Op, ReduceKind, Result, ScatterKind, Shape, Type, Value, Values, infer};
 use smallvec::smallvec;
@@ -18,6 +18,7 @@ pub(super) const RULES: &[(&str, Lower)] = &[
         c.emit(Op::DynamicUpdateSlice {}, n)
     }),
     ("gather", gather),
+    ("torch_index_select", torch_index_select),
     ("scatter", scatter),
 ];
 
@@ -41,17 +42,45 @@ fn part_int(c: &Call<'_, '_>, parts: &Parts<'_>, name: &str) -> Result<usize> {
 }
 
 fn gather(c: &mut Call<'_, '_>) -> Result<Values> {
+    let op = gather_of(c, c.shape(&["slice_sizes"])?)?;
+    c.emit(op, 2)
+}
+
+/// The gather of these sizes, its axes as the attribute says.
+pub(super) fn gather_of(c: &Call<'_, '_>, slice_sizes: Shape) -> Result<Op> {
     let p = parts(c, &["dimension_numbers"])?;
-    let op = Op::Gather {
+    Ok(Op::Gather {
         offset_dims: c.part(p, "offset_dims")?,
         collapsed_slice_dims: c.part(p, "collapsed_slice_dims")?,
         operand_batching_dims: c.part(p, "operand_batching_dims")?,
         start_indices_batching_dims: c.part(p, "start_indices_batching_dims")?,
         start_index_map: c.part(p, "start_index_map")?,
         index_vector_dim: part_int(c, p, "index_vector_dim")?,
-        slice_sizes: c.shape(&["slice_sizes"])?,
+        slice_sizes,
+    })
+}
+
+/// Elements of one axis by their numbers: an operand's axes before it, those of the indices, then those behind; the first
+/// `batch_dims` are walked together.
+fn torch_index_select(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [x, indices] = c.args()?;
+    let (axis, batch) = (c.axis(&["dim"])?, c.axis(&["batch_dims"])?);
+    let (tx, rank) = (c.ty(x), c.ty(indices).rank());
+    if axis >= tx.rank() || batch > axis || batch > rank {
+        return Err(c.error(format!("no axis {axis} of {tx} after {batch} common ones")));
+    }
+    let new = rank - batch;
+    let one = |a: usize| a < batch || a == axis;
+    let op = Op::Gather {
+        offset_dims: (batch..axis).chain(axis + new..tx.rank() - 1 + new).collect(),
+        collapsed_slice_dims: smallvec![axis],
+        operand_batching_dims: (0..batch).collect(),
+        start_indices_batching_dims: (0..batch).collect(),
+        start_index_map: smallvec![axis],
+        index_vector_dim: rank,
+        slice_sizes: tx.shape.iter().enumerate().map(|(a, &n)| if one(a) { 1 } else { n }).collect(),
     };
-    c.emit(op, 2)
+    c.node(op, &[x, indices])
 }
 
 fn scatter(c: &mut Call<'_, '_>) -> Result<Values> {
@@ -150,6 +179,7 @@ fn fold_updates(
     if count * size == 0 || x_types[0].numel() == 0 {
         return Ok(xs.iter().copied().collect());
     }
+    let step = step(c, closure, xs, size)?;
     // index vectors as rows; axes walked together with the indices are addressed by components of their own
     let b = c.b();
     let dtype = if matches!(index_type.dtype, DType::U32 | DType::I64 | DType::U64) { DType::I64 } else { DType::I32 };
@@ -194,7 +224,7 @@ fn fold_updates(
         args.push(body.reshape(under, &[size]));
     }
     args.extend(rest[1..].iter().map(|&u| body.reshape(u, &[size])));
-    let combined = body.inline(&mapped(closure, size)?, &args)?;
+    let combined = body.inline(&step, &args)?;
     let mut outs = Vec::new();
     for (&x, new) in carry.iter().zip(combined) {
         let new = body.reshape(new, &window);

@@ -4,11 +4,13 @@
 //! read unnoticed.
 
 use super::super::syntax::Attr;
+use super::elementwise::conjugated;
 use super::{Call, Lower};
 use gradloom_ir::{
     Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
 };
 use smallvec::smallvec;
+use std::sync::Arc;
 
 /// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.
 const ROUTINES: &[(&str, Lower)] = &[
@@ -17,7 +19,10 @@ const ROUTINES: &[(&str, Lower)] = &[
     ("geqrf", geqrf),
     ("orgqr", orgqr),
     ("ungqr", orgqr),
+    ("ormqr", ormqr),
+    ("unmqr", ormqr),
     ("gesdd", gesdd),
+    ("gesvd", gesdd),
     ("syevd", syevd),
     ("heevd", syevd),
     ("geev", geev),
@@ -109,14 +114,70 @@ fn geqrf(c: &mut Call<'_, '_>) -> Result<Values> {
     let nan = not_a_number(b, &ty);
     let packed = b.select(upper, r, nan);
     let reflectors = unread(c, 1)?;
-    c.body().factored.insert(reflectors, (a, qr[0]));
+    let at = c.op.at;
+    c.body().factored.insert(reflectors, (a, qr[0], at));
     Ok(smallvec![packed, reflectors])
 }
 
+/// The matrix that `geqrf` made these reflectors of, and its Q.
+fn factored(c: &mut Call<'_, '_>, reflectors: Value) -> Result<(Value, Value)> {
+    let factored = c.body().factored.get(&reflectors).map(|&(a, q, _)| (a, q));
+    factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))
+}
+
+/// H_1 .. H_k times the first columns of the identity, H_i = I - tau_i v_i v_i^H with v_i = (0, .., 0, 1, column i of `a`
+/// below its diagonal): one after the other from the last.
+fn product_of_reflections(c: &mut Call<'_, '_>, a: Value, taus: Value) -> Result<Value> {
+    let (batch, m, n) = matrix(c, a)?;
+    let (ty, rank) = (c.ty(a), batch.len());
+    let k = *c.ty(taus).shape.last().ok_or_else(|| c.error("takes a number a reflection"))?;
+    let rows = ty.with_shape(&[&batch[..], &[m]].concat());
+    if k > n.min(m) || c.ty(taus) != ty.with_shape(&[&batch[..], &[k]].concat()) {
+        return Err(c.error(format!("{} reflections of {ty}", c.ty(taus))));
+    }
+    let b = c.b();
+    let triangle = |b: &mut Builder, ty: &Type, op: Comparison| {
+        let (row, column) = (b.iota(DType::I32, &ty.shape, rank), b.iota(DType::I32, &ty.shape, rank + 1));
+        b.compare(op, row, column)
+    };
+    let v = b.slice_axis(a, rank + 1, 0, k);
+    let v_type = b.ty(v).clone();
+    let (below, on) = (triangle(b, &v_type, Comparison::Gt), triangle(b, &v_type, Comparison::Eq));
+    let (zero, one) = (b.full(&v_type, 0.0), b.full(&v_type, 1.0));
+    let rest = b.select(on, one, zero);
+    let v = b.select(below, v, rest);
+    let first =
+        |last: usize, len: usize| -> Vec<usize> { [last].into_iter().chain((0..len).filter(|&i| i != last)).collect() };
+    let v = b.transpose(v, &first(rank + 1, rank + 2));
+    let taus = b.transpose(taus, &first(rank, rank + 1));
+    let on = triangle(b, &ty, Comparison::Eq);
+    let (zero, one) = (b.full(&ty, 0.0), b.full(&ty, 1.0));
+    let identity = b.select(on, one, zero);
+
+    let (mut body, inputs) = Builder::with_inputs(&[ty.clone(), rows, ty.with_shape(&batch)]);
+    let (q, v_i, tau) = (inputs[0], inputs[1], inputs[2]);
+    let along_rows: Vec<usize> = (0..=rank).collect();
+    let conj = conjugated(&mut body, v_i);
+    let (left, right) = (body.broadcast(v_i, &ty.shape, &along_rows), body.broadcast(conj, &ty.shape, &along_rows));
+    let products = body.mul(right, q);
+    let w = body.sum(products, &[rank]);
+    let columns: Vec<usize> = (0..rank).chain([rank + 1]).collect();
+    let w = body.broadcast(w, &ty.shape, &columns);
+    let tau = body.broadcast(tau, &ty.shape, &columns[..rank]);
+    let change = body.mul(left, w);
+    let change = body.mul(tau, change);
+    let next = body.sub(q, change);
+    let body = Arc::new(body.finish(&[next])?);
+    let op = Op::Scan { body, length: k, reverse: true, consts: 0, carry: 1 };
+    Ok(c.node(op, &[identity, v, taus])?[0])
+}
+
 fn orgqr(c: &mut Call<'_, '_>) -> Result<Values> {
-    let [_, reflectors] = c.args()?;
-    let factored = c.body().factored.get(&reflectors).copied();
-    let (a, q) = factored.ok_or_else(|| c.unsupported("the reflectors should be those of geqrf in the same region"))?;
+    let [packed, reflectors] = c.args()?;
+    if !c.body().factored.contains_key(&reflectors) {
+        return Ok(smallvec![product_of_reflections(c, packed, reflectors)?]);
+    }
+    let (a, q) = factored(c, reflectors)?;
     let ty = c.result(0)?;
     let columns = *ty.shape.last().ok_or_else(|| c.error("gives matrices"))?;
     let q = if c.ty(q).shape == ty.shape { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
@@ -125,6 +186,28 @@ fn orgqr(c: &mut Call<'_, '_>) -> Result<Values> {
         return Err(c.error(format!("{columns} columns of {}", c.ty(q))));
     }
     Ok(smallvec![c.b().slice_axis(q, axis, 0, columns)])
+}
+
+/// The square Q or its adjoint times a matrix, from either side.
+fn ormqr(c: &mut Call<'_, '_>) -> Result<Values> {
+    let [_, reflectors, x] = c.args()?;
+    let option = |name: &str| match c.attr(&["mhlo.backend_config"]) {
+        Some(Attr::Dict(entries)) => entries.iter().any(|(n, a)| *n == name && *a == Attr::Word("true")),
+        _ => false,
+    };
+    let (left, transpose) = (option("left"), option("transpose"));
+    let (a, q) = factored(c, reflectors)?;
+    let (batch, m, _) = matrix(c, a)?;
+    let q = if c.ty(q).shape.last() == Some(&m) { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
+    let q = if transpose { adjoint(c, q) } else { q };
+    let (rank, axes) = (batch.len(), (0..batch.len()).collect::<Shape>());
+    let op = Op::DotGeneral {
+        lhs_batch: axes.clone(),
+        rhs_batch: axes,
+        lhs_contract: smallvec![rank + 1],
+        rhs_contract: smallvec![rank],
+    };
+    c.node(op, &if left { [q, x] } else { [x, q] })
 }
 
 fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {
@@ -144,15 +227,8 @@ fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {
 fn adjoint(c: &mut Call<'_, '_>, a: Value) -> Value {
     let rank = c.ty(a).rank();
     let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-    let complex = c.ty(a).dtype.is_complex();
-    let b = c.b();
-    let t = b.transpose(a, &perm);
-    if !complex {
-        return t;
-    }
-    let (re, im) = (b.unary(Unary::Real, t), b.unary(Unary::Imag, t));
-    let im = b.neg(im);
-    b.binary(gradloom_ir::Binary::Complex, re, im)
+    let t = c.b().transpose(a, &perm);
+    conjugated(c.b(), t)
 }
 
 fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {

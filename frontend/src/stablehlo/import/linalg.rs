@@ -50,7 +50,7 @@ fn dot_general(c: &mut Call<'_, '_>) -> Result<Values> {
     product(c, Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract })
 }
 
-fn product(c: &mut Call<'_, '_>, op: Op) -> Result<Values> {
+pub(super) fn product(c: &mut Call<'_, '_>, op: Op) -> Result<Values> {
     let [x, y] = c.args()?;
     if [x, y].iter().all(|&v| c.ty(v).dtype == DType::Bool) && c.result(0)?.dtype == DType::Bool {
         // whether any pair is true: a count of those that are
@@ -120,6 +120,11 @@ fn layout(c: &Call<'_, '_>, attr: &Attr<'_>, first: &str, second: &str) -> Resul
 }
 
 fn convolution(c: &mut Call<'_, '_>) -> Result<Values> {
+    convolution_with(c, None)
+}
+
+/// A convolution, with this padding if its attributes do not say it.
+pub(super) fn convolution_with(c: &mut Call<'_, '_>, padding: Option<Vec<i64>>) -> Result<Values> {
     let dims = match c.attr(&["dim_numbers", "dimension_numbers"]) {
         Some(Attr::Named(_, others)) => others.first(),
         other => other,
@@ -145,9 +150,10 @@ fn convolution(c: &mut Call<'_, '_>) -> Result<Values> {
     let lhs_dilation = lengths("lhs_dilate", "lhs_dilation", 1)?;
     let rhs_dilation = lengths("rhs_dilate", "rhs_dilation", 1)?;
     let reversal = lengths("reverse", "window_reversal", 0)?;
-    let padding = match entry("pad", "padding") {
-        Some(a) => c.integers(a)?,
-        None => vec![0; 2 * n],
+    let padding = match (padding, entry("pad", "padding")) {
+        (Some(padding), _) => padding,
+        (None, Some(a)) => c.integers(a)?,
+        (None, None) => vec![0; 2 * n],
     };
     if padding.len() != 2 * n || reversal.len() != n {
         return Err(c.error(format!("padding and reversal need entries for {n} axes")));

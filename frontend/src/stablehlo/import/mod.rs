@@ -4,11 +4,15 @@ mod call;
 mod combine;
 mod composed;
 mod control;
+mod devices;
+mod dynamic;
+mod einsum;
 mod elementwise;
 mod indexing;
 mod lapack;
 mod linalg;
 mod loops;
+mod normalisation;
 mod random;
 mod reduction;
 mod shaping;
@@ -16,7 +20,7 @@ mod sort;
 
 use super::parse::parse;
 use super::source::Source;
-use super::syntax::{Function, Operand, Operation, Region, Signature};
+use super::syntax::{Attr, Function, Operand, Operation, Region, Signature};
 use super::types::array;
 use super::{Check, Rule, TestProgram};
 pub(super) use call::Call;
@@ -39,15 +43,21 @@ static RULES: LazyLock<HashMap<&'static str, Lower>> = LazyLock::new(|| {
         sort::RULES,
         control::RULES,
         linalg::RULES,
+        einsum::RULES,
+        normalisation::RULES,
+        devices::RULES,
+        dynamic::RULES,
         random::RULES,
     ];
     themes.iter().flat_map(|t| t.iter().copied()).collect()
 });
 
+/// Why sizes that are not constants are refused.
+const DYNAMIC: &str = "dynamic shapes are not supported: lower the program for the shapes it will run on";
+
 /// Ops that have no meaning here, by a part of their name, and why.
 const REFUSED: &[(&str, &str)] = &[
-    ("dynamic", "dynamic shapes are not supported: lower the program for the shapes it will run on"),
-    ("dimension_size", "dynamic shapes are not supported: lower the program for the shapes it will run on"),
+    ("dynamic", DYNAMIC),
     ("uniform_", "quantised types are not supported"),
     ("infeed", "tokens and feeds are not supported"),
     ("outfeed", "tokens and feeds are not supported"),
@@ -55,10 +65,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("after_all", "tokens and feeds are not supported"),
     ("send", "operations between devices are not supported"),
     ("recv", "operations between devices are not supported"),
-    ("all_", "operations between devices are not supported"),
-    ("collective_", "operations between devices are not supported"),
+    ("async", "operations between devices are not supported"),
     ("manual_computation", "operations between devices are not supported"),
-    ("tuple", "tuples are not supported"),
 ];
 
 /// Most ops a program may have once its calls are part of it.
@@ -69,10 +77,12 @@ struct Body {
     b: Builder,
     /// Values of the body around this one, and the inputs that stand for them here.
     captures: Vec<(Value, Value)>,
+    /// The same, to be looked up.
+    captured: HashMap<Value, Value>,
     /// Constants, which regions make anew rather than capture.
     constants: HashMap<Value, Constant>,
-    /// By reflectors of `geqrf`: the matrix and its Q.
-    factored: HashMap<Value, (Value, Value)>,
+    /// By reflectors of `geqrf`: the matrix and its Q, and where the call stands.
+    factored: HashMap<Value, (Value, Value, usize)>,
 }
 
 /// A constant array: a literal, or a scalar spread over a shape.
@@ -142,6 +152,7 @@ pub(super) fn import(text: &str, file: &str, test: bool) -> Result<TestProgram> 
         checks.push(Check { rule, got: outputs.len(), want: outputs.len() + 1, loc });
         outputs.extend([got, want]);
     }
+    im.check_unread(&outputs)?;
     let body = im.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "the program is lost"))?;
     Ok(TestProgram { graph: body.b.finish(&outputs)?, inputs: im.inputs, checks })
 }
@@ -217,11 +228,28 @@ impl<'m> Importer<'m> {
         }
         self.bodies.push(Body::new(b));
         let outs = self.scoped(region, &args, true, region.at);
+        self.check_unread(outs.as_deref().unwrap_or_default())?;
         let body = self.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "a region is lost"))?;
         let (n, captured) = (args.len(), body.captures.len());
         let order: Vec<usize> = (n..n + captured).chain(0..n).collect();
         let graph = body.b.finish_ordered(&outs?, &order)?;
         Ok(Closure { graph, captures: body.captures.into_iter().map(|(outer, _)| outer).collect() })
+    }
+
+    /// Refuses a body that reads the reflectors of `geqrf` itself: they are not computed.
+    fn check_unread(&self, outputs: &[Value]) -> Result<()> {
+        let body = self.body_ref();
+        if body.factored.is_empty() {
+            return Ok(());
+        }
+        let mut read = body.b.nodes().iter().flat_map(|n| &n.args).chain(outputs);
+        match read.find_map(|v| body.factored.get(v)) {
+            Some(&(.., at)) => {
+                let why = "reflectors of geqrf are read otherwise than by orgqr and ormqr, which is not supported";
+                Err(self.source.unsupported(at, why))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The ops of a block; what its terminator returns.
@@ -242,6 +270,9 @@ impl<'m> Importer<'m> {
         self.ops += 1;
         if self.ops > MAX_OPS {
             return Err(self.source.unsupported(op.at, format!("the program has more than {MAX_OPS} ops")));
+        }
+        if let "stablehlo.tuple" | "stablehlo.get_tuple_element" = op.name {
+            return self.tuple(op);
         }
         let args = op.operands.iter().map(|o| self.operand(o)).collect::<Result<Vec<_>>>()?;
         if let Signature::Function(types, _) = &op.signature {
@@ -313,17 +344,44 @@ impl<'m> Importer<'m> {
         Ok(Some(values))
     }
 
+    /// A tuple is a name for several values.
+    fn tuple(&mut self, op: &'m Operation<'m>) -> Result<()> {
+        let wrong = || self.source.error(op.at, format!("{}: malformed", op.name));
+        let &[(name, 1)] = &op.results[..] else { return Err(wrong()) };
+        let values: Values = if op.name == "stablehlo.tuple" {
+            op.operands.iter().map(|o| self.operand(o)).collect::<Result<_>>()?
+        } else {
+            let index = match (op.attr("index"), op.attr("")) {
+                (Some(Attr::Number(n)), _) => n.parse::<usize>().ok(),
+                (None, Some(Attr::List(list))) => match list[..] {
+                    [Attr::Number(n)] => n.parse().ok(),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let (&[Operand { name, index: 0, at }], Some(index)) = (&op.operands[..], index) else {
+                return Err(wrong());
+            };
+            smallvec![self.operand(&Operand { name, index, at })?]
+        };
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.names.insert(name, values);
+        }
+        Ok(())
+    }
+
     fn capture(&mut self, v: Value, outer: usize, inner: usize) -> Value {
         if let Some(constant) = self.bodies[outer].constants.get(&v).cloned() {
             return self.bodies[inner].constant(constant);
         }
         let ty = self.bodies[outer].b.ty(v).clone();
         let body = &mut self.bodies[inner];
-        if let Some(&(_, known)) = body.captures.iter().find(|(o, _)| *o == v) {
+        if let Some(&known) = body.captured.get(&v) {
             return known;
         }
         let input = body.b.input(ty, "");
         body.captures.push((v, input));
+        body.captured.insert(v, input);
         input
     }
 
@@ -342,7 +400,7 @@ impl<'m> Importer<'m> {
 
 impl Body {
     fn new(b: Builder) -> Body {
-        Body { b, captures: Vec::new(), constants: HashMap::new(), factored: HashMap::new() }
+        Body { b, captures: Vec::new(), captured: HashMap::new(), constants: HashMap::new(), factored: HashMap::new() }
     }
 
     fn constant(&mut self, constant: Constant) -> Value {
@@ -369,7 +427,11 @@ fn accepted(call: &Call<'_, '_>, name: &str) -> bool {
 }
 
 fn lower(call: &mut Call<'_, '_>) -> Result<Values> {
-    let name = plain_name(call.op.name);
+    let mut name = plain_name(call.op.name);
+    if let Some(plain) = name.strip_prefix("broadcast_").filter(|_| !RULES.contains_key(name)) {
+        elementwise::spread_operands(call)?; // `chlo.broadcast_add`
+        name = plain;
+    }
     let result = if let Some(rule) = RULES.get(name) {
         rule(call)
     } else if let Some((_, rule)) = composed::RULES.iter().find(|(n, _)| *n == name && !accepted(call, name)) {

@@ -3,10 +3,10 @@
 //! The state is a key and a count, or for Philox also a key and both halves of a count of 128 bits.
 
 use super::{Call, Lower};
-use gradloom_ir::{Binary, Builder, Comparison, DType, Literal, Op, Result, Shape, Type, Value, Values};
+use gradloom_ir::{Binary, Builder, Comparison, DType, Literal, Op, Result, Shape, Type, Unary, Value, Values};
 use smallvec::smallvec;
 
-pub(super) const RULES: &[(&str, Lower)] = &[("rng_bit_generator", rng_bit_generator)];
+pub(super) const RULES: &[(&str, Lower)] = &[("rng_bit_generator", rng_bit_generator), ("rng", rng)];
 
 /// The low and the high half of 64-bit numbers.
 fn halves(b: &mut Builder, x: Value) -> (Value, Value) {
@@ -171,4 +171,60 @@ fn rng_bit_generator(c: &mut Call<'_, '_>) -> Result<Values> {
     let (state, bits) = rule(b, state, &out);
     let bits = b.convert(bits, out.dtype);
     Ok(smallvec![state, b.reshape(bits, &out.shape)])
+}
+
+/// Numbers of no state: which ones is left to the machine. Here each op of a text has its own, the same in every run.
+fn rng(c: &mut Call<'_, '_>) -> Result<Values> {
+    let (ty, key) = (c.result(0)?, c.op.at as u64);
+    let normal = match c.word(&["distribution", "rng_distribution"], 0) {
+        Some("UNIFORM") => false,
+        Some("NORMAL") if ty.dtype.is_float() => true,
+        other => return Err(c.unsupported(format!("the distribution {} is not supported", other.unwrap_or("")))),
+    };
+    let [low, high, _] = c.args()?;
+    let bound = Type::scalar(ty.dtype);
+    if ty.dtype.is_complex() || c.ty(low) != bound || c.ty(high) != bound {
+        return Err(c.unsupported(format!("not for {ty}")));
+    }
+    let b = c.b();
+    let state = b.literal(Literal::new(&[2], &[key, 0u64]));
+    let (_, bits) = philox(b, state, &ty.with_dtype(DType::U64));
+    let bits = b.reshape(bits, &ty.shape);
+    let (low, high) = (b.broadcast(low, &ty.shape, &[]), b.broadcast(high, &ty.shape, &[]));
+    if !ty.dtype.is_float() {
+        if ty.dtype == DType::Bool {
+            return Ok(smallvec![b.convert(bits, DType::Bool)]);
+        }
+        let range = b.sub(high, low);
+        let range = b.convert(range, DType::U64);
+        let offset = b.binary(Binary::Rem, bits, range);
+        let offset = b.convert(offset, ty.dtype);
+        return Ok(smallvec![b.add(low, offset)]);
+    }
+    // the middles of 2^24 or 2^52 intervals of [0, 1]; of the narrow floats as many as they tell apart
+    let (wide, kept) = match ty.dtype {
+        DType::F64 => (DType::F64, 52),
+        DType::F32 => (DType::F32, 23),
+        DType::F16 => (DType::F32, 10),
+        _ => (DType::F32, 7),
+    };
+    let amount = b.full_like(bits, f64::from(64 - kept));
+    let top = b.binary(Binary::ShiftRightLogical, bits, amount);
+    let top = b.convert(top, wide);
+    let middle = b.offset(top, 0.5);
+    let unit = b.scale(middle, 2f64.powi(-kept));
+    let (low, high) = (b.convert(low, wide), b.convert(high, wide));
+    let y = if normal {
+        let twice = b.scale(unit, 2.0);
+        let signed = b.offset(twice, -1.0);
+        let deviate = b.unary(Unary::ErfInv, signed);
+        let deviate = b.scale(deviate, std::f64::consts::SQRT_2);
+        let scaled = b.mul(high, deviate);
+        b.add(low, scaled)
+    } else {
+        let range = b.sub(high, low);
+        let scaled = b.mul(range, unit);
+        b.add(low, scaled)
+    };
+    Ok(smallvec![b.convert(y, ty.dtype)])
 }

@@ -1,6 +1,6 @@
 //! Reductions, windows, maps.
 
-use super::combine::{Combiner, binary_of, combiner, identity, mapped, unsupported};
+use super::combine::{Combiner, binary_of, combiner, identity, mapped, step, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
     Binary, Builder, Comparison, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values,
@@ -91,14 +91,15 @@ fn is_arg_reduce(
 /// One row after the other, from the initial values.
 fn fold(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], axes: &[usize]) -> Result<Values> {
     let ty = c.ty(xs[0]);
-    if let Some(&a) = axes.iter().find(|&&a| a >= ty.rank()) {
-        return Err(c.error(format!("axis {a} is out of range for {ty}")));
+    if let Some((_, &a)) = axes.iter().enumerate().find(|&(i, a)| *a >= ty.rank() || axes[..i].contains(a)) {
+        return Err(c.error(format!("axis {a} is out of range for {ty}, or there twice")));
     }
     let kept: Vec<usize> = (0..ty.rank()).filter(|a| !axes.contains(a)).collect();
     let shape: Shape = kept.iter().map(|&a| ty.shape[a]).collect();
     let rows: usize = axes.iter().map(|&a| ty.shape[a]).product();
     let size: usize = shape.iter().product();
     let perm = [axes, &kept[..]].concat();
+    let body = Arc::new(step(c, closure, inits, size)?);
     let b = c.b();
     let rows_of = |b: &mut Builder, x: Value| {
         let x = b.transpose(x, &perm);
@@ -108,7 +109,6 @@ fn fold(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[Value], 
     let results = if rows == 0 || size == 0 {
         start
     } else {
-        let body = Arc::new(mapped(closure, size)?);
         let scanned: Vec<Value> = xs.iter().map(|&x| rows_of(b, x)).collect();
         let args = [&closure.captures[..], &start, &scanned].concat();
         let (consts, carry) = (closure.captures.len(), start.len());
@@ -182,6 +182,9 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
         return fold_windows(c, &closure, &xs, &inits, w);
     };
     let op = match w.running(&ty.shape) {
+        Some((axis, reverse)) if rounds_each_step(c, kind, x, axis) => {
+            return Ok(smallvec![running_by_steps(c, kind, x, axis, reverse, inits[0])?]);
+        }
         Some((axis, reverse)) => Op::Cumulative { kind, axis, reverse },
         None => w.op(kind),
     };
@@ -192,6 +195,40 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
     let shape = c.ty(y).shape;
     let init = c.b().broadcast(inits[0], &shape, &[]);
     Ok(smallvec![c.b().binary(binary_of(kind), init, y)])
+}
+
+/// Longest axis along which running sums and products of 16-bit floats are rounded at every step, as the region says and
+/// as XLA does; over more elements the errors would add up, and they are kept in f32.
+const MAX_ROUNDED: usize = 16;
+
+fn rounds_each_step(c: &Call<'_, '_>, kind: ReduceKind, x: Value, axis: usize) -> bool {
+    let ty = c.ty(x);
+    ty.dtype.is_half() && matches!(kind, ReduceKind::Sum | ReduceKind::Prod) && ty.shape[axis] <= MAX_ROUNDED
+}
+
+/// A running combination as a loop, whose state has the operand's dtype.
+fn running_by_steps(
+    c: &mut Call<'_, '_>,
+    kind: ReduceKind,
+    x: Value,
+    axis: usize,
+    reverse: bool,
+    init: Value,
+) -> Result<Value> {
+    let ty = c.ty(x);
+    let front: Vec<usize> = [axis].into_iter().chain((0..ty.rank()).filter(|&a| a != axis)).collect();
+    let back: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..ty.rank()).collect();
+    let row: Shape = front[1..].iter().map(|&a| ty.shape[a]).collect();
+    let row_type = ty.with_shape(&row);
+    let (mut body, inputs) = Builder::with_inputs(&[row_type.clone(), row_type]);
+    let next = body.binary(binary_of(kind), inputs[0], inputs[1]);
+    let body = Arc::new(body.finish(&[next, next])?);
+    let b = c.b();
+    let start = b.broadcast(init, &row, &[]);
+    let rows = b.transpose(x, &front);
+    let op = Op::Scan { body, length: ty.shape[axis], reverse, consts: 0, carry: 1 };
+    let stacked = b.emit(op, &[start, rows])?[1];
+    Ok(b.transpose(stacked, &back))
 }
 
 /// Windows of more elements than this are combined by a loop.
@@ -207,13 +244,13 @@ fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[
     let interior: Shape = w.base_dilation.iter().map(|d| d - 1).collect();
     let (low, high) = w.padding.iter().copied().unzip();
     let pad = Op::Pad { low, high, interior };
+    let step = step(c, closure, inits, size)?;
     let bare = w.padding.iter().all(|&p| p == (0, 0)) && w.base_dilation.iter().all(|&d| d == 1);
     let b = c.b();
     let start: Vec<Value> = inits.iter().map(|&i| b.broadcast(i, &[size], &[])).collect();
     if size == 0 {
         return Ok(start.into_iter().map(|y| b.reshape(y, &out)).collect());
     }
-    let step = mapped(closure, size)?;
     let mut whole = Vec::new();
     for (&x, &init) in xs.iter().zip(inits) {
         whole.push(b.emit(pad.clone(), &[x, init])?[0]);

@@ -5,7 +5,7 @@ use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, same_structure, signature};
 use gradloom_backends::{Buffer, Cost, Device, Executable, compile_for};
-use gradloom_ir::{Error, Graph, Loc, Result, Type};
+use gradloom_ir::{Error, Graph, Literal, Loc, Result, Type};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -171,6 +171,31 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
     /// The optimised program. Captured tensors are its first inputs.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The optimised program as StableHLO text, which XLA compiles: a module whose `main` takes the leaves of the
+    /// argument and returns those of the result, in order. Captured tensors are constants in it.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let w = Tensor::from([0.5f32, 2.0]);
+    /// let f = jit(move |x: &Tensor| (x * &w).tanh());
+    /// let text = f.lower(&Tensor::ones([2]))?.stablehlo()?;
+    /// assert!(text.contains("dense<[0.5, 2.0]> : tensor<2xf32>"));
+    /// assert!(text.contains("@main(%0: tensor<2xf32>) -> (tensor<2xf32>)"));
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`crate::stablehlo::export`].
+    pub fn stablehlo(&self) -> Result<String> {
+        let mut constants = Vec::with_capacity(self.captures.len());
+        for (ty, buffer) in self.graph.types().iter().zip(&self.captures) {
+            let constant = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
+            constants.push(constant.ok_or_else(|| Error::internal("stablehlo", "a captured tensor has lost its type"))?);
+        }
+        crate::stablehlo::export_with(&self.graph, &constants)
     }
 
     /// Writes the optimised program as a Graphviz file.

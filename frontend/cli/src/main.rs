@@ -1,8 +1,9 @@
-//! `gradloom`: runs and checks programs written as text.
+//! `gradloom`: runs, checks and converts programs written as text.
 
 mod case;
 mod check;
 mod compare;
+mod convert;
 mod harness;
 mod judge;
 mod passed;
@@ -13,7 +14,7 @@ mod vectors;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Runs and checks array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
+/// Runs, checks and converts array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
 /// gradloom's own text.
 #[derive(Parser)]
 #[command(name = "gradloom", version, arg_required_else_help = true)]
@@ -28,6 +29,8 @@ enum Command {
     Run(run::Run),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
+    /// Writes a program as StableHLO text, or as gradloom's own.
+    Convert(convert::Convert),
     /// Runs JAX's own test cases, as `tests/jax/harness.py` wrote them.
     Harness(harness::Harness),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Convert(convert) => convert.execute(),
         Command::Harness(harness) => harness.execute(),
     };
     match result {

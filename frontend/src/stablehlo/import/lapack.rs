@@ -3,6 +3,8 @@
 //! Results no program reads, such as the reflectors that `geqrf` leaves below its triangle, are NaN, so that none is
 //! read unnoticed.
 
+use super::super::matrices::adjoint;
+use super::super::routines;
 use super::super::syntax::Attr;
 use super::{Call, Lower};
 use gradloom_ir::{
@@ -10,16 +12,14 @@ use gradloom_ir::{
 };
 use smallvec::smallvec;
 
-/// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.
+/// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`, `lapack_cungqr_ffi` is `orgqr`.
 const ROUTINES: &[(&str, Lower)] = &[
     ("potrf", potrf),
     ("getrf", getrf),
     ("geqrf", geqrf),
     ("orgqr", orgqr),
-    ("ungqr", orgqr),
     ("gesdd", gesdd),
     ("syevd", syevd),
-    ("heevd", syevd),
     ("geev", geev),
     ("trsm", trsm),
     ("gtsv", gtsv),
@@ -27,14 +27,13 @@ const ROUTINES: &[(&str, Lower)] = &[
 
 /// The rule of a routine.
 pub(super) fn routine(name: &str) -> Option<Lower> {
-    let name = name.strip_prefix("lapack_")?.strip_suffix("_ffi")?;
-    let name = name.strip_prefix(['s', 'd', 'c', 'z'])?;
+    let name = routines::routine(name)?;
     ROUTINES.iter().find(|(n, _)| *n == name).map(|(_, rule)| *rule)
 }
 
 /// An option of the routine: one of LAPACK's letters.
 fn letter(c: &Call<'_, '_>, name: &str) -> Result<char> {
-    let entry = match c.attr(&["mhlo.backend_config"]) {
+    let entry = match c.attr(&[routines::OPTIONS]) {
         Some(Attr::Dict(entries)) => entries.iter().find(|(n, _)| *n == name).map(|(_, a)| a),
         _ => None,
     };
@@ -141,26 +140,12 @@ fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![unread(c, 0)?, svd[0], u, vt, success(c, 4)?])
 }
 
-fn adjoint(c: &mut Call<'_, '_>, a: Value) -> Value {
-    let rank = c.ty(a).rank();
-    let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-    let complex = c.ty(a).dtype.is_complex();
-    let b = c.b();
-    let t = b.transpose(a, &perm);
-    if !complex {
-        return t;
-    }
-    let (re, im) = (b.unary(Unary::Real, t), b.unary(Unary::Imag, t));
-    let im = b.neg(im);
-    b.binary(gradloom_ir::Binary::Complex, re, im)
-}
-
 fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
     let [a] = c.args()?;
     matrix(c, a)?;
     let vectors = letter(c, "mode")? == 'V';
     // gradloom reads the lower triangle
-    let a = if letter(c, "uplo")? == 'L' { a } else { adjoint(c, a) };
+    let a = if letter(c, "uplo")? == 'L' { a } else { adjoint(c.b(), a) };
     let eigen = c.node(Op::Eigh { vectors }, &[a])?;
     let v = if vectors { eigen[1] } else { unread(c, 0)? };
     Ok(smallvec![v, eigen[0], success(c, 2)?])
@@ -168,7 +153,7 @@ fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
 
 /// The columns of `V^-H`, each of length 1: what the left eigenvectors are, given the right ones.
 fn left_vectors(c: &mut Call<'_, '_>, v: Value) -> Result<Value> {
-    let adjoint = adjoint(c, v);
+    let adjoint = adjoint(c.b(), v);
     let ty = c.ty(v);
     let b = c.b();
     let lu = b.emit(Op::Lu {}, &[adjoint])?;
@@ -218,12 +203,8 @@ fn trsm(c: &mut Call<'_, '_>) -> Result<Values> {
     let op = Op::TriangularSolve {
         left_side: letter(c, "side")? == 'L',
         lower: letter(c, "uplo")? == 'L',
-        transpose_a: match trans {
-            'N' => Transposition::None,
-            'T' => Transposition::Transpose,
-            'C' => Transposition::Adjoint,
-            _ => return Err(c.error(format!("`{trans}` is no transposition"))),
-        },
+        transpose_a: routines::transposition(trans)
+            .ok_or_else(|| c.error(format!("`{trans}` is no transposition")))?,
         unit_diagonal: letter(c, "diag")? == 'U',
     };
     c.node(op, &[a, b])

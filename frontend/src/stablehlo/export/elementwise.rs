@@ -1,0 +1,67 @@
+//! Elementwise ops. Most have their name in common with the text.
+
+use super::bits;
+use super::writer::Writer;
+use gradloom_ir::{Binary, DType, Error, Op, Result, Type, Unary, Value, Values};
+use smallvec::smallvec;
+
+/// Functions that are CHLO's, which XLA takes apart by itself.
+const CHLO_UNARY: &[Unary] = &[
+    Unary::Asin,
+    Unary::Acos,
+    Unary::Atan,
+    Unary::Sinh,
+    Unary::Cosh,
+    Unary::Asinh,
+    Unary::Acosh,
+    Unary::Atanh,
+    Unary::Erf,
+    Unary::ErfInv,
+    Unary::Erfc,
+    Unary::Lgamma,
+    Unary::Digamma,
+    Unary::BesselI1e,
+];
+const CHLO_BINARY: &[Binary] = &[Binary::NextAfter, Binary::Zeta];
+
+pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Result<Values> {
+    let x = *args.first().ok_or_else(|| Error::internal(op.name(), "has no operand"))?;
+    Ok(smallvec![match op {
+        Op::Unary(f) => return unary(w, *f, x, ty),
+        Op::Binary(f) => binary(w, *f, args, ty),
+        Op::Compare(f) => w.compare(*f, args[0], args[1]),
+        Op::Select {} => w.select(x, args[1], args[2]),
+        Op::Convert { dtype } => w.convert(x, *dtype),
+        Op::Bitcast { .. } if w.ty(x) == ty => x,
+        Op::Bitcast { .. } => w.one("bitcast_convert", args, "", ty),
+        Op::Threefry { lane } => return w.helper(op, args, |b, x| Ok(vec![bits::threefry(b, *lane, x)])),
+        _ => return Err(Error::internal(op.name(), "is not elementwise")),
+    }])
+}
+
+fn unary(w: &mut Writer, f: Unary, x: Value, ty: &Type) -> Result<Values> {
+    let dtype = w.dtype(x);
+    let name = match f {
+        Unary::Abs if dtype.is_unsigned_int() => return Ok(smallvec![x]),
+        Unary::Sign if dtype.is_unsigned_int() => {
+            let one = w.full(ty, 1.0);
+            return Ok(smallvec![w.same("minimum", &[x, one])]);
+        }
+        f if CHLO_UNARY.contains(&f) => format!("chlo.{}", f.name()),
+        f => f.name().to_string(),
+    };
+    Ok(smallvec![w.one(&name, &[x], "", ty)])
+}
+
+fn binary(w: &mut Writer, f: Binary, args: &[Value], ty: &Type) -> Value {
+    let dialect = if CHLO_BINARY.contains(&f) { "chlo." } else { "stablehlo." };
+    w.one(&format!("{dialect}{}", f.name()), args, "", ty)
+}
+
+/// The dtype of an index of this dtype: one that bounds of any array fit in.
+pub(super) fn index_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::I8 | DType::I16 | DType::U8 | DType::U16 | DType::I32 => DType::I32,
+        _ => DType::I64,
+    }
+}

@@ -1,7 +1,7 @@
 //! Elementwise ops. Most have their name in common with the text.
 
-use super::bits;
 use super::writer::Writer;
+use super::{bits, special};
 use gradloom_ir::{Binary, DType, Error, Op, Result, Type, Unary, Value, Values};
 use smallvec::smallvec;
 
@@ -19,16 +19,14 @@ const CHLO_UNARY: &[Unary] = &[
     Unary::ErfInv,
     Unary::Erfc,
     Unary::Lgamma,
-    Unary::Digamma,
     Unary::BesselI1e,
 ];
-const CHLO_BINARY: &[Binary] = &[Binary::NextAfter, Binary::Zeta];
 
 pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Result<Values> {
     let x = *args.first().ok_or_else(|| Error::internal(op.name(), "has no operand"))?;
     Ok(smallvec![match op {
         Op::Unary(f) => return unary(w, *f, x, ty),
-        Op::Binary(f) => binary(w, *f, args, ty),
+        Op::Binary(f) => return binary(w, *f, args, ty),
         Op::Compare(f) => w.compare(*f, args[0], args[1]),
         Op::Select {} => w.select(x, args[1], args[2]),
         Op::Convert { dtype } => w.convert(x, *dtype),
@@ -41,7 +39,19 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Resul
 
 fn unary(w: &mut Writer, f: Unary, x: Value, ty: &Type) -> Result<Values> {
     let dtype = w.dtype(x);
+    let op = Op::Unary(f);
+    let narrow = dtype.accumulator() == DType::F32;
     let name = match f {
+        // exact to a few units in f64 where it is not near a zero, but not in f32
+        Unary::Lgamma | Unary::Digamma | Unary::BesselI0e if narrow => {
+            return w.helper(&op, &[x], |b, x| Ok(vec![special::as_defined(b, f, x[0])?]));
+        }
+        Unary::BesselI0e => return w.helper(&op, &[x], |b, x| Ok(vec![special::bessel_i0e(b, x[0])])),
+        Unary::Digamma => {
+            let elsewhere = w.same("chlo.digamma", &[x]);
+            return w.composed(&[x, elsewhere], |b, x| Ok(vec![special::digamma_at_zero(b, x[0], x[1])]));
+        }
+        Unary::Cbrt if dtype.is_complex() => return on_parts(w, &op, &[x]),
         Unary::Abs if dtype.is_unsigned_int() => return Ok(smallvec![x]),
         Unary::Sign if dtype.is_unsigned_int() => {
             let one = w.full(ty, 1.0);
@@ -53,9 +63,25 @@ fn unary(w: &mut Writer, f: Unary, x: Value, ty: &Type) -> Result<Values> {
     Ok(smallvec![w.one(&name, &[x], "", ty)])
 }
 
-fn binary(w: &mut Writer, f: Binary, args: &[Value], ty: &Type) -> Value {
-    let dialect = if CHLO_BINARY.contains(&f) { "chlo." } else { "stablehlo." };
-    w.one(&format!("{dialect}{}", f.name()), args, "", ty)
+fn binary(w: &mut Writer, f: Binary, args: &[Value], ty: &Type) -> Result<Values> {
+    let op = Op::Binary(f);
+    match f {
+        Binary::Pow if ty.dtype.is_complex() => return on_parts(w, &op, args),
+        Binary::Pow if ty.dtype.is_int() => {
+            return w.helper(&op, args, |b, x| Ok(vec![special::integer_power(b, x)?]));
+        }
+        Binary::Zeta => return w.helper(&op, args, |b, x| Ok(vec![special::zeta(b, x)])),
+        _ => {}
+    }
+    let dialect = if f == Binary::NextAfter { "chlo." } else { "stablehlo." };
+    Ok(smallvec![w.one(&format!("{dialect}{}", f.name()), args, "", ty)])
+}
+
+/// A function of complex numbers by functions of their parts.
+fn on_parts(w: &mut Writer, op: &Op, args: &[Value]) -> Result<Values> {
+    let types: Vec<Type> = args.iter().map(|&a| w.ty(a).clone()).collect();
+    let parts = special::on_parts(op, &types)?;
+    w.helper(op, args, |b, x| b.inline(&parts, x))
 }
 
 /// The dtype of an index of this dtype: one that bounds of any array fit in.

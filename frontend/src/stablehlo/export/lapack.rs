@@ -106,6 +106,8 @@ fn succeeded(b: &mut Builder, ok: Value, info: Value) -> Value {
 /// NaN in the triangle where any pivot is not positive.
 fn cholesky(w: &mut Writer, lower: bool, a: Value) -> Result<Values> {
     let ty = w.ty(a).clone();
+    // XLA reads the imaginary part of the diagonal, which is 0
+    let a = if ty.dtype.is_complex() { w.composed(&[a], |b, x| Ok(vec![real_diagonal(b, x[0])]))?[0] } else { a };
     let factor = w.one("cholesky", &[a], &format!("lower = {lower}"), &ty);
     w.composed(&[factor], |b, x| {
         let inside = m::triangle(b, &ty, if lower { Comparison::Ge } else { Comparison::Le });
@@ -124,6 +126,14 @@ fn cholesky(w: &mut Writer, lower: bool, a: Value) -> Result<Values> {
         let known = m::where_ok(b, ok, factor, f64::NAN);
         Ok(vec![b.select(inside, known, zero)])
     })
+}
+
+fn real_diagonal(b: &mut Builder, a: Value) -> Value {
+    let ty = b.ty(a).clone();
+    let (re, im) = (b.unary(Unary::Real, a), b.unary(Unary::Imag, a));
+    let (diagonal, zero) = (m::triangle(b, &ty, Comparison::Eq), b.full_like(im, 0.0));
+    let im = b.select(diagonal, zero, im);
+    b.complex(re, Some(im))
 }
 
 /// LAPACK counts rows from 1.

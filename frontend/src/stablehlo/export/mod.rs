@@ -11,6 +11,7 @@ mod lapack;
 mod reduction;
 mod shaping;
 mod sort;
+mod special;
 mod windows;
 mod writer;
 

@@ -193,7 +193,8 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
         let mut constants = Vec::with_capacity(self.captures.len());
         for (ty, buffer) in self.graph.types().iter().zip(&self.captures) {
             let constant = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
-            constants.push(constant.ok_or_else(|| Error::internal("stablehlo", "a captured tensor has lost its type"))?);
+            constants
+                .push(constant.ok_or_else(|| Error::internal("stablehlo", "a captured tensor has lost its type"))?);
         }
         crate::stablehlo::export_with(&self.graph, &constants)
     }

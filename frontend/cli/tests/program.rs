@@ -183,7 +183,8 @@ fn mistakes_are_told_on_stderr_with_exit_code_1() {
 #[test]
 fn convert_keeps_what_programs_compute() {
     let dir = Scratch::new("convert");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(programs()).expect("a folder").flatten().map(|e| e.path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(programs()).expect("a folder").flatten().map(|e| e.path()).collect();
     files.sort();
     assert!(files.len() >= 10);
     for file in files {

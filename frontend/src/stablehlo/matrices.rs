@@ -90,8 +90,7 @@ pub(super) fn phases(b: &mut Builder, a: Value) -> Value {
     let enough = b.scale(greatest, 0.9);
     let enough = b.broadcast(enough, &ty.shape, &columns);
     let zero = b.full_like(size, 0.0);
-    let (large, some) =
-        (b.compare(Comparison::Ge, size, enough), b.compare(Comparison::Gt, size, zero));
+    let (large, some) = (b.compare(Comparison::Ge, size, enough), b.compare(Comparison::Gt, size, zero));
     let leads = b.binary(Binary::And, large, some);
     let at = b.op(Op::ArgReduce { kind: ReduceKind::Max, axis: rows }, &[leads]);
     let at = b.broadcast(at, &ty.shape, &columns);

@@ -75,7 +75,11 @@ fn edges_of_every_elementwise_op() {
 fn programs_in(text: &str) -> Vec<Graph> {
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find("graph(").filter(|&at| at == 0 || rest.as_bytes()[at - 1] == b'\n').or_else(|| rest.find("\ngraph(").map(|at| at + 1)) {
+    while let Some(at) = rest
+        .find("graph(")
+        .filter(|&at| at == 0 || rest.as_bytes()[at - 1] == b'\n')
+        .or_else(|| rest.find("\ngraph(").map(|at| at + 1))
+    {
         let end = rest[at..].find("\n}").map_or(rest.len(), |e| at + e + 2);
         found.push(parse(&rest[at..end]).unwrap_or_else(|e| panic!("{e}\n{}", &rest[at..end])));
         rest = &rest[end..];
@@ -89,7 +93,8 @@ fn stored_programs() {
     let mut cases = Vec::new();
     let mut folders = vec![Path::new("../tests/golden").to_path_buf(), Path::new("../passes/tests/ir").to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&folder).expect("a folder of programs").flatten().map(|e| e.path()).collect();
+        let mut entries: Vec<_> =
+            std::fs::read_dir(&folder).expect("a folder of programs").flatten().map(|e| e.path()).collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
@@ -118,7 +123,11 @@ fn generated_programs() {
     for seed in 0..120 {
         let palette = Palette::nth(seed as usize, false);
         let g = mixed::program(&mut oracle::Random(1000 + seed), palette);
-        cases.push(Case::of(&format!("mixed {seed} of {} and {}", palette.float, palette.int), &g, &mixed::inputs(seed, &g)));
+        cases.push(Case::of(
+            &format!("mixed {seed} of {} and {}", palette.float, palette.int),
+            &g,
+            &mixed::inputs(seed, &g),
+        ));
     }
     for seed in 0..60 {
         let g = oracle::programs::looped(&mut oracle::Random(seed));

@@ -16,7 +16,13 @@ fn case<A: Tree, B: Tree>(name: &str, f: impl Fn(&A) -> B, args: &A) -> Case {
     let text = f.lower(args).and_then(|l| l.stablehlo()).unwrap_or_else(|e| panic!("{name}: {e}"));
     let expected = literals(&f.call(args).unwrap_or_else(|e| panic!("{name}: {e}")));
     // errors of sums are amplified by steps of training, by roots and quotients
-    Case { name: name.to_string(), text, inputs: literals(args), expected, rule: Rule { ulps: 2000.0, scaled: true, floor: 0.0 } }
+    Case {
+        name: name.to_string(),
+        text,
+        inputs: literals(args),
+        expected,
+        rule: Rule { ulps: 2000.0, scaled: true, floor: 0.0 },
+    }
 }
 
 fn normal(seed: u64, shape: &[usize]) -> Tensor {
@@ -39,8 +45,11 @@ fn attention(x: &Tensor, [q, k, v]: [&Tensor; 3]) -> Tensor {
 }
 
 pub fn cases() -> Vec<Case> {
-    let layers: Layers =
-        [(5usize, 8usize), (8, 8), (8, 3)].iter().zip(0..).map(|(&(i, o), s)| (normal(s, &[i, o]), normal(s + 9, &[o]))).collect();
+    let layers: Layers = [(5usize, 8usize), (8, 8), (8, 3)]
+        .iter()
+        .zip(0..)
+        .map(|(&(i, o), s)| (normal(s, &[i, o]), normal(s + 9, &[o])))
+        .collect();
     let (x, y) = (normal(20, &[7, 5]), normal(21, &[7, 3]));
     let adam = |(m, s, v, x, y): &(Layers, Layers, Layers, Tensor, Tensor)| {
         let (loss, g) = value_and_grad(|m: &Layers| (mlp(m, x) - y).square().mean(..))(m);

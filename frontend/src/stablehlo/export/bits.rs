@@ -1,6 +1,7 @@
 //! What is composed of integer arithmetic.
 
-use gradloom_ir::{Binary, Builder, Literal, Value};
+use super::super::import::combine::identity;
+use gradloom_ir::{Binary, Builder, Comparison, Literal, ReduceKind, Unary, Value};
 
 /// One lane of threefry-2x32, 20 rounds (Salmon et al. 2011), on `(key0, key1, count0, count1)`.
 pub(super) fn threefry(b: &mut Builder, lane: u8, args: &[Value]) -> Value {
@@ -29,4 +30,22 @@ pub(super) fn threefry(b: &mut Builder, lane: u8, args: &[Value]) -> Value {
         y = b.add(y, key);
     }
     if lane == 0 { x } else { y }
+}
+
+/// For a quotient or remainder, which traps in XLA's code: a divisor that does not, where to divide is by 0, and what it
+/// gives there, -1 or x. The least number over -1 wraps: by 1 it stays what it is, and nothing remains.
+pub(super) fn divisor(b: &mut Builder, f: Binary, x: Value, y: Value) -> [Value; 3] {
+    let ty = b.ty(x).clone();
+    let (zero, one) = (b.full(&ty, 0.0), b.full(&ty, 1.0));
+    let by_zero = b.compare(Comparison::Eq, y, zero);
+    let mut traps = by_zero;
+    let all_bits = b.unary(Unary::Not, zero);
+    if let (true, Some(least)) = (ty.dtype.is_signed_int(), identity(ReduceKind::Max, ty.dtype)) {
+        let least = b.literal(least);
+        let least = b.broadcast(least, &ty.shape, &[]);
+        let (is_least, by_minus) = (b.compare(Comparison::Eq, x, least), b.compare(Comparison::Eq, y, all_bits));
+        let wraps = b.binary(Binary::And, is_least, by_minus);
+        traps = b.binary(Binary::Or, by_zero, wraps);
+    }
+    [b.select(traps, one, y), by_zero, if f == Binary::Div { all_bits } else { x }]
 }

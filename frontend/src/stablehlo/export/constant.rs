@@ -42,7 +42,11 @@ fn blob(out: &mut String, x: &Literal) {
             out.push(char::from(DIGITS[usize::from(b >> 4)]));
             out.push(char::from(DIGITS[usize::from(b & 15)]));
         };
-        if cfg!(target_endian = "big") { number.iter().rev().for_each(&mut put) } else { number.iter().for_each(&mut put) }
+        if cfg!(target_endian = "big") {
+            number.iter().rev().for_each(&mut put)
+        } else {
+            number.iter().for_each(&mut put)
+        }
     }
     out.push('"');
 }

@@ -67,7 +67,12 @@ fn binary(w: &mut Writer, f: Binary, args: &[Value], ty: &Type) -> Result<Values
     let op = Op::Binary(f);
     match f {
         Binary::Pow if ty.dtype.is_complex() => return on_parts(w, &op, args),
-        Binary::Pow if ty.dtype.is_int() => {
+        Binary::Div | Binary::Rem if ty.dtype.is_int() && !known(w, args[1], |y| y > 0.0) => {
+            let safe = w.composed(args, |b, x| Ok(bits::divisor(b, f, x[0], x[1]).to_vec()))?;
+            let result = w.same(f.name(), &[args[0], safe[0]]);
+            return Ok(smallvec![w.select(safe[1], safe[2], result)]);
+        }
+        Binary::Pow if ty.dtype.is_int() && !known(w, args[1], |y| (0.0..64.0).contains(&y)) => {
             return w.helper(&op, args, |b, x| Ok(vec![special::integer_power(b, x)?]));
         }
         Binary::Zeta => return w.helper(&op, args, |b, x| Ok(vec![special::zeta(b, x)])),
@@ -75,6 +80,11 @@ fn binary(w: &mut Writer, f: Binary, args: &[Value], ty: &Type) -> Result<Values
     }
     let dialect = if f == Binary::NextAfter { "chlo." } else { "stablehlo." };
     Ok(smallvec![w.one(&format!("{dialect}{}", f.name()), args, "", ty)])
+}
+
+/// Whether the array is full of a number of this kind.
+fn known(w: &Writer, x: Value, is: impl Fn(f64) -> bool) -> bool {
+    w.known(x).is_some_and(|x| is(x.get_f64(0)))
 }
 
 /// A function of complex numbers by functions of their parts.

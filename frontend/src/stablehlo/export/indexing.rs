@@ -130,4 +130,3 @@ fn scatter(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Result<Values>
         Ok(vec![name.map_or(p[1], |name| w.same(name, p))])
     })
 }
-

@@ -53,16 +53,10 @@ fn of_nothing(w: &mut Writer, op: &Op, args: &[Value]) -> Result<Values> {
 }
 
 /// A call of a routine; options are LAPACK's letters. Matrices are those of as many axes as the first operand.
-fn call(
-    w: &mut Writer,
-    routine: &str,
-    args: &[Value],
-    options: &[(&str, char)],
-    results: &[Type],
-) -> Result<Values> {
+fn call(w: &mut Writer, routine: &str, args: &[Value], options: &[(&str, char)], results: &[Type]) -> Result<Values> {
     let ty = w.ty(args[0]).clone();
-    let target = target(routine, ty.dtype)
-        .ok_or_else(|| Error::bad_dtype(routine, ty.dtype, "f32, f64, c64 or c128"))?;
+    let target =
+        target(routine, ty.dtype).ok_or_else(|| Error::bad_dtype(routine, ty.dtype, "f32, f64, c64 or c128"))?;
     // columns are contiguous, as Fortran has them; batches are outside
     let layout = |t: &Type| {
         let r = t.rank();

@@ -13,7 +13,9 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Resul
             let params = vec![Type::scalar(ty.dtype); 2];
             let attrs = format!("dimensions = {}", array(axes));
             let name = binary_of(*kind).name();
-            w.combining("reduce", &[x, init], &attrs, params, std::slice::from_ref(ty), |w, p| Ok(vec![w.same(name, p)]))
+            w.combining("reduce", &[x, init], &attrs, params, std::slice::from_ref(ty), |w, p| {
+                Ok(vec![w.same(name, p)])
+            })
         }),
         Op::ArgReduce { kind, axis } => arg_reduce(w, *kind, *axis, x, ty),
         Op::Cumulative { kind, axis, reverse } => {
@@ -29,7 +31,8 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Resul
 
 /// The value that changes nothing, of a dtype the combination is defined on.
 pub(super) fn neutral(kind: ReduceKind, dtype: DType) -> Result<Literal> {
-    identity(kind, dtype).ok_or_else(|| Error::internal("reduce", format!("{} has no identity in {dtype}", kind.name())))
+    identity(kind, dtype)
+        .ok_or_else(|| Error::internal("reduce", format!("{} has no identity in {dtype}", kind.name())))
 }
 
 /// A combination that starts at its identity; sums and products of 16-bit floats in f32.

@@ -13,7 +13,11 @@ impl Writer {
 
     pub(super) fn broadcast(&mut self, x: Value, shape: &[usize], dims: &[usize]) -> Value {
         let ty = self.ty(x).with_shape(shape);
-        self.one("broadcast_in_dim", &[x], &format!("broadcast_dimensions = {}", array(dims)), &ty)
+        let y = self.one("broadcast_in_dim", &[x], &format!("broadcast_dimensions = {}", array(dims)), &ty);
+        if let Some(scalar) = self.known(x).cloned() {
+            self.know(y, scalar);
+        }
+        y
     }
 
     pub(super) fn iota(&mut self, ty: &Type, axis: usize) -> Value {
@@ -30,12 +34,7 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Resul
         Op::Transpose { perm } => ("transpose", format!("permutation = {}", array(perm))),
         Op::Slice { start, limit, stride } => (
             "slice",
-            format!(
-                "start_indices = {}, limit_indices = {}, strides = {}",
-                array(start),
-                array(limit),
-                array(stride)
-            ),
+            format!("start_indices = {}, limit_indices = {}, strides = {}", array(start), array(limit), array(stride)),
         ),
         Op::Pad { low, high, interior } => (
             "pad",

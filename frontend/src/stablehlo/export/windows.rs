@@ -77,10 +77,27 @@ impl Window {
             if ty.rank() == 0 {
                 return Ok(smallvec![w.same(name, &[init, x])]);
             }
+            if self.lengths.iter().all(|&n| n == 1) {
+                return self.picked(w, x, init, ty);
+            }
             let params = vec![Type::scalar(ty.dtype); 2];
             let attrs = self.attrs();
             let result = std::slice::from_ref(ty);
             w.combining("reduce_window", &[x, init], &attrs, params, result, |w, p| Ok(vec![w.same(name, p)]))
+        })
+    }
+
+    /// Windows of one element: what padding, holes and strides make of the array. (XLA refuses its own op if padding is
+    /// negative.)
+    fn picked(&self, w: &mut Writer, x: Value, init: Value, ty: &Type) -> Result<Values> {
+        let rank = ty.rank();
+        let interior: Shape = self.base_dilation.iter().map(|d| d - 1).collect();
+        let (low, high): (Vec<i64>, Vec<i64>) = self.padding.iter().copied().unzip();
+        let limit: Shape = (0..rank).map(|a| (ty.shape[a] - 1) * self.strides[a] + 1).collect();
+        w.composed(&[x, init], |b, v| {
+            let whole = b.op(Op::Pad { low, high, interior }, v);
+            let start = Shape::from_elem(0, rank);
+            Ok(vec![b.op(Op::Slice { start, limit, stride: self.strides.clone() }, &[whole])])
         })
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Writer {
     /// Functions that stand for ops, by the op and what it is applied to.
     helpers: HashMap<(Op, Vec<Type>), String>,
     types: Vec<Type>,
+    /// Arrays that are known to be full of one scalar.
+    known: HashMap<Value, Literal>,
     depth: usize,
 }
 
@@ -57,7 +59,14 @@ pub(super) fn pairs(items: &[(i64, i64)]) -> String {
 
 impl Writer {
     pub(super) fn new() -> Writer {
-        Writer { out: String::new(), functions: Vec::new(), helpers: HashMap::new(), types: Vec::new(), depth: 1 }
+        Writer {
+            out: String::new(),
+            functions: Vec::new(),
+            helpers: HashMap::new(),
+            types: Vec::new(),
+            known: HashMap::new(),
+            depth: 1,
+        }
     }
 
     pub(super) fn ty(&self, v: Value) -> &Type {
@@ -161,14 +170,7 @@ impl Writer {
     }
 
     /// [`Writer::op`], with attributes outside those the op itself knows.
-    pub(super) fn call(
-        &mut self,
-        name: &str,
-        args: &[Value],
-        attrs: &str,
-        others: &str,
-        results: &[Type],
-    ) -> Values {
+    pub(super) fn call(&mut self, name: &str, args: &[Value], attrs: &str, others: &str, results: &[Type]) -> Values {
         let values = self.begin(name, args, results);
         if !attrs.is_empty() {
             self.put(format_args!(" <{{{attrs}}}>"));
@@ -242,7 +244,20 @@ impl Writer {
         self.write_type(x.ty());
         self.out.push_str("}>");
         self.finish(&[], &results);
+        if let Some(scalar) = x.splat_value() {
+            self.know(results[0], scalar);
+        }
         results[0]
+    }
+
+    /// Remembers that an array is full of a scalar.
+    pub(super) fn know(&mut self, v: Value, scalar: Literal) {
+        self.known.insert(v, scalar);
+    }
+
+    /// The scalar the array is full of, if that is known.
+    pub(super) fn known(&self, v: Value) -> Option<&Literal> {
+        self.known.get(&v)
     }
 
     /// An array full of `x`, which its dtype has exactly.
@@ -256,7 +271,7 @@ impl Writer {
             return self.constant(scalar);
         }
         let scalar = self.constant(scalar);
-        self.one("broadcast_in_dim", &[scalar], "broadcast_dimensions = array<i64>", ty)
+        self.broadcast(scalar, &ty.shape, &[])
     }
 
     /// An op whose result has its first operand's type.

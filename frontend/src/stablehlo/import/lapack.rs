@@ -203,8 +203,7 @@ fn trsm(c: &mut Call<'_, '_>) -> Result<Values> {
     let op = Op::TriangularSolve {
         left_side: letter(c, "side")? == 'L',
         lower: letter(c, "uplo")? == 'L',
-        transpose_a: routines::transposition(trans)
-            .ok_or_else(|| c.error(format!("`{trans}` is no transposition")))?,
+        transpose_a: routines::transposition(trans).ok_or_else(|| c.error(format!("`{trans}` is no transposition")))?,
         unit_diagonal: letter(c, "diag")? == 'U',
     };
     c.node(op, &[a, b])

@@ -3,8 +3,7 @@
 use super::combine::{Combiner, binary_of, combiner, identity, mapped, select_kind, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
-    Binary, Builder, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values,
-    WindowGeometry,
+    Binary, Builder, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
 };
 use smallvec::smallvec;
 use std::sync::Arc;

@@ -12,10 +12,13 @@ mod oracle;
 mod rows;
 
 use case::{Case, check};
-use gradloom_ir::{DType, Graph, Literal, parse};
+use gradloom_frontend::prelude::*;
+use gradloom_frontend::{debug, stablehlo};
+use gradloom_ir::{Builder, DType, Graph, Literal, Loc, Op, Type, parse};
 use gradloom_passes::transform::{jvp, linearize, transpose};
 use oracle::mixed::{self, Palette};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The rows of the op table on these dtypes, at a point each.
 fn table(dtypes: &[DType], mut add: impl FnMut(&str, &Graph, &[Literal], &mut rows::Random)) {
@@ -35,6 +38,77 @@ fn every_op_on_every_dtype() {
     table(&DType::ALL, |name, g, point, _| cases.push(Case::of(name, g, point)));
     assert!(cases.len() > 1500, "{} rows", cases.len());
     check("table", cases);
+}
+
+#[test]
+fn where_exporting_differs_from_case_to_case() {
+    let lines = include_str!("instances.txt").lines().filter(|l| !l.is_empty() && !l.starts_with("//"));
+    let rows: Vec<_> = lines.map(|text| rows::row(text).map_err(|e| format!("{text}: {e}"))).collect();
+    let wrong: Vec<&String> = rows.iter().filter_map(|r| r.as_ref().err()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let cases = rows.iter().flatten().map(|r| Case::of(r.text, &r.graph, &rows::Random(7).point(r)));
+    check("instances", cases.collect());
+}
+
+/// Every bit of a constant survives, of NaN and the least numbers too, listed, splat or as bytes.
+#[test]
+fn constants_of_every_dtype() {
+    let mut cases = Vec::new();
+    for dtype in DType::ALL {
+        let mut r = oracle::Random(dtype.size() as u64);
+        let mut b = Builder::new();
+        let mut outs = Vec::new();
+        for shape in [&[][..], &[1], &[2, 3], &[5, 8], &[3, 0], &[1, 1, 2]] {
+            let ty = Type::new(dtype, shape);
+            let byte = |r: &mut oracle::Random| if dtype == DType::Bool { r.below(2) } else { r.below(256) } as u8;
+            let bytes: Vec<u8> = (0..ty.bytes()).map(|_| byte(&mut r)).collect();
+            let splat = Literal::from_bytes(Type::scalar(dtype), bytes[..dtype.size().min(bytes.len())].to_vec());
+            let x = Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has");
+            outs.push(b.literal(x));
+            if let Some(one) = splat {
+                let bytes = one.bytes().repeat(ty.numel());
+                outs.push(b.literal(Literal::from_bytes(ty, bytes).expect("one element repeated")));
+            }
+        }
+        let special = [0x7FC0_0001u32, 0xFF80_0001, 0x7F80_0000, 0x8000_0000, 1, 0x7F7F_FFFF].map(f32::from_bits);
+        outs.push(b.literal(Literal::new(&[6], &special)));
+        let g = b.finish(&outs).unwrap_or_else(|e| panic!("{e}"));
+        cases.push(Case::of(&format!("constants of {dtype}"), &g, &[]));
+    }
+    check("constants", cases);
+}
+
+#[track_caller]
+fn fails(g: &Graph, want: &str) {
+    let e = stablehlo::export(g).expect_err("it has no text").to_string();
+    assert!(e.starts_with(want), "{e}");
+}
+
+#[test]
+fn what_has_no_text_is_refused_by_name_and_line() {
+    let shown = jit(|x: &Tensor| {
+        debug::print("x = {}", &[x]);
+        x * 2.0
+    });
+    let low = shown.lower(&Tensor::ones([2])).unwrap_or_else(|e| panic!("{e}"));
+    let e = low.stablehlo().expect_err("a print has no text").to_string();
+    assert!(e.starts_with("host_call: a program that calls the host") && e.contains("export/main.rs:"), "{e}");
+    let mut b = Builder::new();
+    b.set_loc(&Loc::Parsed("model.rs".into(), 7));
+    let i = b.op(Op::AxisIndex { axis_name: "rows".into() }, &[]);
+    let g = b.finish(&[i]).unwrap_or_else(|e| panic!("{e}"));
+    fails(&g, "axis_index: no mapped axis is named \"rows\" here\n  at model.rs:7");
+}
+
+#[test]
+fn deep_programs_are_refused() {
+    let mut g = parse("graph(%0: f32[]) { %1 = sine(%0) : f32[] return %1 }").unwrap_or_else(|e| panic!("{e}"));
+    for _ in 0..80 {
+        let (mut b, x) = Builder::with_inputs(&g.input_types());
+        let y = b.op(Op::Remat { body: Arc::new(g) }, &x);
+        g = b.finish(&[y]).unwrap_or_else(|e| panic!("{e}"));
+    }
+    fails(&g, "stablehlo: programs nest more than 64 deep");
 }
 
 fn floats(g: &Graph) -> Vec<bool> {

@@ -35,7 +35,7 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], types: &[Type]) -> 
         Op::Svd { full, vectors } => svd(w, *full && *vectors, *vectors, a, types),
         Op::Eigh { vectors } => eigh(w, *vectors, a, types),
         Op::Eig { vectors } => eig(w, *vectors, a, types),
-        Op::Pinv {} => w.composed(args, |b, x| pinv(b, x)),
+        Op::Pinv {} => w.composed(args, pinv),
         Op::SpectralForm { order } => w.composed(args, |b, x| spectral_form(b, *order, x)),
         _ => Err(Error::internal(op.name(), "is no linear algebra")),
     }

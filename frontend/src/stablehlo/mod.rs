@@ -1,7 +1,7 @@
 //! StableHLO text, as `jax.jit(f).lower(..).as_text()` and `jax.export` write it, to programs, and back.
 //!
 //! [`import`] gives the program of the function `main`; functions it calls become part of it. [`load`] gives a
-//! [`Function`] that can be called, differentiated and mapped like any other. [`export`] writes a program for XLA.
+//! [`Function`] that can be called, differentiated and mapped like any other. [`export()`] writes a program for XLA.
 //!
 //! ```
 //! # use gradloom_frontend as gradloom;
@@ -22,6 +22,11 @@
 //! What is read: every op with a static shape that gradloom has or can compose, in the pretty and the generic form;
 //! regions, calls, composites; shardings, layouts and positions are read over. Dynamic shapes, tokens, quantised types and
 //! operations between devices are refused by name, line and column.
+//!
+//! What is written: every op but calls of the host, in the generic form. XLA computes from it what gradloom's interpreter
+//! does, to the last digits of sums and of functions that are not rounded correctly; where XLA's op has other limits
+//! (integer powers, NaN in windows, the order of NaN and -0) it is composed of others. Decompositions of matrices are calls
+//! of LAPACK, as JAX makes them for the CPU.
 
 mod attrs;
 mod constant;

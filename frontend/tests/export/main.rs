@@ -1,7 +1,8 @@
 //! Programs written as StableHLO text: read back and run beside the original by the interpreter, and, where a Python
 //! with JAX is at hand, compiled by XLA (`tests/jax/export.py`).
 //!
-//! `GRADLOOM_JAX_PYTHON` names that Python; else `python3` is tried. `GRADLOOM_EXPORT_CASES` keeps the cases in a folder.
+//! `GRADLOOM_JAX_PYTHON` names that Python; else `python3` is tried. `GRADLOOM_EXPORT_CASES` keeps the cases
+//! in a folder.
 
 mod case;
 mod edges;
@@ -93,6 +94,18 @@ fn what_has_no_text_is_refused_by_name_and_line() {
     let low = shown.lower(&Tensor::ones([2])).unwrap_or_else(|e| panic!("{e}"));
     let e = low.stablehlo().expect_err("a print has no text").to_string();
     assert!(e.starts_with("host_call: a program that calls the host") && e.contains("export/main.rs:"), "{e}");
+    // nor in a branch that gives nothing
+    let branch = jit(|(p, x): &(Tensor, Tensor)| {
+        let show = |x: &Tensor| {
+            debug::print("x = {}", &[x]);
+        };
+        cond(p, show, |_: &Tensor| (), x);
+        x * 2.0
+    });
+    let low = branch.lower(&(Tensor::from(true), Tensor::ones([2]))).unwrap_or_else(|e| panic!("{e}"));
+    assert!(low.graph().has_effect());
+    let e = low.stablehlo().expect_err("a print has no text").to_string();
+    assert!(e.starts_with("host_call: a program that calls the host"), "{e}");
     let mut b = Builder::new();
     b.set_loc(&Loc::Parsed("model.rs".into(), 7));
     let i = b.op(Op::AxisIndex { axis_name: "rows".into() }, &[]);

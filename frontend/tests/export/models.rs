@@ -6,7 +6,11 @@ use gradloom_frontend::prelude::*;
 use gradloom_ir::{Literal, with_element};
 
 fn literals<T: Tree>(x: &T) -> Vec<Literal> {
-    let one = |t: &Tensor| with_element!(t.dtype(), T => Literal::new(t.shape(), &t.to_vec::<T>().unwrap_or_else(|e| panic!("{e}"))));
+    let one = |t: &Tensor| {
+        with_element!(t.dtype(), T => {
+            Literal::new(t.shape(), &t.to_vec::<T>().unwrap_or_else(|e| panic!("{e}")))
+        })
+    };
     x.leaves().iter().map(one).collect()
 }
 

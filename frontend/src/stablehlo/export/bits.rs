@@ -32,8 +32,8 @@ pub(super) fn threefry(b: &mut Builder, lane: u8, args: &[Value]) -> Value {
     if lane == 0 { x } else { y }
 }
 
-/// For a quotient or remainder, which traps in XLA's code: a divisor that does not, where to divide is by 0, and what it
-/// gives there, -1 or x. The least number over -1 wraps: by 1 it stays what it is, and nothing remains.
+/// For a quotient or remainder, which may trap in XLA's code: a divisor that does not, where the true one is 0, and what
+/// the result is there, -1 or x. The least number over -1 wraps: by 1 it stays what it is, and nothing remains.
 pub(super) fn divisor(b: &mut Builder, f: Binary, x: Value, y: Value) -> [Value; 3] {
     let ty = b.ty(x).clone();
     let (zero, one) = (b.full(&ty, 0.0), b.full(&ty, 1.0));

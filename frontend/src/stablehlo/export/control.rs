@@ -15,7 +15,7 @@ pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], types: &[Type]) -> 
         Op::While { cond, body, cond_consts, body_consts } => {
             let (of_cond, rest) = args.split_at(*cond_consts);
             let (of_body, init) = rest.split_at(*body_consts);
-            if init.is_empty() {
+            if init.is_empty() && !op.has_effect() {
                 return Ok(Values::new());
             }
             let cond = Region::new(types.to_vec(), |w, p| w.graph(cond, &[of_cond, p].concat()));
@@ -37,7 +37,7 @@ impl Writer {
 /// The index is clamped to the branches there are.
 fn switch(w: &mut Writer, branches: &[std::sync::Arc<Graph>], args: &[Value], types: &[Type]) -> Result<Values> {
     let (index, args) = (args[0], &args[1..]);
-    if types.is_empty() {
+    if types.is_empty() && !branches.iter().any(|g| g.has_effect()) {
         return Ok(Values::new());
     }
     if let [only] = branches {
@@ -57,7 +57,8 @@ struct Scan {
     carry: usize,
 }
 
-/// A counted loop that reads rows of the arrays scanned over and writes rows of the results. The importer knows it again.
+/// A counted loop that reads rows of the arrays scanned over and writes rows of the results. The importer knows it
+/// again.
 fn scan(w: &mut Writer, body: &Graph, scan: Scan, args: &[Value], types: &[Type]) -> Result<Values> {
     let (consts, rest) = args.split_at(scan.consts);
     let (init, xs) = rest.split_at(scan.carry);

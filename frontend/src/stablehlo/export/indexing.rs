@@ -134,7 +134,8 @@ fn scatter(w: &mut Writer, op: &Op, args: &[Value], ty: &Type) -> Result<Values>
     })
 }
 
-/// Whether the updates' row-major order, in which the last one wins, is not that of the windows, in which XLA writes them.
+/// Whether the updates' row-major order, in which the last one wins, is not that of the windows, in which XLA writes
+/// them.
 fn overlaps_out_of_order(window_dims: &[usize], updates: &Type) -> bool {
     let long = |d: &usize| updates.shape[*d] > 1;
     let first = window_dims.iter().copied().filter(long).min();

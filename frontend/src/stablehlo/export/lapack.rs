@@ -81,7 +81,8 @@ fn with(ty: &Type, dtype: DType, last: &[usize]) -> Type {
     Type { dtype, shape: ty.shape[..ty.rank() - 2].iter().chain(last).copied().collect() }
 }
 
-/// For each matrix whether it is finite, and the matrices with those that are not made 0: routines need not end on them.
+/// For each matrix whether it is finite, and the matrices with those that are not made 0: routines need not end on
+/// them.
 fn guarded(w: &mut Writer, a: Value, lower: bool) -> Result<(Value, Value)> {
     let both = w.composed(&[a], |b, x| {
         let ok = m::all_finite(b, x[0], lower);
@@ -90,7 +91,7 @@ fn guarded(w: &mut Writer, a: Value, lower: bool) -> Result<(Value, Value)> {
     Ok((both[0], both[1]))
 }
 
-/// [`guarded`], and whether the routine ended well: its last result says so.
+/// Whether the matrix is `ok` and the routine ended well, which its last result says.
 fn succeeded(b: &mut Builder, ok: Value, info: Value) -> Value {
     let zero = b.full_like(info, 0.0);
     let good = b.compare(Comparison::Eq, info, zero);

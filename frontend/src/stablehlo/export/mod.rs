@@ -75,13 +75,15 @@ fn lower(w: &mut Writer, op: &Op, args: &[Value], types: &[Type]) -> Result<Valu
             windows::lower(w, op, args, &types[0])
         }
         Op::Sort { axis, num_keys } => sort::lower(w, *axis, *num_keys, args, types),
-        Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => Err(Error::unmapped_axis(op.name(), axis_name)),
-        Op::Barrier {} => Ok(if args.is_empty() { Values::new() } else { w.op("optimization_barrier", args, "", types) }),
-        Op::HostCall { callback, .. } => Err(Error::limit(
-            op.name(),
-            format!("a program that calls the host ({callback:?}) cannot be exported: the text has no functions of this process"),
-        )
-        .help("leave out prints, checks and host calls in what you export")),
+        Op::AllReduce { axis_name, .. } | Op::AxisIndex { axis_name } => {
+            Err(Error::unmapped_axis(op.name(), axis_name))
+        }
+        Op::Barrier {} if args.is_empty() => Ok(Values::new()),
+        Op::Barrier {} => Ok(w.op("optimization_barrier", args, "", types)),
+        Op::HostCall { callback, .. } => {
+            let what = format!("a program that calls the host ({callback:?}) cannot be exported");
+            Err(Error::limit(op.name(), what).help("leave out prints, checks and host calls in what you export"))
+        }
         gradloom_ir::body_ops!() => control::lower(w, op, args, types),
         gradloom_ir::linalg_ops!() => lapack::lower(w, op, args, types),
     }

@@ -310,7 +310,8 @@ impl Writer {
             Comparison::Ge => "GE",
         };
         let attrs = format!(
-            "comparison_direction = #stablehlo<comparison_direction {direction}>, compare_type = #stablehlo<comparison_type {kind}>"
+            "comparison_direction = #stablehlo<comparison_direction {direction}>, \
+             compare_type = #stablehlo<comparison_type {kind}>"
         );
         let ty = self.ty(x).with_dtype(DType::Bool);
         self.one("compare", &[x, y], &attrs, &ty)

@@ -3,6 +3,7 @@
 use super::case::{Case, Rule};
 use gradloom_ir::eval::{ScalarOps, Wide};
 use gradloom_ir::{Binary, Builder, Comparison, DType, Literal, Op, Type, Unary, with_element};
+use std::f64::consts::{E, FRAC_PI_2, FRAC_PI_4, PI};
 
 /// Numbers of any float dtype; those beyond a dtype's range become infinite.
 const FLOATS: &[f64] = &[
@@ -66,10 +67,10 @@ const FLOATS: &[f64] = &[
     3e38,
     1e-30,
     1e-10,
-    3.141592653589793,
-    1.5707963267948966,
-    -0.7853981633974483,
-    2.718281828459045,
+    PI,
+    FRAC_PI_2,
+    -FRAC_PI_4,
+    E,
 ];
 
 fn integers(dtype: DType) -> Vec<i128> {

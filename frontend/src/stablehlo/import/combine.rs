@@ -151,7 +151,7 @@ pub(super) fn select_kind(closure: &Closure) -> Option<ReduceKind> {
     let g = dead_code(&closure.graph);
     let types = g.input_types();
     let [x, y] = &types[..] else { return None };
-    let fits = closure.captures.is_empty() && x == y && x.rank() == 0 && x.dtype != DType::Bool;
+    let fits = closure.captures.is_empty() && x == y && x.rank() == 0;
     if !fits || g.output_types() != [Type::scalar(DType::Bool)] || !compares_and_selects(&g) {
         return None;
     }
@@ -159,7 +159,7 @@ pub(super) fn select_kind(closure: &Closure) -> Option<ReduceKind> {
         let out = eval(&g, &[Literal::scalar(x.dtype, x0), Literal::scalar(x.dtype, y0)]).ok()?;
         Some(out[0].get_f64(0) != 0.0)
     };
-    match [stays(1.0, 2.0)?, stays(2.0, 1.0)?, stays(1.0, 1.0)?] {
+    match [stays(0.0, 1.0)?, stays(1.0, 0.0)?, stays(1.0, 1.0)?] {
         [false, true, true] => Some(ReduceKind::Max),
         [true, false, true] => Some(ReduceKind::Min),
         _ => None,

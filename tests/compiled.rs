@@ -156,21 +156,6 @@ fn check_transforms(name: &str, g: &Graph, point: &[Literal], r: &mut rows::Rand
     done
 }
 
-/// A row of the table with its dtype replaced; `None` if the row has none to replace.
-fn on_dtype(text: &str, dtype: DType) -> Option<String> {
-    // a row that names f32 converts between the two and is run as it is, with f64
-    if text.contains("f32") {
-        return (dtype == DType::F64).then(|| text.to_string());
-    }
-    let bits = |d: DType| format!("u{}", d.size() * 8);
-    match (dtype.is_complex(), text.contains("c128")) {
-        (true, true) => Some(text.replace("c128", dtype.name()).replace("f64", dtype.real().name())),
-        (false, true) => None,
-        _ if !text.contains("f64") => (dtype == DType::F64).then(|| text.to_string()),
-        _ => Some(text.replace("u64", &bits(dtype)).replace("f64", dtype.name())),
-    }
-}
-
 /// Every op on every dtype: compiled code against the interpreter, which rounds 16-bit floats after every op where a
 /// loop nest rounds when it stores. What is not run is counted with its reason: the op table refuses the dtype, or
 /// the op has no derivative there.
@@ -185,27 +170,15 @@ fn every_op_on(dtypes: &[DType]) {
         let mut run = [0; 7];
         let (mut refused, mut without_derivative) = (0, 0);
         for row in rows::table() {
-            let Some(text) = on_dtype(row.text, dtype) else { continue };
-            let text: &'static str = Box::leak(text.into_boxed_str());
-            let row = match rows::row(text) {
-                Ok(row) => row,
-                Err(e) => {
-                    let known = [
-                        "is not allowed",
-                        // the row is of real numbers
-                        " gives [",
-                        "the tolerance should be",
-                        "differ in size",
-                        "is not a",
-                        "different dtypes",
-                        "results of type",
-                        "takes",
-                    ];
-                    assert!(known.iter().any(|k| e.contains(k)), "{text}: {e}");
+            let row = match rows::on_dtype(&row, dtype) {
+                rows::Instance::Row(row) => row,
+                rows::Instance::Refused => {
                     refused += 1;
                     continue;
                 }
+                rows::Instance::None => continue,
             };
+            let text = row.text;
             let mut r = rows::Random(7);
             let point = r.point(&row);
             let done = check_transforms(text, &row.graph, &point, &mut r, tolerance);

@@ -174,6 +174,26 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
         &self.graph
     }
 
+    /// The optimised program as StableHLO text, which XLA compiles: a module whose `main` takes the leaves of the
+    /// argument and returns those of the result, in order. Captured tensors are constants in it.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let w = Tensor::from([0.5f32, 2.0]);
+    /// let f = jit(move |x: &Tensor| (x * &w).tanh());
+    /// let text = f.lower(&Tensor::ones([2]))?.stablehlo()?;
+    /// assert!(text.contains("dense<[0.5, 2.0]> : tensor<2xf32>"));
+    /// assert!(text.contains("@main(%0: tensor<2xf32>) -> (tensor<2xf32>)"));
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`crate::stablehlo::export`].
+    pub fn stablehlo(&self) -> Result<String> {
+        crate::stablehlo::export(&self.closed_graph()?)
+    }
+
     /// Writes the optimised program as a Graphviz file.
     ///
     /// # Errors

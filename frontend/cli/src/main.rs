@@ -1,9 +1,10 @@
-//! `gradloom`: runs, shows and checks programs written as text.
+//! `gradloom`: runs, shows, checks, converts and compiles programs written as text.
 
 mod case;
 mod check;
 mod compare;
 mod compile;
+mod convert;
 mod harness;
 mod judge;
 mod passed;
@@ -15,7 +16,7 @@ mod vectors;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Runs, shows and checks array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
+/// Runs, shows, checks, converts and compiles array programs: StableHLO text (as `jax.jit(f).lower(..).as_text()` and `jax.export` write it) and
 /// gradloom's own text.
 #[derive(Parser)]
 #[command(name = "gradloom", version, arg_required_else_help = true)]
@@ -32,6 +33,8 @@ enum Command {
     Show(show::Show),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
+    /// Writes a program as StableHLO text, or as gradloom's own.
+    Convert(convert::Convert),
     /// Compiles a program into an object file and a C header, to be linked into C or Rust without the compiler.
     Compile(compile::Compile),
     /// Runs JAX's own test cases, as `tests/jax/harness.py` wrote them.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Show(show) => show.execute(),
         Command::Check(check) => check.execute(),
+        Command::Convert(convert) => convert.execute(),
         Command::Compile(compile) => compile.execute(),
         Command::Harness(harness) => harness.execute(),
     };

@@ -221,3 +221,54 @@ fn compile_writes_an_object_and_a_header() {
         assert!(text(&out.stderr).contains(why), "{args:?}: {}", text(&out.stderr));
     }
 }
+
+/// There and back: the programs compute the same, bit for bit.
+#[test]
+fn convert_keeps_what_programs_compute() {
+    let dir = Scratch::new("convert");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(programs()).expect("a folder").flatten().map(|e| e.path()).collect();
+    files.sort();
+    assert!(files.len() >= 10);
+    for file in files {
+        let source = std::fs::read_to_string(&file).expect("a program");
+        let program = gradloom_frontend::stablehlo::import_test(&source, "program").expect("it is read");
+        let inputs: Vec<Tensor> = program.inputs.iter().map(tensor).collect();
+        io::save_npz(dir.0.join("in.npz"), &inputs).expect("inputs are written");
+        let own = dir.write("own.txt", &program.graph.to_string());
+        let (mlir, back) = (dir.path("program.mlir"), dir.path("back.gradloom"));
+        for (from, to) in [(&own, &mlir), (&mlir, &back)] {
+            let out = gradloom(&["convert", from, to]);
+            assert!(out.status.success(), "{}: {}", file.display(), text(&out.stderr));
+        }
+        let run = |program: &str, name: &str| {
+            let (inputs, outputs) = (dir.path("in.npz"), dir.path(name));
+            let out = gradloom(&["run", program, "--inputs", &inputs, "--outputs", &outputs, "--device", "interp"]);
+            assert!(out.status.success(), "{}: {}", file.display(), text(&out.stderr));
+            io::load_npz(outputs).expect("outputs are there")
+        };
+        let (before, after) = (run(&own, "before.npz"), run(&back, "after.npz"));
+        assert_eq!(before.len(), after.len(), "{}", file.display());
+        for (key, x) in before {
+            // NaN is not equal to itself, its text is
+            assert_eq!(format!("{x:?}"), format!("{:?}", after[&key]), "{} {key}", file.display());
+        }
+    }
+}
+
+fn tensor(x: &gradloom_ir::Literal) -> Tensor {
+    gradloom_ir::with_element!(x.ty().dtype, T => {
+        Tensor::from_slice(&x.ty().shape[..], &x.to_vec::<T>().expect("the macro names the dtype's own type"))
+    })
+}
+
+#[test]
+fn convert_says_which_endings_it_knows() {
+    let dir = Scratch::new("endings");
+    let own = dir.write("own.txt", "graph(%0: f32[2]) {\n  %1 = sine(%0) : f32[2]\n  return %1\n}\n");
+    let out = gradloom(&["convert", &own, &dir.path("program.onnx")]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("`.mlir` and `.stablehlo` are StableHLO"), "{}", text(&out.stderr));
+    let help = text(&gradloom(&["convert", "--help"]).stdout);
+    assert!(help.contains("<INPUT> <OUTPUT>") && help.contains(".stablehlo"), "{help}");
+}

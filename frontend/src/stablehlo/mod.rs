@@ -1,7 +1,7 @@
-//! StableHLO text, as `jax.jit(f).lower(..).as_text()` and `jax.export` write it, to programs.
+//! StableHLO text, as `jax.jit(f).lower(..).as_text()` and `jax.export` write it, to programs, and back.
 //!
 //! [`import`] gives the program of the function `main`; functions it calls become part of it. [`load`] gives a
-//! [`Function`] that can be called, differentiated and mapped like any other.
+//! [`Function`] that can be called, differentiated and mapped like any other. [`export()`] writes a program for XLA.
 //!
 //! ```
 //! # use gradloom_frontend as gradloom;
@@ -22,12 +22,20 @@
 //! What is read: every op with a static shape that gradloom has or can compose, in the pretty and the generic form;
 //! regions, calls, composites; shardings, layouts and positions are read over. Dynamic shapes, tokens, quantised types and
 //! operations between devices are refused by name, line and column.
+//!
+//! What is written: every op but calls of the host, in the generic form. XLA computes from it what gradloom's interpreter
+//! does, to the last digits of sums and of functions that are not rounded correctly; where XLA's op has other limits
+//! (integer powers, NaN in windows, the order of NaN and -0) it is composed of others. Decompositions of matrices are calls
+//! of LAPACK, as JAX makes them for the CPU.
 
 mod attrs;
 mod constant;
+mod export;
 mod import;
 mod lex;
+mod matrices;
 mod parse;
+mod routines;
 mod source;
 mod syntax;
 mod types;
@@ -51,6 +59,24 @@ pub fn import(text: &str) -> Result<Graph> {
 /// As [`import`].
 pub fn import_named(text: &str, file: &str) -> Result<Graph> {
     import::import(text, file, false).map(|p| p.graph)
+}
+
+/// The program as StableHLO text: a module with the function `main`, which XLA compiles and [`import`] reads.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::{prelude::*, stablehlo};
+/// let lowered = jit(|x: &Tensor| x.sin() * x).lower(&Tensor::ones([3]))?;
+/// let text = stablehlo::export(lowered.graph())?;
+/// assert!(text.contains("\"stablehlo.sine\"(%0)"));
+/// assert_eq!(stablehlo::import(&text)?.to_string().matches("sine").count(), 1);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+///
+/// # Errors
+/// If the program calls the host, uses a named axis outside its `vmap`, or nests too deep; with the op and its line.
+pub fn export(g: &Graph) -> Result<String> {
+    export::export(g)
 }
 
 /// How a test program compares two arrays.

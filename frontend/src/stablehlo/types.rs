@@ -70,3 +70,8 @@ pub(super) fn array(source: &Source<'_>, ty: &Type<'_>, at: usize) -> Result<ir:
         _ => Err(source.unsupported(at, format!("an array of shape {shape:?} is too large"))),
     }
 }
+
+/// The element type of a dtype.
+pub(super) fn element_name(dtype: DType) -> &'static str {
+    ELEMENTS.iter().find(|(_, name)| *name == dtype.name()).map_or(dtype.name(), |(text, _)| text)
+}

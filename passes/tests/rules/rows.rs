@@ -1,7 +1,7 @@
 //! Op instances as data: reads `table.txt` and draws points from the domains it names.
 #![allow(dead_code)] // each test file uses a part
 
-use gradloom_ir::{Graph, Literal, Type, parse};
+use gradloom_ir::{DType, Graph, Literal, Type, parse};
 
 /// One line of the table.
 pub struct Row {
@@ -52,6 +52,56 @@ pub fn row(text: &'static str) -> Result<Row, String> {
     let program = format!("graph({}) {{ {values} = {node} : {results} return {values} }}", params.join(", "));
     let graph = parse(&program).map_err(|e| e.to_string())?;
     Ok(Row { text, graph, domains })
+}
+
+/// A row with its dtype replaced.
+pub enum Instance {
+    Row(Row),
+    /// The op is not defined on the dtype.
+    Refused,
+    /// The row has no dtype to replace.
+    None,
+}
+
+/// The parts of messages by which an op refuses a dtype.
+const REFUSALS: &[&str] = &[
+    "is not allowed",
+    // the row is of real numbers
+    " gives [",
+    "the tolerance should be",
+    "differ in size",
+    "is not a",
+    "different dtypes",
+    "results of type",
+    "takes",
+];
+
+/// The row on another dtype than f64 or c128.
+pub fn on_dtype(row: &Row, dtype: DType) -> Instance {
+    let Some(text) = text_on_dtype(row.text, dtype) else { return Instance::None };
+    let text: &'static str = Box::leak(text.into_boxed_str());
+    match self::row(text) {
+        Ok(row) => Instance::Row(row),
+        Err(e) => {
+            assert!(REFUSALS.iter().any(|k| e.contains(k)), "{text}: {e}");
+            Instance::Refused
+        }
+    }
+}
+
+/// `None` if the row has no dtype to replace.
+fn text_on_dtype(text: &str, dtype: DType) -> Option<String> {
+    // a row that names f32 converts between the two and is run as it is, with f64
+    if text.contains("f32") {
+        return (dtype == DType::F64).then(|| text.to_string());
+    }
+    let bits = |d: DType| format!("u{}", d.size() * 8);
+    match (dtype.is_complex(), text.contains("c128")) {
+        (true, true) => Some(text.replace("c128", dtype.name()).replace("f64", dtype.real().name())),
+        (false, true) => None,
+        _ if !text.contains("f64") => (dtype == DType::F64).then(|| text.to_string()),
+        _ => Some(text.replace("u64", &bits(dtype)).replace("f64", dtype.name())),
+    }
 }
 
 /// A small generator (Knuth's MMIX constants), so that the points are the same in every run.

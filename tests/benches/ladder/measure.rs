@@ -1,8 +1,8 @@
 //! Timing one workload.
 
-use gradloom::{Profile, Result};
 use gradloom::optim::{Adam, AdamState};
 use gradloom::prelude::*;
+use gradloom::{Profile, Result};
 use std::time::{Duration, Instant};
 
 /// Something that can be timed.

@@ -145,13 +145,34 @@ fn arg_kind(g: &Graph) -> Option<ReduceKind> {
     })
 }
 
+/// Recognises whether the left element of a window stays, being the greater or lesser or as great. NaN wins in
+/// gradloom, whatever the region says of it.
+pub(super) fn select_kind(closure: &Closure) -> Option<ReduceKind> {
+    let g = dead_code(&closure.graph);
+    let types = g.input_types();
+    let [x, y] = &types[..] else { return None };
+    let fits = closure.captures.is_empty() && x == y && x.rank() == 0;
+    if !fits || g.output_types() != [Type::scalar(DType::Bool)] || !compares_and_selects(&g) {
+        return None;
+    }
+    let stays = |x0: f64, y0: f64| {
+        let out = eval(&g, &[Literal::scalar(x.dtype, x0), Literal::scalar(x.dtype, y0)]).ok()?;
+        Some(out[0].get_f64(0) != 0.0)
+    };
+    match [stays(0.0, 1.0)?, stays(1.0, 0.0)?, stays(1.0, 1.0)?] {
+        [false, true, true] => Some(ReduceKind::Max),
+        [true, false, true] => Some(ReduceKind::Min),
+        _ => None,
+    }
+}
+
 /// The value that changes nothing.
-pub(super) fn identity(kind: ReduceKind, dtype: DType) -> Option<Literal> {
+pub(in super::super) fn identity(kind: ReduceKind, dtype: DType) -> Option<Literal> {
     with_element!(dtype, T => <T as ScalarOps>::identity(kind).map(|x| Literal::new(&[], &[x])))
 }
 
 /// `kind` as an op of two operands.
-pub(super) fn binary_of(kind: ReduceKind) -> Binary {
+pub(in super::super) fn binary_of(kind: ReduceKind) -> Binary {
     match kind {
         ReduceKind::Sum => Binary::Add,
         ReduceKind::Prod => Binary::Mul,

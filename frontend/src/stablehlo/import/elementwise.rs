@@ -1,6 +1,7 @@
 //! Constants and elementwise ops: those that are not a row of gradloom's own tables under the same name.
 
 use super::super::constant::{dense, splat};
+use super::super::matrices;
 use super::super::syntax::Attr;
 use super::composed::Bits;
 use super::{Call, Constant, Lower};
@@ -261,16 +262,7 @@ fn rounded(b: &mut Builder, x: Value, (exponent, mantissa): (u32, u32), (e, m): 
 /// The same, but for complex numbers the imaginary part turned over.
 fn conjugate(c: &mut Call<'_, '_>) -> Result<Values> {
     let [x] = c.args()?;
-    Ok(smallvec![conjugated(c.b(), x)])
-}
-
-pub(super) fn conjugated(b: &mut Builder, x: Value) -> Value {
-    if !b.ty(x).dtype.is_complex() {
-        return x;
-    }
-    let (re, im) = (b.unary(Unary::Real, x), b.unary(Unary::Imag, x));
-    let im = b.neg(im);
-    b.binary(Binary::Complex, re, im)
+    Ok(smallvec![matrices::conjugate(c.b(), x)])
 }
 
 fn infinite(c: &mut Call<'_, '_>, part: fn(&mut Builder, Value) -> Value) -> Result<Values> {

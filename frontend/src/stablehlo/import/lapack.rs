@@ -3,8 +3,9 @@
 //! Results no program reads, such as the reflectors that `geqrf` leaves below its triangle, are NaN, so that none is
 //! read unnoticed.
 
+use super::super::matrices::{adjoint, conjugate};
+use super::super::routines;
 use super::super::syntax::Attr;
-use super::elementwise::conjugated;
 use super::{Call, Lower};
 use gradloom_ir::{
     Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
@@ -12,19 +13,16 @@ use gradloom_ir::{
 use smallvec::smallvec;
 use std::sync::Arc;
 
-/// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`.
+/// Routines by name without the letter of the dtype: `lapack_spotrf_ffi` is `potrf`, `lapack_cungqr_ffi` is `orgqr`.
 const ROUTINES: &[(&str, Lower)] = &[
     ("potrf", potrf),
     ("getrf", getrf),
     ("geqrf", geqrf),
     ("orgqr", orgqr),
-    ("ungqr", orgqr),
     ("ormqr", ormqr),
-    ("unmqr", ormqr),
     ("gesdd", gesdd),
     ("gesvd", gesdd),
     ("syevd", syevd),
-    ("heevd", syevd),
     ("geev", geev),
     ("trsm", trsm),
     ("gtsv", gtsv),
@@ -32,14 +30,13 @@ const ROUTINES: &[(&str, Lower)] = &[
 
 /// The rule of a routine.
 pub(super) fn routine(name: &str) -> Option<Lower> {
-    let name = name.strip_prefix("lapack_")?.strip_suffix("_ffi")?;
-    let name = name.strip_prefix(['s', 'd', 'c', 'z'])?;
+    let name = routines::routine(name)?;
     ROUTINES.iter().find(|(n, _)| *n == name).map(|(_, rule)| *rule)
 }
 
 /// An option of the routine: one of LAPACK's letters.
 fn letter(c: &Call<'_, '_>, name: &str) -> Result<char> {
-    let entry = match c.attr(&["mhlo.backend_config"]) {
+    let entry = match c.attr(&[routines::OPTIONS]) {
         Some(Attr::Dict(entries)) => entries.iter().find(|(n, _)| *n == name).map(|(_, a)| a),
         _ => None,
     };
@@ -157,7 +154,7 @@ fn product_of_reflections(c: &mut Call<'_, '_>, a: Value, taus: Value) -> Result
     let (mut body, inputs) = Builder::with_inputs(&[ty.clone(), rows, ty.with_shape(&batch)]);
     let (q, v_i, tau) = (inputs[0], inputs[1], inputs[2]);
     let along_rows: Vec<usize> = (0..=rank).collect();
-    let conj = conjugated(&mut body, v_i);
+    let conj = conjugate(&mut body, v_i);
     let (left, right) = (body.broadcast(v_i, &ty.shape, &along_rows), body.broadcast(conj, &ty.shape, &along_rows));
     let products = body.mul(right, q);
     let w = body.sum(products, &[rank]);
@@ -199,7 +196,7 @@ fn ormqr(c: &mut Call<'_, '_>) -> Result<Values> {
     let (a, q) = factored(c, reflectors)?;
     let (batch, m, _) = matrix(c, a)?;
     let q = if c.ty(q).shape.last() == Some(&m) { q } else { c.node(Op::Qr { full: true }, &[a])?[0] };
-    let q = if transpose { adjoint(c, q) } else { q };
+    let q = if transpose { adjoint(c.b(), q) } else { q };
     let (rank, axes) = (batch.len(), (0..batch.len()).collect::<Shape>());
     let op = Op::DotGeneral {
         lhs_batch: axes.clone(),
@@ -224,19 +221,12 @@ fn gesdd(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![unread(c, 0)?, svd[0], u, vt, success(c, 4)?])
 }
 
-fn adjoint(c: &mut Call<'_, '_>, a: Value) -> Value {
-    let rank = c.ty(a).rank();
-    let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-    let t = c.b().transpose(a, &perm);
-    conjugated(c.b(), t)
-}
-
 fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
     let [a] = c.args()?;
     matrix(c, a)?;
     let vectors = letter(c, "mode")? == 'V';
     // gradloom reads the lower triangle
-    let a = if letter(c, "uplo")? == 'L' { a } else { adjoint(c, a) };
+    let a = if letter(c, "uplo")? == 'L' { a } else { adjoint(c.b(), a) };
     let eigen = c.node(Op::Eigh { vectors }, &[a])?;
     let v = if vectors { eigen[1] } else { unread(c, 0)? };
     Ok(smallvec![v, eigen[0], success(c, 2)?])
@@ -244,7 +234,7 @@ fn syevd(c: &mut Call<'_, '_>) -> Result<Values> {
 
 /// The columns of `V^-H`, each of length 1: what the left eigenvectors are, given the right ones.
 fn left_vectors(c: &mut Call<'_, '_>, v: Value) -> Result<Value> {
-    let adjoint = adjoint(c, v);
+    let adjoint = adjoint(c.b(), v);
     let ty = c.ty(v);
     let b = c.b();
     let lu = b.emit(Op::Lu {}, &[adjoint])?;
@@ -294,12 +284,7 @@ fn trsm(c: &mut Call<'_, '_>) -> Result<Values> {
     let op = Op::TriangularSolve {
         left_side: letter(c, "side")? == 'L',
         lower: letter(c, "uplo")? == 'L',
-        transpose_a: match trans {
-            'N' => Transposition::None,
-            'T' => Transposition::Transpose,
-            'C' => Transposition::Adjoint,
-            _ => return Err(c.error(format!("`{trans}` is no transposition"))),
-        },
+        transpose_a: routines::transposition(trans).ok_or_else(|| c.error(format!("`{trans}` is no transposition")))?,
         unit_diagonal: letter(c, "diag")? == 'U',
     };
     c.node(op, &[a, b])

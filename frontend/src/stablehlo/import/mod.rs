@@ -1,7 +1,7 @@
 //! The tree of a text to a program. Ops are rows of tables by theme; here is the walk: scopes, calls, regions.
 
 mod call;
-mod combine;
+pub(super) mod combine;
 mod composed;
 mod control;
 mod devices;

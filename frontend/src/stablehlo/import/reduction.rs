@@ -1,10 +1,9 @@
 //! Reductions, windows, maps.
 
-use super::combine::{Combiner, binary_of, combiner, identity, mapped, step, unsupported};
+use super::combine::{Combiner, binary_of, combiner, identity, mapped, select_kind, step, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
-    Binary, Builder, Comparison, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values,
-    WindowGeometry,
+    Binary, Builder, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
 };
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -322,16 +321,8 @@ fn fold_windows(c: &mut Call<'_, '_>, closure: &Closure, xs: &[Value], inits: &[
 /// A window's winner by `>=` or `<=`, to which the source is added.
 fn select_and_scatter(c: &mut Call<'_, '_>) -> Result<Values> {
     let [x, source, init] = c.args()?;
-    let select = c.closure(0)?.graph;
-    let (left, right) = (Value::from_index(0), Value::from_index(1));
-    let kind = match select.nodes() {
-        [node] if select.outputs() == [node.results[0]] => match (&node.op, &node.args[..]) {
-            (Op::Compare(Comparison::Ge), &[a, b]) if (a, b) == (left, right) => Some(ReduceKind::Max),
-            (Op::Compare(Comparison::Le), &[a, b]) if (a, b) == (left, right) => Some(ReduceKind::Min),
-            _ => None,
-        },
-        _ => None,
-    };
+    let select = c.closure(0)?;
+    let kind = select_kind(&select);
     let kind = kind.ok_or_else(|| c.unsupported("unsupported combiner: the first region should be GE or LE"))?;
     let (scatter, closure) = combiner(c, 1)?;
     let any = matches!(scatter, Combiner::Reduce(ReduceKind::Or));

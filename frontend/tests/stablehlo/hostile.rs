@@ -241,6 +241,10 @@ fn nested_without_end() {
     );
     refused(&format!("func.func @main() {{ %0 = \"a.b\"() {{x = {}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ {}", deep("\"a.b\"() ({ ", 100_000)), "nest more than");
+    refused(
+        "func.func @main() { %0 = stablehlo.dynamic_update_slice : tensor<f32>\nreturn }",
+        "takes 2 operands, got 0",
+    );
     refused("func.func @main() { \"a.b\"() {x = #stablehlo.a<loc", "expected an attribute, found the end");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = #stablehlo.a<{}", deep("[", 100_000)), "nest more than");
     refused(&format!("func.func @main() {{ \"a.b\"() {{x = {}", deep("tensor<", 100_000)), "not closed");

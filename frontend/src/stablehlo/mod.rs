@@ -20,8 +20,9 @@
 //! ```
 //!
 //! What is read: every op with a static shape that gradloom has or can compose, in the pretty and the generic form;
-//! regions, calls, composites; shardings, layouts and positions are read over. Dynamic shapes, tokens, quantised types and
-//! operations between devices are refused by name, line and column.
+//! regions, calls, composites, tuples; shardings, layouts and positions are read over; what several devices would exchange
+//! stays where it is if there is one. Dynamic shapes, tokens, quantised types and operations between several devices are
+//! refused by name, line and column.
 //!
 //! What is written: every op but calls of the host, in the generic form. XLA computes from it what gradloom's interpreter
 //! does, to the last digits of sums and of functions that are not rounded correctly; where XLA's op has other limits

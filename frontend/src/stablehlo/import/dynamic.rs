@@ -22,6 +22,10 @@ const MAX_NODES: usize = 256;
 /// The integers that `v` holds, if it is computed from constants alone.
 fn constant(c: &Call<'_, '_>, v: Value) -> Option<Vec<i64>> {
     let body = c.im.body_ref();
+    let integers = |x: &Literal| x.ty().dtype.is_int().then(|| x.to_f64().iter().map(|&x| x as i64).collect());
+    if let Some(known) = body.constants.get(&v).filter(|k| k.shape.is_none()) {
+        return integers(&known.literal);
+    }
     let mut needed = BTreeSet::from([v]);
     let mut nodes = Vec::new();
     // definitions come before uses
@@ -29,7 +33,8 @@ fn constant(c: &Call<'_, '_>, v: Value) -> Option<Vec<i64>> {
         if !node.results.iter().any(|r| needed.contains(r)) {
             continue;
         }
-        if nodes.len() == MAX_NODES || body.b.ty(node.results[0]).numel() > 1 << 16 {
+        let small = node.results.iter().all(|&r| body.b.ty(r).numel() <= 1 << 16);
+        if nodes.len() == MAX_NODES || !small || node.op.has_body() {
             return None;
         }
         node.results.iter().for_each(|r| {
@@ -51,7 +56,7 @@ fn constant(c: &Call<'_, '_>, v: Value) -> Option<Vec<i64>> {
         map.extend(node.results.iter().copied().zip(b.emit(node.op.clone(), &args).ok()?));
     }
     let out: Literal = eval(&b.finish(&[*map.get(&v)?]).ok()?, &[]).ok()?.pop()?;
-    out.ty().dtype.is_int().then(|| out.to_f64().iter().map(|&x| x as i64).collect())
+    integers(&out)
 }
 
 fn constants(c: &Call<'_, '_>, v: Value) -> Result<Vec<i64>> {

@@ -10,11 +10,11 @@ use std::sync::Arc;
 pub(super) const RULES: &[(&str, Lower)] = &[
     ("dynamic_slice", |c| {
         let sizes = c.shape(&["sizes", "slice_sizes"])?;
-        let n = c.args.len();
+        let n = c.args.len().max(1);
         c.emit(Op::DynamicSlice { sizes }, n)
     }),
     ("dynamic_update_slice", |c| {
-        let n = c.args.len();
+        let n = c.args.len().max(2);
         c.emit(Op::DynamicUpdateSlice {}, n)
     }),
     ("gather", gather),

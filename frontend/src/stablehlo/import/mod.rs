@@ -72,6 +72,9 @@ const REFUSED: &[(&str, &str)] = &[
 /// Most ops a program may have once its calls are part of it.
 const MAX_OPS: usize = 1 << 20;
 
+/// Most bytes the inputs of a test program may have.
+const MAX_INPUTS: usize = 1 << 28;
+
 /// A program under construction: the whole, or one with a scope of its own inside an op.
 struct Body {
     b: Builder,
@@ -390,7 +393,14 @@ impl<'m> Importer<'m> {
         self.bodies.push(Body::new(Builder::new()));
         let outs = self.function(f, &[], at);
         let body = self.bodies.pop().ok_or_else(|| Error::internal("stablehlo", "a function is lost"))?;
-        let values = eval(&body.b.finish(&outs?)?, &[])?;
+        let g = body.b.finish(&outs?)?;
+        // they are computed here and now
+        let bytes = g.types().iter().map(Type::bytes).fold(0, usize::saturating_add);
+        if bytes > MAX_INPUTS || g.nodes().iter().any(|n| n.op.has_body()) {
+            let why = format!("@{} computes more than {MAX_INPUTS} bytes, or has loops or branches", f.name);
+            return Err(self.source.unsupported(f.at, why));
+        }
+        let values = eval(&g, &[])?;
         let b = &mut self.body().b;
         let inputs = values.iter().map(|x| b.input(x.ty().clone(), "")).collect();
         self.inputs.extend(values);

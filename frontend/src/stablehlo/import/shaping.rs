@@ -91,7 +91,7 @@ fn pad(c: &mut Call<'_, '_>) -> Result<Values> {
 
 fn concatenate(c: &mut Call<'_, '_>) -> Result<Values> {
     let axis = c.axis(&["dim", "dimension"])?;
-    let n = c.args.len();
+    let n = c.args.len().max(1);
     c.emit(Op::Concatenate { axis }, n)
 }
 

@@ -142,7 +142,7 @@ mod tests {
         check(&Literal::new(&[2], &[1e-45f32, 3e10]), "dense<[1.0e-45, 30000000000.0]>");
         check(&Literal::new(&[2], &[-0.0f64, f64::NEG_INFINITY]), "dense<[-0.0, 0xFFF0000000000000]>");
         check(&Literal::new(&[], &[f16::from_bits(0x7E01)]), "dense<0x7E01>");
-        check(&Literal::new(&[], &[bf16::from_f32(-1.0e30)]), "dense<-1.0001e30>");
+        check(&Literal::new(&[], &[bf16::from_f32(-1.0e30)]), "dense<-1.00025555e30>");
         check(&Literal::new(&[], &[Complex::new(0.1f32, f32::from_bits(0x7FC00001))]), "dense<(0.1, 0x7FC00001)>");
         let count: Vec<i16> = (-1..17).collect();
         let blob = "FFFF0000010002000300040005000600070008000900\

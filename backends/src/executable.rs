@@ -44,7 +44,7 @@ pub struct Executable {
 
 enum Code {
     Interp(Graph),
-    Cpu(CpuProgram),
+    Cpu(Box<CpuProgram>),
 }
 
 /// Compiles an optimised program for the processor.
@@ -62,7 +62,7 @@ pub fn compile(g: &Graph) -> Result<Executable> {
 pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
     let code = match device {
         Device::Interp => Code::Interp(g.clone()),
-        Device::Cpu => Code::Cpu(crate::cpu::compile(g)?),
+        Device::Cpu => Code::Cpu(Box::new(crate::cpu::compile(g)?)),
     };
     Ok(Executable { inputs: g.input_types(), code })
 }

@@ -44,7 +44,7 @@ pub enum Control {
     },
     /// See [`gradloom_ir::Op::While`]; `flag` is the place of the condition's result.
     While {
-        cond: Program,
+        cond: Box<Program>,
         cond_frame: usize,
         cond_consts: Vec<Slot>,
         flag: usize,
@@ -175,7 +175,7 @@ impl Control {
     pub fn bodies_mut(&mut self) -> Vec<&mut Program> {
         match self {
             Control::Scan { body, .. } => vec![body],
-            Control::While { cond, body, .. } => vec![cond, body],
+            Control::While { cond, body, .. } => vec![&mut **cond, body],
             Control::Switch { branches, .. } => branches.iter_mut().collect(),
         }
     }

@@ -495,7 +495,7 @@ fn control<M: Output>(
                 frame,
                 body_consts: args[cc..cc + bc].to_vec(),
                 carries: (0..m).map(|k| carry(&mut take, &program, bc, k, args[cc + bc + k], outs[k])).collect(),
-                cond: test,
+                cond: Box::new(test),
                 body: program,
             }
         }

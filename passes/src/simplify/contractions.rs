@@ -34,11 +34,11 @@ pub(super) fn dot_general(v: &mut View, args: &[Value], batch: [&Shape; 2], cont
 fn of_transposes(v: &mut View, mut operands: [Value; 2], axes: &Axes) -> Option<Value> {
     let mut axes = axes.clone();
     let mut any = false;
-    for i in 0..2 {
-        let Some(node) = v.def(operands[i]) else { continue };
+    for (i, operand) in operands.iter_mut().enumerate() {
+        let Some(node) = v.def(*operand) else { continue };
         let Op::Transpose { perm } = &node.op else { continue };
         if axes.free(i, perm.len()).iter().map(|&a| perm[a]).is_sorted() {
-            operands[i] = node.args[0];
+            *operand = node.args[0];
             axes.batch[i] = axes.batch[i].iter().map(|&a| perm[a]).collect();
             axes.contract[i] = axes.contract[i].iter().map(|&a| perm[a]).collect();
             any = true;

@@ -1,9 +1,9 @@
 //! Loop distribution: products inside a `scan` that need not wait for each other leave it and become one large product.
 
 use crate::hoist::{cheap, pinned};
-use crate::manager::{Changed, copy_inputs, finish, replace};
+use crate::manager::{Changed, copy_inputs, replace, rewrite_nodes};
 use crate::transform::batch;
-use gradloom_ir::{Binary, Builder, Error, Graph, Node, Op, ReduceKind, Result, Shape, Type, Unary, Value};
+use gradloom_ir::{Binary, Builder, Error, Graph, Node, Op, ReduceKind, Result, Shape, Type, Unary, Value, Values};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,23 +28,18 @@ pub fn distribute(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| matches!(n.op, Op::Scan { .. })) {
         return Ok(Changed::No);
     }
-    let (mut b, mut map) = copy_inputs(g);
     let mut any = false;
-    for node in g.nodes() {
-        let args: SmallVec<[Value; 8]> = node.args.iter().map(|a| map[a.index()]).collect();
-        b.set_loc(&node.loc);
-        if let Some(split) = Loop::new(&node.op, &args).and_then(Loop::split) {
-            map.extend(split.rebuild(&mut b)?);
+    let new = rewrite_nodes(g, |b, _, node, args| match Loop::new(&node.op, args).and_then(Loop::split) {
+        Some(split) => {
             any = true;
-        } else {
-            let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-            map.extend(b.emit_typed(node.op.clone(), &args, types));
+            split.rebuild(b).map(Some)
         }
-    }
+        None => Ok(None),
+    })?;
     if !any {
         return Ok(Changed::No);
     }
-    let mut new = crate::dead_code(&finish(b, g, &map)?);
+    let mut new = crate::dead_code(&new);
     // consts, rows and results that the loop no longer needs
     crate::hoist(&mut new)?;
     Ok(replace(g, crate::dead_code(&new)))
@@ -291,7 +286,7 @@ impl<'a> Loop<'a> {
     }
 
     /// Emits the three parts; returns the results of the loop.
-    fn rebuild(&self, b: &mut Builder) -> Result<Vec<Value>> {
+    fn rebuild(&self, b: &mut Builder) -> Result<Values> {
         // rows and consts outside, by value of the body
         let mut outside: HashMap<Value, Value> = HashMap::new();
         let inputs = self.body.inputs().zip(self.args);
@@ -311,7 +306,7 @@ impl<'a> Loop<'a> {
         outside.extend(ys.iter().copied().zip(results[kept.len()..].iter().copied()));
 
         let mut carries = results[..kept.len()].iter().copied();
-        let mut out = Vec::with_capacity(self.body.num_outputs());
+        let mut out = Values::new();
         for (i, v) in self.body.outputs().iter().enumerate() {
             if i >= self.carry {
                 out.push(outside[v]);
@@ -355,10 +350,9 @@ impl<'a> Loop<'a> {
         let step = crate::dead_code(&nb.finish(&outputs)?);
         let rows: Vec<bool> = self.body.inputs().map(|v| self.depends[v.index()].row).collect();
         let all = batch(&step, &rows, self.length, None, Some(&vec![true; outputs.len()]))?;
-        // the step reads no carry, but it has inputs for them; a row stands where its rows would
-        let args: Vec<Value> = self.args.to_vec();
         let loc = b.loc().clone();
-        let results = b.inline(&all.graph, &args)?;
+        // its inputs are all of the body's, though it reads no carry
+        let results = b.inline(&all.graph, self.args)?;
         b.set_loc(&loc);
         outside.extend(self.before.iter().copied().zip(results));
         Ok(())
@@ -420,8 +414,9 @@ impl<'a> Loop<'a> {
     fn emit_term(&self, b: &mut Builder, term: &Term, outside: &HashMap<Value, Value>) -> Result<Value> {
         let node = &self.body.nodes()[term.root];
         let rows = |v: Value| {
+            // rows of a const, if the loop hands them out, are not what is asked for
             let varies = v.index() >= self.consts;
-            let value = outside.get(&v).copied();
+            let value = if varies { outside.get(&v).copied() } else { Some(self.args[v.index()]) };
             value.map(|x| (x, varies)).ok_or_else(|| Error::internal("distribute", "rows are not there"))
         };
         let later = |axes: &[usize]| -> Shape { axes.iter().map(|a| a + 1).collect() };

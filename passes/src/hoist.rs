@@ -1,7 +1,7 @@
 //! Loop-invariant code motion and dead loop values.
 
-use crate::manager::{Changed, copy_inputs, finish, replace};
-use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value};
+use crate::manager::{Changed, replace, rewrite_nodes};
+use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value, Values};
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,20 +20,13 @@ pub fn hoist(g: &mut Graph) -> Result<Changed> {
         return Ok(Changed::No);
     }
     let uses = g.use_counts();
-    let (mut b, mut map) = copy_inputs(g);
-    for node in g.nodes() {
-        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-        b.set_loc(&node.loc);
-        if matches!(node.op, Op::Scan { .. }) {
-            let used: Vec<bool> = node.results.iter().map(|r| uses[r.index()] > 0).collect();
-            let results = Loop::new(&node.op, args.to_vec(), used)?.rebuild(&mut b, node)?;
-            map.extend(results);
-        } else {
-            let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-            map.extend(b.emit_typed(node.op.clone(), &args, types));
+    let new = rewrite_nodes(g, |b, _, node, args| {
+        if !matches!(node.op, Op::Scan { .. }) {
+            return Ok(None);
         }
-    }
-    let new = finish(b, g, &map)?;
+        let used: Vec<bool> = node.results.iter().map(|r| uses[r.index()] > 0).collect();
+        Loop::new(&node.op, args.to_vec(), used)?.rebuild(b, node).map(Some)
+    })?;
     Ok(replace(g, new))
 }
 
@@ -171,7 +164,7 @@ impl<'a> Loop<'a> {
 
     /// Emits the loop anew, and in front of it what was moved out; returns its results. Those that nobody uses are
     /// arbitrary values.
-    fn rebuild(&self, b: &mut Builder, node: &Node) -> Result<Vec<Value>> {
+    fn rebuild(&self, b: &mut Builder, node: &Node) -> Result<Values> {
         let outer = self.emit_outside(b)?;
         let (op, operands) = self.new_scan(&outer)?;
         let Op::Scan { carry, .. } = &op else { return Err(Error::internal("hoist", "not a scan")) };
@@ -184,7 +177,7 @@ impl<'a> Loop<'a> {
         let (carries, ys) = loop_results.split_at(*carry);
         let (mut carries, mut ys) = (carries.iter().copied(), ys.iter().copied());
         let mut stacked: HashMap<Value, Value> = HashMap::new();
-        let mut results = Vec::new();
+        let mut results = Values::new();
         for (i, &v) in self.body.outputs().iter().enumerate() {
             let missing = || Error::internal("hoist", "a result has no source");
             results.push(match self.sources[i] {

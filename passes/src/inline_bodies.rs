@@ -1,8 +1,7 @@
 //! Nested programs that need not be nested.
 
-use crate::manager::{Changed, copy_inputs, finish, replace};
-use gradloom_ir::{Builder, Graph, Literal, Op, Result, Type, Value};
-use smallvec::SmallVec;
+use crate::manager::{Changed, replace, rewrite_nodes};
+use gradloom_ir::{Builder, Graph, Literal, Op, Result, Type, Value, Values};
 
 /// Replaces ops with bodies by the body where that means the same:
 /// `remat(f)`, `custom_jvp(f, ..)`, `custom_vjp(f, ..)` = f; a `switch` whose branch is known = that branch;
@@ -15,25 +14,15 @@ pub fn inline_bodies(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| n.op.has_body()) {
         return Ok(Changed::No);
     }
-    let (mut b, mut map) = copy_inputs(g);
     let definitions = g.definitions();
     let constant = |v: Value| match &g.nodes()[definitions[v.index()]?].op {
         Op::Constant { value } => Some(value),
         _ => None,
     };
-    for node in g.nodes() {
-        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-        b.set_loc(&node.loc);
+    let new = rewrite_nodes(g, |b, _, node, args| {
         let index = node.args.first().and_then(|&a| constant(a));
-        match expand(&mut b, &node.op, &args, index)? {
-            Some(results) => map.extend(results),
-            None => {
-                let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-                map.extend(b.emit_typed(node.op.clone(), &args, types));
-            }
-        }
-    }
-    let new = finish(b, g, &map)?;
+        Ok(expand(b, &node.op, args, index)?.map(Values::from_vec))
+    })?;
     Ok(replace(g, new))
 }
 

@@ -26,7 +26,7 @@ pub use distribute::distribute;
 pub use fold::fold;
 pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
-pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn};
+pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use nan_check::nan_check;
 pub use simplify::simplify;
 pub use split_complex::split_complex;

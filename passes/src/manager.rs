@@ -7,7 +7,7 @@
 //!   Only a pass that never returns cannot be helped.
 
 use crate::context::PassContext;
-use gradloom_ir::{Builder, Error, Graph, Result, Type, Value, verify};
+use gradloom_ir::{Builder, Error, Graph, Node, Result, Type, Value, Values, verify};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -378,17 +378,54 @@ pub fn map_bodies(g: &mut Graph, f: &mut dyn FnMut(&mut Graph) -> Result<Changed
     }
     if any {
         let mut ops = ops.into_iter().peekable();
-        let (mut b, mut map) = copy_inputs(g);
-        for (i, node) in g.nodes().iter().enumerate() {
-            let op = ops.next_if(|(at, _)| *at == i).map_or_else(|| node.op.clone(), |(_, op)| op);
-            let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-            let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-            b.set_loc(&node.loc);
-            map.extend(b.emit_typed(op, &args, types));
-        }
-        *g = finish(b, g, &map)?;
+        *g = rewrite_nodes(g, |b, i, node, args| match ops.next_if(|(at, _)| *at == i) {
+            Some((_, op)) => {
+                let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+                Ok(Some(b.emit_typed(op, args, types)))
+            }
+            None => Ok(None),
+        })?;
     }
     Ok(any.into())
+}
+
+/// The program node by node anew: `rewrite` sees each node with its position and its operands in the new program, and gives
+/// what stands for its results, or `None` to keep it as it is.
+///
+/// ```
+/// use gradloom_ir::{Op, Unary, parse};
+/// use gradloom_passes::rewrite_nodes;
+/// let g = parse("graph(%0: f32[3]) { %1 = sine(%0) : f32[3] return %1 }")?;
+/// let doubled = rewrite_nodes(&g, |b, _, node, args| {
+///     Ok((node.op == Op::Unary(Unary::Sin)).then(|| [b.add(args[0], args[0])].into_iter().collect()))
+/// })?;
+/// assert!(doubled.to_string().contains("add(%0, %0)"));
+/// # Ok::<(), gradloom_ir::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of `rewrite`, or if the new program is malformed.
+pub fn rewrite_nodes(
+    g: &Graph,
+    mut rewrite: impl FnMut(&mut Builder, usize, &Node, &[Value]) -> Result<Option<Values>>,
+) -> Result<Graph> {
+    let (mut b, mut map) = copy_inputs(g);
+    for (i, node) in g.nodes().iter().enumerate() {
+        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
+        b.set_loc(&node.loc);
+        match rewrite(&mut b, i, node, &args)? {
+            Some(results) if results.len() == node.results.len() => map.extend(results),
+            Some(results) => {
+                let what = format!("{} values for the {} results of a node", results.len(), node.results.len());
+                return Err(Error::internal("rewrite_nodes", what).at(&node.loc));
+            }
+            None => {
+                let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+                map.extend(b.emit_typed(node.op.clone(), &args, types));
+            }
+        }
+    }
+    finish(b, g, &map)
 }
 
 /// A builder with the inputs of `g`, and the map from old values to new ones so far.

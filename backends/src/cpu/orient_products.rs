@@ -1,9 +1,8 @@
 //! Products in loops with matrices that stay the same: the matrix is laid out once, before the loop, as the product reads
 //! it.
 
-use gradloom_ir::{Builder, Graph, Node, Op, Result, Shape, Type, Value};
-use gradloom_passes::{Changed, hoist, map_bodies};
-use smallvec::SmallVec;
+use gradloom_ir::{Graph, Node, Op, Result, Shape};
+use gradloom_passes::{Changed, hoist, map_bodies, rewrite_nodes};
 
 /// A matrix of fewer elements is laid out anew in every step at no cost worth mentioning.
 const MIN_ELEMENTS: usize = 1 << 12;
@@ -46,23 +45,14 @@ pub(super) fn orient_products(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| turns(&n.op)) {
         return Ok(inside);
     }
-    let mut b = Builder::new();
-    let mut map: Vec<Value> = g.inputs().map(|v| b.input(g.ty(v).clone(), &g.input_names()[v.index()])).collect();
-    for node in g.nodes() {
-        let args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-        let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-        let op = match &node.op {
-            Op::Scan { body, length, reverse, consts, carry } if turns(&node.op) => {
-                let body = with_transposes(body, *consts)?.into();
-                Op::Scan { body, length: *length, reverse: *reverse, consts: *consts, carry: *carry }
-            }
-            op => op.clone(),
-        };
-        b.set_loc(&node.loc);
-        map.extend(b.emit_typed(op, &args, types));
-    }
-    let outputs: Vec<Value> = g.outputs().iter().map(|v| map[v.index()]).collect();
-    *g = b.finish(&outputs)?;
+    *g = rewrite_nodes(g, |b, _, node, args| match &node.op {
+        Op::Scan { body, length, reverse, consts, carry } if turns(&node.op) => {
+            let body = with_transposes(body, *consts)?.into();
+            let op = Op::Scan { body, length: *length, reverse: *reverse, consts: *consts, carry: *carry };
+            b.emit(op, args).map(Some)
+        }
+        _ => Ok(None),
+    })?;
     // what depends on consts alone leaves the loop
     hoist(g)?;
     Ok(Changed::Yes)
@@ -70,27 +60,20 @@ pub(super) fn orient_products(g: &mut Graph) -> Result<Changed> {
 
 /// The body with transposes in front of its products with consts.
 fn with_transposes(body: &Graph, consts: usize) -> Result<Graph> {
-    let mut b = Builder::new();
-    let names = body.input_names();
-    let mut map: Vec<Value> = body.inputs().map(|v| b.input(body.ty(v).clone(), &names[v.index()])).collect();
-    for node in body.nodes() {
-        let mut args: SmallVec<[Value; 4]> = node.args.iter().map(|a| map[a.index()]).collect();
-        let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| body.ty(r).clone()).collect();
-        let mut op = node.op.clone();
-        b.set_loc(&node.loc);
-        if let Op::DotGeneral { rhs_batch, rhs_contract, .. } = &mut op
-            && node.args[1].index() < consts
-            && let Some(order) = reading_order(body, node)
-        {
-            args[1] = b.transpose(args[1], &order);
-            let (batch, contracted) = (rhs_batch.len(), rhs_contract.len());
-            *rhs_batch = (0..batch).collect();
-            *rhs_contract = (batch..batch + contracted).collect();
+    rewrite_nodes(body, |b, _, node, args| match (&node.op, reading_order(body, node)) {
+        (Op::DotGeneral { lhs_batch, lhs_contract, .. }, Some(order)) if node.args[1].index() < consts => {
+            let turned = b.transpose(args[1], &order);
+            let (batch, contracted) = (lhs_batch.len(), lhs_contract.len());
+            let op = Op::DotGeneral {
+                lhs_batch: lhs_batch.clone(),
+                rhs_batch: (0..batch).collect(),
+                lhs_contract: lhs_contract.clone(),
+                rhs_contract: (batch..batch + contracted).collect(),
+            };
+            b.emit(op, &[args[0], turned]).map(Some)
         }
-        map.extend(b.emit_typed(op, &args, types));
-    }
-    let outputs: Vec<Value> = body.outputs().iter().map(|v| map[v.index()]).collect();
-    b.finish(&outputs)
+        _ => Ok(None),
+    })
 }
 
 #[cfg(test)]

@@ -236,6 +236,8 @@ fn convert_keeps_what_programs_compute() {
         let program = gradloom_frontend::stablehlo::import_test(&source, "program").expect("it is read");
         let inputs: Vec<Tensor> = program.inputs.iter().map(tensor).collect();
         io::save_npz(dir.0.join("in.npz"), &inputs).expect("inputs are written");
+        // StableHLO has no such op: what it is composed of rounds otherwise
+        let composed = source.contains("chlo.zeta") || source.contains("chlo.polygamma");
         let own = dir.write("own.txt", &program.graph.to_string());
         let (mlir, back) = (dir.path("program.mlir"), dir.path("back.gradloom"));
         for (from, to) in [(&own, &mlir), (&mlir, &back)] {
@@ -253,13 +255,12 @@ fn convert_keeps_what_programs_compute() {
         for (key, x) in before {
             let y = &after[&key];
             assert_eq!((x.shape(), x.dtype()), (y.shape(), y.dtype()), "{} {key}", file.display());
-            if x.dtype() == gradloom_ir::DType::F64 {
-                let close =
-                    |x: f64, y: f64| (x - y).abs() <= 4.0 * f64::EPSILON * x.abs() || x.to_bits() == y.to_bits();
+            if composed && x.dtype() == gradloom_ir::DType::F64 {
                 let numbers = |x: &Tensor| x.to_vec::<f64>().expect("of this dtype");
-                let same =
-                    numbers(&x).into_iter().zip(numbers(y)).all(|(x, y)| close(x, y) || (x.is_nan() && y.is_nan()));
-                assert!(same, "{} {key}: {x:?}, {y:?}", file.display());
+                for (x, y) in numbers(&x).into_iter().zip(numbers(y)) {
+                    let close = (x - y).abs() <= 4.0 * f64::EPSILON * x.abs() || x == y || (x.is_nan() && y.is_nan());
+                    assert!(close, "{} {key}: {x:?}, {y:?}", file.display());
+                }
             } else {
                 // NaN is not equal to itself, its text is
                 assert_eq!(format!("{x:?}"), format!("{y:?}"), "{} {key}", file.display());

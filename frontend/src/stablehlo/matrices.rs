@@ -1,53 +1,8 @@
 //! Programs on matrices in the last two axes, a batch of them along all axes before.
 
 use gradloom_ir::{Binary, Builder, Comparison, DType, Op, ReduceKind, Result, ScatterKind, Shape, Type, Unary, Value};
+use gradloom_passes::rules::matrices::{conjugate, where_index};
 use smallvec::smallvec;
-
-/// The conjugate transpose.
-pub(super) fn adjoint(b: &mut Builder, a: Value) -> Value {
-    let rank = b.ty(a).rank();
-    let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-    let t = b.transpose(a, &perm);
-    conjugate(b, t)
-}
-
-pub(super) fn conjugate(b: &mut Builder, z: Value) -> Value {
-    if !b.ty(z).dtype.is_complex() {
-        return z;
-    }
-    let (re, im) = (b.unary(Unary::Real, z), b.unary(Unary::Imag, z));
-    let im = b.neg(im);
-    b.complex(re, Some(im))
-}
-
-/// Rows and columns.
-pub(super) fn sizes(ty: &Type) -> (usize, usize) {
-    (ty.shape[ty.rank() - 2], ty.shape[ty.rank() - 1])
-}
-
-/// The axes of the batch.
-pub(super) fn batch(ty: &Type) -> Vec<usize> {
-    (0..ty.rank() - 2).collect()
-}
-
-/// x y
-pub(super) fn product(b: &mut Builder, x: Value, y: Value) -> Value {
-    let axes: Shape = batch(b.ty(x)).into_iter().collect();
-    let rank = b.ty(x).rank();
-    let op = Op::DotGeneral {
-        lhs_batch: axes.clone(),
-        rhs_batch: axes,
-        lhs_contract: smallvec![rank - 1],
-        rhs_contract: smallvec![rank - 2],
-    };
-    b.op(op, &[x, y])
-}
-
-/// Where the row's number compares so with the column's, as an array like `ty` of bools.
-pub(super) fn triangle(b: &mut Builder, ty: &Type, op: Comparison) -> Value {
-    let (row, column) = (b.iota(DType::I32, &ty.shape, ty.rank() - 2), b.iota(DType::I32, &ty.shape, ty.rank() - 1));
-    b.compare(op, row, column)
-}
 
 fn finite(b: &mut Builder, x: Value) -> Value {
     if !b.ty(x).dtype.is_complex() {
@@ -65,7 +20,7 @@ pub(super) fn all_finite(b: &mut Builder, a: Value, lower: bool) -> Value {
     let ty = b.ty(a).clone();
     let mut each = finite(b, a);
     if lower {
-        let unread = triangle(b, &ty, Comparison::Lt);
+        let unread = where_index(b, &ty.shape, Comparison::Lt);
         each = b.binary(Binary::Or, each, unread);
     }
     b.reduce(ReduceKind::And, each, &[ty.rank() - 2, ty.rank() - 1])

@@ -5,6 +5,7 @@
 //! eigh), de Hoog, Anderssen and Lukas 2011 (lu), Golub and Pereyra 1973 (pinv), Daleckii and Krein 1965.
 
 use super::elementwise::add;
+use super::matrices::{adjoint, conjugate, flip, identity_like, masked, matmul, rank, real, size, where_index};
 use super::qr;
 use super::shaping::move_axis;
 use super::{BatchArgs, Maybe, Operand, misrouted, not_linear, zero_tangent};
@@ -12,61 +13,6 @@ use gradloom_ir::{
     Builder, Comparison, DType, Error, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
 };
 use smallvec::smallvec;
-
-/// Axes of a matrix. What follows a recorded error may have fewer; it is never looked at, but must not be indexed.
-pub(super) fn rank(b: &Builder, x: Value) -> usize {
-    b.ty(x).rank().max(2)
-}
-
-/// Rows and columns.
-pub(super) fn size(b: &Builder, x: Value) -> (usize, usize) {
-    match b.ty(x).shape[..] {
-        [.., m, n] => (m, n),
-        _ => (0, 0),
-    }
-}
-
-/// The batched matrix product.
-pub(super) fn matmul(b: &mut Builder, x: Value, y: Value) -> Value {
-    let rank = rank(b, x);
-    let batch: Shape = (0..rank - 2).collect();
-    let op = Op::DotGeneral {
-        lhs_batch: batch.clone(),
-        rhs_batch: batch,
-        lhs_contract: smallvec![rank - 1],
-        rhs_contract: smallvec![rank - 2],
-    };
-    b.op(op, &[x, y])
-}
-
-/// The transpose of the last two axes.
-pub(super) fn flip(b: &mut Builder, x: Value) -> Value {
-    let rank = rank(b, x);
-    let mut perm: Shape = (0..rank).collect();
-    perm.swap(rank - 2, rank - 1);
-    b.transpose(x, &perm)
-}
-
-/// The complex conjugate.
-fn conjugate(b: &mut Builder, x: Value) -> Value {
-    if !b.ty(x).dtype.is_complex() {
-        return x;
-    }
-    let (re, im) = (b.unary(Unary::Real, x), b.unary(Unary::Imag, x));
-    let im = b.neg(im);
-    b.complex(re, Some(im))
-}
-
-/// The conjugate transpose.
-pub(super) fn adjoint(b: &mut Builder, x: Value) -> Value {
-    let x = flip(b, x);
-    conjugate(b, x)
-}
-
-/// The real part.
-pub(super) fn real(b: &mut Builder, x: Value) -> Value {
-    if b.ty(x).dtype.is_complex() { b.unary(Unary::Real, x) } else { x }
-}
 
 /// A real `x` in the dtype of `like`.
 fn as_like(b: &mut Builder, x: Value, like: Value) -> Value {
@@ -82,21 +28,6 @@ fn applied(b: &mut Builder, x: Value, op: Transposition) -> Value {
     }
 }
 
-/// Where `row op column` holds, over the last two axes.
-fn where_index(b: &mut Builder, shape: &[usize], op: Comparison) -> Value {
-    let rank = shape.len().max(2);
-    let (row, column) = (b.iota(DType::I32, shape, rank - 2), b.iota(DType::I32, shape, rank - 1));
-    b.compare(op, row, column)
-}
-
-/// `x` where `row op column` holds, 0 elsewhere.
-pub(super) fn masked(b: &mut Builder, x: Value, op: Comparison) -> Value {
-    let shape = b.ty(x).shape.clone();
-    let mask = where_index(b, &shape, op);
-    let zero = b.full_like(x, 0.0);
-    b.select(mask, x, zero)
-}
-
 /// The Hermitian matrix that agrees with `x` below (or, not `lower`, above) the diagonal, and with its real part there.
 fn hermitian(b: &mut Builder, x: Value, lower: bool) -> Value {
     let shape = b.ty(x).shape.clone();
@@ -110,12 +41,6 @@ fn hermitian(b: &mut Builder, x: Value, lower: bool) -> Value {
     let middle = real(b, x);
     let middle = b.complex(middle, None);
     b.select(diagonal, middle, whole)
-}
-
-/// The identity matrices of a batch of square ones.
-pub(super) fn identity_like(b: &mut Builder, x: Value) -> Value {
-    let one = b.full_like(x, 1.0);
-    masked(b, one, Comparison::Eq)
 }
 
 /// The diagonal of square matrices.

@@ -15,6 +15,7 @@ mod elementwise;
 mod host;
 mod indexing;
 mod linalg;
+pub mod matrices;
 mod products;
 mod qr;
 mod reduction;

@@ -1,7 +1,8 @@
 //! The derivative of QR (Walter, Lehmann and Lamour 2012; Roberts and Roberts 2020; of the full factor arXiv:2409.13374).
 
 use super::Maybe;
-use super::linalg::{adjoint, first, grow, identity_like, masked, matmul, real, size, solve_triangular};
+use super::linalg::{first, grow, solve_triangular};
+use super::matrices::{adjoint, identity_like, masked, matmul, real, size};
 use gradloom_ir::{Builder, Comparison, Op, Transposition, Value};
 use smallvec::smallvec;
 

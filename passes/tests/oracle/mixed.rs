@@ -69,7 +69,6 @@ pub fn program(r: &mut Random, palette: Palette) -> Graph {
 }
 
 /// [`program`] of `steps` steps.
-#[allow(dead_code)] // used where programs are shrunk
 pub fn program_of(r: &mut Random, palette: Palette, steps: usize) -> Graph {
     let inputs = types(r, &palette);
     grown(r, palette, &inputs, steps)

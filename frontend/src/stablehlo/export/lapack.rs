@@ -8,6 +8,7 @@ use gradloom_ir::eval::eval;
 use gradloom_ir::{
     Builder, Comparison, DType, Error, Literal, Op, Result, Shape, Transposition, Type, Unary, Value, Values,
 };
+use gradloom_passes::rules::matrices as g;
 use smallvec::smallvec;
 
 pub(super) fn lower(w: &mut Writer, op: &Op, args: &[Value], types: &[Type]) -> Result<Values> {
@@ -105,11 +106,11 @@ fn cholesky(w: &mut Writer, lower: bool, a: Value) -> Result<Values> {
     let a = if ty.dtype.is_complex() { w.composed(&[a], |b, x| Ok(vec![real_diagonal(b, x[0])]))?[0] } else { a };
     let factor = w.one("cholesky", &[a], &format!("lower = {lower}"), &ty);
     w.composed(&[factor], |b, x| {
-        let inside = m::triangle(b, &ty, if lower { Comparison::Ge } else { Comparison::Le });
+        let inside = g::where_index(b, &ty.shape, if lower { Comparison::Ge } else { Comparison::Le });
         let zero = b.full(&ty, 0.0);
         let factor = b.select(inside, x[0], zero);
         let mut real = if ty.dtype.is_complex() { b.unary(Unary::Real, factor) } else { factor };
-        let diagonal = m::triangle(b, &ty, Comparison::Eq);
+        let diagonal = g::where_index(b, &ty.shape, Comparison::Eq);
         let one = b.full_like(real, 1.0);
         real = b.select(diagonal, real, one);
         let nothing = b.full_like(real, 0.0);
@@ -126,7 +127,7 @@ fn cholesky(w: &mut Writer, lower: bool, a: Value) -> Result<Values> {
 fn real_diagonal(b: &mut Builder, a: Value) -> Value {
     let ty = b.ty(a).clone();
     let (re, im) = (b.unary(Unary::Real, a), b.unary(Unary::Imag, a));
-    let (diagonal, zero) = (m::triangle(b, &ty, Comparison::Eq), b.full_like(im, 0.0));
+    let (diagonal, zero) = (g::where_index(b, &ty.shape, Comparison::Eq), b.full_like(im, 0.0));
     let im = b.select(diagonal, zero, im);
     b.complex(re, Some(im))
 }
@@ -144,7 +145,7 @@ fn lu(w: &mut Writer, a: Value, types: &[Type]) -> Result<Values> {
         let axes: Vec<usize> = (0..axis).collect();
         let known = b.broadcast(x[0], &types[1].shape, &axes);
         let exchanges = b.select(known, exchanges, own);
-        let order = m::permutation(b, exchanges, m::sizes(&ty).0)?;
+        let order = m::permutation(b, exchanges, g::size(b, x[1]).0)?;
         Ok(vec![factors, exchanges, order])
     })
 }
@@ -167,7 +168,7 @@ fn lu_solve(b: &mut Builder, transpose_a: Transposition, args: &[Value]) -> Valu
 
 fn qr(w: &mut Writer, full: bool, a: Value, types: &[Type]) -> Result<Values> {
     let ty = w.ty(a).clone();
-    let (rows, columns) = m::sizes(&ty);
+    let (rows, columns) = (ty.shape[ty.rank() - 2], ty.shape[ty.rank() - 1]);
     let k = rows.min(columns);
     let (ok, safe) = guarded(w, a, false)?;
     let found = call(w, "geqrf", &[safe], &[], &[ty.clone(), with(&ty, ty.dtype, &[k])])?;
@@ -184,7 +185,7 @@ fn qr(w: &mut Writer, full: bool, a: Value, types: &[Type]) -> Result<Values> {
     w.composed(&[ok, q[0], found[0]], |b, x| {
         let q = m::where_ok(b, x[0], x[1], f64::NAN);
         let r = b.slice_axis(x[2], ty.rank() - 2, 0, wanted);
-        let upper = m::triangle(b, &types[1], Comparison::Le);
+        let upper = g::where_index(b, &types[1].shape, Comparison::Le);
         let zero = b.full(&types[1], 0.0);
         let r = b.select(upper, r, zero);
         Ok(vec![q, m::where_ok(b, x[0], r, f64::NAN)])
@@ -193,7 +194,7 @@ fn qr(w: &mut Writer, full: bool, a: Value, types: &[Type]) -> Result<Values> {
 
 fn svd(w: &mut Writer, full: bool, vectors: bool, a: Value, types: &[Type]) -> Result<Values> {
     let ty = w.ty(a).clone();
-    let (rows, columns) = m::sizes(&ty);
+    let (rows, columns) = (ty.shape[ty.rank() - 2], ty.shape[ty.rank() - 1]);
     let k = rows.min(columns);
     let (ok, safe) = guarded(w, a, false)?;
     let mode = match (vectors, full) {
@@ -216,7 +217,7 @@ fn svd(w: &mut Writer, full: bool, vectors: bool, a: Value, types: &[Type]) -> R
         let u = m::scale_columns(b, x[2], phase);
         let axis = ty.rank() - 2;
         let shared = b.slice_axis(phase, axis, 0, k);
-        let mut turn = m::conjugate(b, shared);
+        let mut turn = g::conjugate(b, shared);
         if of_v > k {
             let alone = b.slice_axis(x[3], axis, k, of_v);
             let perm: Vec<usize> = (0..axis).chain([axis + 1, axis]).collect();
@@ -302,10 +303,10 @@ fn pinv(b: &mut Builder, args: &[Value]) -> Result<Vec<Value>> {
     let inverse = b.div(one, s);
     let inverse = b.select(counts, inverse, zero);
     let inverse = b.convert(inverse, b.ty(u).dtype);
-    let v = m::adjoint(b, vt);
+    let v = g::adjoint(b, vt);
     let weighted = m::scale_columns(b, v, inverse);
-    let uh = m::adjoint(b, u);
-    Ok(vec![m::product(b, weighted, uh)])
+    let uh = g::adjoint(b, u);
+    Ok(vec![g::matmul(b, weighted, uh)])
 }
 
 /// Directions of more than this order have too many orders of their own.
@@ -318,13 +319,13 @@ fn spectral_form(b: &mut Builder, order: usize, args: &[Value]) -> Result<Vec<Va
     }
     let (v, table) = (args[1], args[2]);
     let ty = b.ty(v).clone();
-    let batch = m::batch(&ty);
-    let vh = m::adjoint(b, v);
+    let batch = (0..ty.rank() - 2).collect::<Vec<_>>();
+    let vh = g::adjoint(b, v);
     let inside: Vec<Value> = args[args.len() - order..]
         .iter()
         .map(|&e| {
-            let left = m::product(b, vh, e);
-            m::product(b, left, v)
+            let left = g::matmul(b, vh, e);
+            g::matmul(b, left, v)
         })
         .collect();
     let whole = b.ty(table).shape.clone();
@@ -345,14 +346,14 @@ fn spectral_form(b: &mut Builder, order: usize, args: &[Value]) -> Result<Vec<Va
         // the table is a diagonal
         let dims: Vec<usize> = (0..=first).collect();
         let rows = b.broadcast(sum, &ty.shape, &dims);
-        let (diagonal, zero) = (m::triangle(b, &ty, Comparison::Eq), b.full(&ty, 0.0));
+        let (diagonal, zero) = (g::where_index(b, &ty.shape, Comparison::Eq), b.full(&ty, 0.0));
         b.select(diagonal, rows, zero)
     } else {
         let inner: Vec<usize> = (first + 1..first + order).collect();
         b.sum(sum, &inner)
     };
-    let left = m::product(b, v, middle);
-    Ok(vec![m::product(b, left, vh)])
+    let left = g::matmul(b, v, middle);
+    Ok(vec![g::matmul(b, left, vh)])
 }
 
 /// All orders of `0..n`.

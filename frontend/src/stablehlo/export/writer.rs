@@ -368,7 +368,7 @@ impl Writer {
         Ok(self.op("func.call", args, &format!("callee = @{name}"), &g.output_types()))
     }
 
-    /// A function; what it computes from its first inputs is known if they are `constants`.
+    /// A function of the program's inputs.
     pub(super) fn function(&mut self, visibility: &str, name: &str, g: &Graph) -> Result<()> {
         let params: Vec<Value> = g.input_types().iter().map(|t| self.fresh(t.clone())).collect();
         for (v, input) in params.iter().zip(g.input_names()) {

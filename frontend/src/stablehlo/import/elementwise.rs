@@ -1,11 +1,11 @@
 //! Constants and elementwise ops: those that are not a row of gradloom's own tables under the same name.
 
 use super::super::constant::{dense, splat};
-use super::super::matrices;
 use super::super::syntax::Attr;
 use super::composed::Bits;
 use super::{Call, Constant, Lower};
 use gradloom_ir::{Binary, Builder, Comparison, DType, Op, Result, Type, Unary, Value, Values};
+use gradloom_passes::rules::matrices;
 use smallvec::smallvec;
 use std::sync::Arc;
 

@@ -3,13 +3,13 @@
 //! Results no program reads, such as the reflectors that `geqrf` leaves below its triangle, are NaN, so that none is
 //! read unnoticed.
 
-use super::super::matrices::{adjoint, conjugate};
 use super::super::routines;
 use super::super::syntax::Attr;
 use super::{Call, Lower};
 use gradloom_ir::{
     Builder, Comparison, DType, Op, ReduceKind, Result, Shape, Transposition, Type, Unary, Value, Values,
 };
+use gradloom_passes::rules::matrices::{adjoint, conjugate, where_index};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -133,13 +133,9 @@ fn product_of_reflections(c: &mut Call<'_, '_>, a: Value, taus: Value) -> Result
         return Err(c.error(format!("{} reflections of {ty}", c.ty(taus))));
     }
     let b = c.b();
-    let triangle = |b: &mut Builder, ty: &Type, op: Comparison| {
-        let (row, column) = (b.iota(DType::I32, &ty.shape, rank), b.iota(DType::I32, &ty.shape, rank + 1));
-        b.compare(op, row, column)
-    };
     let v = b.slice_axis(a, rank + 1, 0, k);
     let v_type = b.ty(v).clone();
-    let (below, on) = (triangle(b, &v_type, Comparison::Gt), triangle(b, &v_type, Comparison::Eq));
+    let (below, on) = (where_index(b, &v_type.shape, Comparison::Gt), where_index(b, &v_type.shape, Comparison::Eq));
     let (zero, one) = (b.full(&v_type, 0.0), b.full(&v_type, 1.0));
     let rest = b.select(on, one, zero);
     let v = b.select(below, v, rest);
@@ -147,7 +143,7 @@ fn product_of_reflections(c: &mut Call<'_, '_>, a: Value, taus: Value) -> Result
         |last: usize, len: usize| -> Vec<usize> { [last].into_iter().chain((0..len).filter(|&i| i != last)).collect() };
     let v = b.transpose(v, &first(rank + 1, rank + 2));
     let taus = b.transpose(taus, &first(rank, rank + 1));
-    let on = triangle(b, &ty, Comparison::Eq);
+    let on = where_index(b, &ty.shape, Comparison::Eq);
     let (zero, one) = (b.full(&ty, 0.0), b.full(&ty, 1.0));
     let identity = b.select(on, one, zero);
 

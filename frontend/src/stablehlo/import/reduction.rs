@@ -3,7 +3,7 @@
 use super::combine::{Combiner, binary_of, combiner, identity, mapped, select_kind, step, unsupported};
 use super::{Call, Closure, Lower};
 use gradloom_ir::{
-    Binary, Builder, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Value, Values, WindowGeometry,
+    Binary, Builder, DType, Error, Literal, Op, ReduceKind, Result, Shape, Type, Unary, Value, Values, WindowGeometry,
 };
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -196,13 +196,18 @@ fn reduce_window(c: &mut Call<'_, '_>) -> Result<Values> {
     Ok(smallvec![c.b().binary(binary_of(kind), init, y)])
 }
 
-/// Longest axis along which running sums and products of 16-bit floats are rounded at every step, as the region says and
-/// as XLA does; over more elements the errors would add up, and they are kept in f32.
+/// Longest axis along which running sums and products of 16-bit floats, and products of complex numbers, are rounded at
+/// every step, as the region says and as XLA does; over more elements the errors would add up, and halves are kept in f32.
 const MAX_ROUNDED: usize = 16;
 
 fn rounds_each_step(c: &Call<'_, '_>, kind: ReduceKind, x: Value, axis: usize) -> bool {
     let ty = c.ty(x);
-    ty.dtype.is_half() && matches!(kind, ReduceKind::Sum | ReduceKind::Prod) && ty.shape[axis] <= MAX_ROUNDED
+    let rounded = match kind {
+        ReduceKind::Sum => ty.dtype.is_half(),
+        ReduceKind::Prod => ty.dtype.is_half() || ty.dtype == DType::C64,
+        _ => false,
+    };
+    rounded && ty.shape[axis] <= MAX_ROUNDED
 }
 
 /// A running combination as a loop, whose state has the operand's dtype.
@@ -220,7 +225,10 @@ fn running_by_steps(
     let row: Shape = front[1..].iter().map(|&a| ty.shape[a]).collect();
     let row_type = ty.with_shape(&row);
     let (mut body, inputs) = Builder::with_inputs(&[row_type.clone(), row_type]);
-    let next = body.binary(binary_of(kind), inputs[0], inputs[1]);
+    let next = match (kind, ty.dtype) {
+        (ReduceKind::Prod, DType::C64) => fused_product(&mut body, inputs[0], inputs[1]),
+        _ => body.binary(binary_of(kind), inputs[0], inputs[1]),
+    };
     let body = Arc::new(body.finish(&[next, next])?);
     let b = c.b();
     let start = b.broadcast(init, &row, &[]);
@@ -228,6 +236,22 @@ fn running_by_steps(
     let op = Op::Scan { body, length: ty.shape[axis], reverse, consts: 0, carry: 1 };
     let stacked = b.emit(op, &[start, rows])?[1];
     Ok(b.transpose(stacked, &back))
+}
+
+/// The product of 32-bit complex numbers as XLA's code rounds it: of the two products of each part one is rounded alone,
+/// the other with their sum. A product of two f32 is exact in f64.
+fn fused_product(b: &mut Builder, x: Value, y: Value) -> Value {
+    let [xr, yr] = [x, y].map(|z| b.unary(Unary::Real, z));
+    let [xi, yi] = [x, y].map(|z| b.unary(Unary::Imag, z));
+    let mut fused = |sum: Binary, x: Value, y: Value, rounded: [Value; 2]| {
+        let rounded = b.mul(rounded[0], rounded[1]);
+        let [x, y, rounded] = [x, y, rounded].map(|v| b.convert(v, DType::F64));
+        let exact = b.mul(x, y);
+        let sum = b.binary(sum, exact, rounded);
+        b.convert(sum, DType::F32)
+    };
+    let (re, im) = (fused(Binary::Sub, xr, yr, [xi, yi]), fused(Binary::Add, xi, yr, [xr, yi]));
+    b.complex(re, Some(im))
 }
 
 /// Windows of more elements than this are combined by a loop.

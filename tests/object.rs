@@ -68,6 +68,16 @@ fn link(dir: &Scratch, source: &str, objects: impl IntoIterator<Item = String>) 
     run(&dir.0, cc.args(["-lm", "-lpthread", "-ldl", "-o", "main"]));
 }
 
+/// The same for Rust, into the program `main_rs`.
+fn link_rust(dir: &Scratch, source: &Path, object: &str) {
+    let library = runtime("rlib");
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition", "2024", "-C", &format!("link-arg={object}"), "-o", "main_rs"]);
+    rustc.arg("--extern").arg(format!("gradloom_runtime={}", library.display()));
+    rustc.arg("-L").arg(format!("dependency={}", library.parent().expect("in a folder").display()));
+    run(&dir.0, rustc.arg(source));
+}
+
 fn optimised(g: &Graph) -> Graph {
     let mut g = g.clone();
     Pipeline::standard().run(&mut g).unwrap_or_else(|e| panic!("{e}\n{g}"));
@@ -93,12 +103,8 @@ fn the_example_runs_from_c_and_from_rust() {
         dir.write("main.c", std::fs::read(example.join("main.c")).expect("the example has a C program"));
         link(&dir, "main.c", ["classifier.o".to_string()]);
         assert_eq!(run(&dir.0, &mut Command::new("./main")), printed);
-        let library = runtime("rlib");
-        let mut rustc = Command::new("rustc");
-        rustc.args(["--edition", "2024", "-C", "link-arg=classifier.o", "-o", "main_rs"]);
-        rustc.arg("--extern").arg(format!("gradloom_runtime={}", library.display()));
-        rustc.arg("-L").arg(format!("dependency={}", library.parent().expect("in a folder").display()));
-        run(&dir.0, rustc.arg(example.join("rust/src/main.rs")));
+        let source = example.join("rust/src/main.rs");
+        link_rust(&dir, &source, "classifier.o");
         assert_eq!(run(&dir.0, &mut Command::new("./main_rs")), printed);
     }
 }
@@ -208,6 +214,95 @@ fn objects_compute_what_the_process_computes() {
     }
     assert!(rest.is_empty(), "{} bytes too many", rest.len());
     println!("{} programs", programs.len());
+}
+
+/// An object of x where the flag holds, else -x.
+fn chosen(test: &str) -> Scratch {
+    let dir = Scratch::new(test);
+    let text = "graph(%0: bool[3], %1: f64[3]) {
+        %2 = negate(%1) : f64[3]
+        %3 = select(%0, %1, %2) : f64[3]
+        return %3
+    }";
+    let g = gradloom_ir::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    write_object(&dir, &g, "chosen", Processor::Baseline);
+    dir
+}
+
+#[test]
+fn mistakes_are_told_to_c() {
+    let dir = chosen("c-mistakes");
+    let main = r#"
+#include <string.h>
+#include "chosen.h"
+
+extern uint64_t chosen_object[];
+
+int main(void) {
+    if (gradloom_set_threads(2) != 0 || gradloom_set_threads(1) != 1) return 1;
+    unsigned char flags[3] = {1, 0, 1};
+    double x[3] = {1, 2, 3}, y[3] = {0};
+    const void *in[] = {flags, x};
+    void *out[] = {y};
+    if (*gradloom_error() != 0) return 2;
+    chosen_object[0] += 1;
+    if (chosen(in, out) != 1 || !strstr(gradloom_error(), "version")) return 3;
+    chosen_object[0] -= 1;
+    if (chosen(in, out) != 0 || y[0] != 1 || y[1] != -2 || y[2] != 3) return 4;
+    return 0;
+}
+"#;
+    dir.write("main.c", format!("#include <stdint.h>{main}"));
+    link(&dir, "main.c", ["chosen.o".to_string()]);
+    run(&dir.0, &mut Command::new("./main"));
+}
+
+#[test]
+fn mistakes_are_told_to_rust() {
+    let dir = chosen("rust-mistakes");
+    let main = r#"
+use gradloom_runtime::{Literal, object};
+
+fn main() {
+    let chosen = object!(chosen).unwrap();
+    let flags = Literal::new(&[3], &[true, false, true]);
+    let x = Literal::new(&[3], &[1.0f64, 2.0, 3.0]);
+    for (inputs, told) in [
+        (vec![flags.clone()], "the program has 2 inputs, got 1"),
+        (vec![flags.clone(), Literal::new(&[3], &[1.0f32; 3])], "input 1 should be f64[3] but is f32[3]"),
+        (vec![flags.clone(), Literal::new(&[1, 3], &[1.0f64; 3])], "input 1 should be f64[3] but is f64[1,3]"),
+    ] {
+        let e = chosen.run(&inputs).unwrap_err().to_string();
+        assert!(e.contains(told), "{e}");
+    }
+    assert_eq!(chosen.run(&[flags.clone(), x.clone()]).unwrap()[0].to_vec::<f64>().unwrap(), [1.0, -2.0, 3.0]);
+
+    let (flags, x) = (flags.bytes(), x.bytes());
+    for (inputs, size, told) in [
+        (vec![flags, &x[..23]], 24, "input 1 is f64[3], 24 bytes, but has 23"),
+        (vec![flags, x], 25, "output 0 is f64[3], 24 bytes, but has 25"),
+        (vec![&[1, 2, 0], x], 24, "input 0 is bool[3] and holds a byte that is neither 0 nor 1"),
+        (vec![x], 24, "the program has 2 inputs, got 1"),
+    ] {
+        let e = chosen.run_bytes(&inputs, &mut [&mut vec![0; size]]).unwrap_err().to_string();
+        assert!(e.contains(told), "{e}");
+    }
+    let e = chosen.run_bytes(&[flags, x], &mut []).unwrap_err().to_string();
+    assert!(e.contains("the program has 1 outputs, got 0"), "{e}");
+    for offset in 0..8 {
+        let (mut input, mut output) = (vec![0; 32], vec![9; 40]);
+        input[offset..offset + 24].copy_from_slice(x);
+        chosen.run_bytes(&[flags, &input[offset..offset + 24]], &mut [&mut output[offset..offset + 24]]).unwrap();
+        let want: Vec<u8> = [1.0f64, -2.0, 3.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        assert_eq!(output[offset..offset + 24], want);
+        assert!(output[..offset].iter().chain(&output[offset + 24..]).all(|&x| x == 9));
+    }
+}
+"#;
+    dir.write("main.rs", main);
+    let source = dir.0.join("main.rs");
+    link_rust(&dir, &source, "chosen.o");
+    run(&dir.0, &mut Command::new("./main_rs"));
 }
 
 #[test]

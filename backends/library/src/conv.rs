@@ -298,7 +298,7 @@ impl Convolution {
         let tasks = layout.groups * plan.positions.outer_len() * p_all.div_ceil(block[0]);
         let depth = plan.taps.outer_len() * t_all.div_ceil(block[1]);
         let splits = if parallel && tasks < SPLITS { (SPLITS / tasks).min(depth / 2).max(1) } else { 1 };
-        let threads = if parallel { rayon::current_num_threads() } else { 1 };
+        let threads = if parallel { parallel::threads() } else { 1 };
         let lanes = (tasks * splits).min(if threads == 1 { 1 } else { 2 * threads });
         let block_bytes = if plan.direct.is_some() { 0 } else { (block[0] * block[1] * size).next_multiple_of(64) };
         let blocks = scratch.take(lanes * block_bytes);

@@ -31,6 +31,8 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
 
+pub use parallel::{as_part, threads};
+
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;
 
 /// Alignment of scratch and of every part of it.

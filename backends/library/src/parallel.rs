@@ -3,6 +3,7 @@
 //! **Invariant**: how work is cut depends on sizes alone, never on how many threads there are.
 
 use rayon::prelude::*;
+use std::cell::Cell;
 
 /// Element operations below which a call stays on the caller's thread: waking a worker costs several microseconds.
 pub(super) const PARALLEL_WORK: usize = 50_000;
@@ -23,9 +24,32 @@ pub(super) fn chunk(units: usize, chunks: usize, i: usize) -> std::ops::Range<us
     start..start + base + usize::from(i < rest)
 }
 
+thread_local! {
+    /// Whether this thread does one part of a work that other threads share.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` as one part of a work whose other parts keep the other threads busy: nothing in it is cut again.
+pub fn as_part<R>(f: impl FnOnce() -> R) -> R {
+    /// Puts the flag back where `f` panics too.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _before = Before(ALONE.replace(true));
+    f()
+}
+
+/// The threads that work begun here may use.
+pub fn threads() -> usize {
+    if ALONE.get() { 1 } else { rayon::current_num_threads() }
+}
+
 /// Calls `f` on `0..count`, on the pool if there is more than one.
 pub(super) fn for_each(count: usize, f: impl Fn(usize) + Sync + Send) {
-    if count <= 1 || rayon::current_num_threads() == 1 {
+    if count <= 1 || threads() == 1 {
         (0..count).for_each(f);
     } else {
         (0..count).into_par_iter().with_max_len(1).for_each(f);

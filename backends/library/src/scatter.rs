@@ -369,7 +369,7 @@ pub(super) fn scatter(op: &Op, x: &Type, indices: &Type, updates: &Type) -> Resu
                 return;
             }
             // the results are the same either way
-            let threads = rayon::current_num_threads();
+            let threads = parallel::threads();
             let least = if s.inner.len() < SMALL_WINDOW { MANY_THREADS } else { 2 };
             match &shelves {
                 Some(shelves) if threads >= least => shelves.run(&s, outs[0], args[1], args[2], scratch),

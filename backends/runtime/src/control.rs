@@ -1,9 +1,11 @@
 //! Loops and branches, run natively: bodies are programs whose frames lie in the arena of the outer program.
 
 use crate::profile::Observer;
-use crate::{Frame, Program, Slot};
+use crate::{ALIGN, Frame, Program, Slot};
 use gradloom_ir::Result;
+use gradloom_library::as_part;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A value carried through a loop.
 #[derive(Serialize, Deserialize)]
@@ -31,10 +33,12 @@ pub struct Rows {
 #[derive(Serialize, Deserialize)]
 #[allow(missing_docs)] // fields are what their types say
 pub enum Control {
-    /// See [`gradloom_ir::Op::Scan`].
+    /// See [`gradloom_ir::Op::Scan`]. Without carries its steps may run at once: there are then more `frames` than one,
+    /// one after the other from `frame` on.
     Scan {
         body: Program,
         frame: usize,
+        frames: usize,
         length: usize,
         reverse: bool,
         consts: Vec<Slot>,
@@ -73,6 +77,80 @@ unsafe fn start_in_place(outer: Frame, carries: &[Carry]) {
     }
 }
 
+/// A scan without carries.
+struct Each<'a> {
+    body: &'a Program,
+    length: usize,
+    consts: &'a [Slot],
+    xs: &'a [Rows],
+    ys: &'a [Rows],
+    outer: Frame,
+}
+
+// SAFETY: threads only read the frame's table; each writes its own rows and its own inner frame.
+unsafe impl Sync for Each<'_> {}
+
+impl Each<'_> {
+    /// Runs all steps on as many threads as there are frames, each taking the next step that nobody has taken.
+    ///
+    /// # Safety
+    /// As [`Control::run`]; at `frames` there is room for `count` frames of the body.
+    unsafe fn run_all<O: Observer>(&self, frames: *mut u8, count: usize, observer: &mut O) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let size = self.body.frame_bytes().next_multiple_of(ALIGN);
+        // SAFETY: the frames lie one after the other.
+        let frames: Vec<FrameMemory> = (0..count).map(|i| FrameMemory(unsafe { frames.add(i * size) })).collect();
+        // SAFETY: the caller's promise.
+        unsafe { self.share(&frames, &next, observer) }
+    }
+
+    unsafe fn share<O: Observer>(&self, frames: &[FrameMemory], next: &AtomicUsize, observer: &mut O) -> Result<()> {
+        if let [frame] = frames {
+            // SAFETY: the caller's promise; the frame is this thread's.
+            return as_part(|| unsafe { self.take_steps(*frame, next, observer) });
+        }
+        let (mine, others) = frames.split_at(frames.len() / 2);
+        let mut other = observer.fork();
+        let (one, two) = rayon::join(
+            // SAFETY: the caller's promise; no frame is in both halves.
+            || unsafe { self.share(mine, next, observer) },
+            || unsafe { self.share(others, next, &mut other) },
+        );
+        observer.merge(other);
+        one.and(two)
+    }
+
+    unsafe fn take_steps<O: Observer>(&self, frame: FrameMemory, next: &AtomicUsize, observer: &mut O) -> Result<()> {
+        // SAFETY: slots and sizes are those the plan computed from the op's types; no step is taken twice.
+        unsafe {
+            let inner = self.body.begin(frame.0);
+            bind(inner, 0, self.outer, self.consts);
+            loop {
+                let row = next.fetch_add(1, Ordering::Relaxed);
+                if row >= self.length {
+                    return Ok(());
+                }
+                for (k, x) in self.xs.iter().enumerate() {
+                    inner.set((self.consts.len() + k) as Slot, self.outer.get(x.slot).add(row * x.bytes));
+                }
+                for (k, y) in self.ys.iter().enumerate() {
+                    inner.set(self.body.output_slot(k), self.outer.get(y.slot).add(row * y.bytes));
+                }
+                self.body.run_observed(inner, observer)?;
+            }
+        }
+    }
+}
+
+/// Where a frame may be begun.
+#[derive(Clone, Copy)]
+struct FrameMemory(*mut u8);
+
+// SAFETY: a frame's memory is handed to one thread.
+unsafe impl Send for FrameMemory {}
+// SAFETY: as above.
+unsafe impl Sync for FrameMemory {}
+
 impl Control {
     /// Runs the op, up to the first host call that fails.
     ///
@@ -82,7 +160,11 @@ impl Control {
         // SAFETY: slots, sizes and offsets are those the plan computed from the op's types.
         unsafe {
             match self {
-                Control::Scan { body, frame, length, reverse, consts, carries, xs, ys } => {
+                Control::Scan { body, frame, frames, length, consts, xs, ys, .. } if *frames > 1 => {
+                    let each = Each { body, length: *length, consts, xs, ys, outer };
+                    each.run_all(outer.scratch(*frame), *frames, observer)?;
+                }
+                Control::Scan { body, frame, length, reverse, consts, carries, xs, ys, .. } => {
                     let inner = body.begin(outer.scratch(*frame));
                     bind(inner, 0, outer, consts);
                     start_in_place(outer, carries);
@@ -191,7 +273,10 @@ impl Control {
     /// One line for the schedule, and the bodies' steps.
     pub fn describe(&self) -> String {
         let mut s = match self {
-            Control::Scan { length, carries, .. } => format!("scan of {length} steps, {} carries", carries.len()),
+            Control::Scan { length, frames: 1, carries, .. } => {
+                format!("scan of {length} steps, {} carries", carries.len())
+            }
+            Control::Scan { length, frames, .. } => format!("scan of {length} steps, {frames} at once"),
             Control::While { carries, .. } => format!("while, {} carries", carries.len()),
             Control::Switch { branches, .. } => format!("switch of {} branches", branches.len()),
         };

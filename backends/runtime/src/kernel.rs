@@ -40,7 +40,7 @@ impl Kernel {
 }
 
 /// A kernel whose estimated cost is below this runs on the caller's thread.
-const PARALLEL_COST: u64 = 100_000;
+pub const PARALLEL_COST: u64 = 100_000;
 
 /// Whether a kernel is worth more than one thread.
 pub fn is_parallel(k: &Kernel) -> bool {
@@ -62,12 +62,12 @@ unsafe impl Sync for Params {}
 /// The contract of [`Kernel::func`].
 pub(crate) unsafe fn run_kernel(kernel: &Kernel, params: *const *mut u8) {
     let blocks = kernel.split.div_ceil(kernel.grain.max(1));
-    if !is_parallel(kernel) {
+    let threads = if is_parallel(kernel) { gradloom_library::threads() } else { 1 };
+    if threads == 1 {
         // SAFETY: the whole range, once.
         return unsafe { (kernel.func)(params, 0, kernel.split as i64) };
     }
-    let parts =
-        (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(rayon::current_num_threads() as u64) as usize;
+    let parts = (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(threads as u64) as usize;
     run_parts(kernel, Params(params), 0, blocks, parts);
 }
 

@@ -19,7 +19,7 @@ pub use control::{Carry, Control, Rows};
 pub use functions::{functions, symbol};
 pub use gradloom_ir::{DType, Error, Literal, Result, Type};
 pub use host::HostCall;
-pub use kernel::{Kernel, KernelFn, KernelId, is_parallel};
+pub use kernel::{Kernel, KernelFn, KernelId, PARALLEL_COST, is_parallel};
 pub use object::{Contents, Model, Object, VERSION, missing_feature};
 pub use prepared::Prepared;
 pub use profile::{Ceilings, Profile, StepProfile};

@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 pub(crate) trait Observer: Send {
     /// Runs a step, which is number `index` of `program`.
     fn step<R>(&mut self, program: &Program, index: usize, run: impl FnOnce(&mut Self) -> R) -> R;
+
+    /// One for another thread.
+    fn fork(&self) -> Self;
+
+    /// Takes up what one of another thread was told.
+    fn merge(&mut self, other: Self);
 }
 
 /// Nobody looks.
@@ -22,6 +28,12 @@ impl Observer for Unobserved {
     fn step<R>(&mut self, _: &Program, _: usize, run: impl FnOnce(&mut Self) -> R) -> R {
         run(self)
     }
+
+    fn fork(&self) -> Unobserved {
+        Unobserved
+    }
+
+    fn merge(&mut self, _: Unobserved) {}
 }
 
 /// Runs of steps that are kept one by one, for the trace; later ones are only counted.
@@ -89,6 +101,29 @@ impl Observer for Stopwatch {
         }
         result
     }
+
+    fn fork(&self) -> Stopwatch {
+        Stopwatch { start: self.start, depth: self.depth, ..Stopwatch::new() }
+    }
+
+    fn merge(&mut self, other: Stopwatch) {
+        let mut keys: Vec<_> = other.known.into_iter().collect();
+        keys.sort_by_key(|&(_, row)| row);
+        let mut rows = Vec::with_capacity(keys.len());
+        for ((key, _), theirs) in keys.into_iter().zip(other.rows) {
+            let row = *self.known.entry(key).or_insert(self.rows.len());
+            match self.rows.get_mut(row) {
+                Some(ours) => {
+                    ours.runs += theirs.runs;
+                    ours.time += theirs.time;
+                }
+                None => self.rows.push(theirs),
+            }
+            rows.push(row);
+        }
+        let room = MAX_EVENTS.saturating_sub(self.events.len());
+        self.events.extend(other.events.into_iter().take(room).map(|(row, start, time)| (rows[row], start, time)));
+    }
 }
 
 /// What one step of a program took.
@@ -102,7 +137,7 @@ pub struct StepProfile {
     pub depth: usize,
     /// How often it ran.
     pub runs: u64,
-    /// All runs together; of a loop with what is in it.
+    /// All runs together, on all threads; of a loop with what is in it.
     pub time: Duration,
     /// Arithmetic operations of one run; 0 for loops, whose steps have their own.
     pub flops: u64,

@@ -118,6 +118,7 @@ impl Program {
                 Step::Host(_) => self.calls_host = true,
                 Step::Control(c) => {
                     let trips = c.trip_count();
+                    self.parallel |= matches!(**c, Control::Scan { frames: 2.., .. });
                     for body in c.bodies_mut() {
                         body.place(kernel);
                         self.parallel |= body.parallel;
@@ -128,6 +129,25 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// An estimate of the arithmetic of a run, before the program is placed.
+    pub fn estimated_flops(&self) -> u64 {
+        let step = |s: &Step| match s {
+            Step::Kernel { kernel, .. } => kernel.cost,
+            Step::Library { call, .. } => call.flops,
+            Step::Host(_) => 0,
+            Step::Control(c) => {
+                let bodies = c.bodies().into_iter().map(|(_, b)| b.estimated_flops());
+                bodies.fold(0, u64::saturating_add).saturating_mul(c.trip_count())
+            }
+        };
+        self.steps.iter().map(step).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a step, or one of a nested program, calls the host.
+    pub fn has_host_call(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Host(_))) || self.bodies().any(Program::has_host_call)
     }
 
     /// The programs inside this one, in the order of the steps.

@@ -3,9 +3,11 @@
 //! **Requires** the passes to have removed remat and custom derivative ops. **Ensures** every op has a compiled form:
 //! one without is an error that names it, never a slow path.
 
+use super::block_rows::{Blocking, block_rows, has_rows_to_block};
 use super::cluster::{Clustered, Step as Work, cluster};
 use super::codegen::{Codegen, Jit, Output};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
+use super::lead_batches::{has_inner_batch, lead_batches};
 use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::orient_products::{has_turned_product, orient_products};
@@ -14,7 +16,9 @@ use super::unroll::recurrence;
 use crate::kernel::LoopNest;
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::{PassContext, Pipeline};
-use gradloom_runtime::{Buffer, Carry, Control, CpuProgram, HostCall, Prepared, Program, Rows, Slot, Step};
+use gradloom_runtime::{
+    ALIGN, Buffer, Carry, Control, CpuProgram, HostCall, PARALLEL_COST, Prepared, Program, Rows, Slot, Step,
+};
 use std::borrow::Cow;
 
 /// Compiles an optimised graph.
@@ -55,6 +59,12 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
     }
     if has_long_reduction(&g) {
         cx.step("divide_reductions", g.to_mut(), |g, _| divide_reductions(g))?;
+    }
+    if has_inner_batch(&g) {
+        cx.step("lead_batches", g.to_mut(), |g, _| lead_batches(g))?;
+    }
+    if has_rows_to_block(&g) {
+        cx.step("block_rows", g.to_mut(), |g, _| block_rows(g, Blocking::default()))?;
     }
     Ok(g)
 }
@@ -269,7 +279,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
 }
 
 /// The values a step computes.
-fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
+pub(super) fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
     match work {
         Work::Cluster(cl) => &cl.roots,
         Work::Library(i) | Work::Control(i) => &g.nodes()[*i].results,
@@ -277,7 +287,7 @@ fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
 }
 
 /// The stored values a step reads, through everything inlined into it.
-fn reads_of(g: &Graph, definitions: &[Option<usize>], c: &Clustered, work: &Work) -> Vec<Value> {
+pub(super) fn reads_of(g: &Graph, definitions: &[Option<usize>], c: &Clustered, work: &Work) -> Vec<Value> {
     let memory = |v: Value| c.alias[v.index()].or(c.stored[v.index()].then_some(v));
     let (mut seen, mut reads, mut stack) = (std::collections::HashSet::new(), Vec::new(), Vec::new());
     match work {
@@ -421,6 +431,12 @@ impl Planner<'_> {
     }
 }
 
+/// How many steps of a scan without carries run at once.
+fn frames_at_once(body: &Program, length: usize) -> usize {
+    let worth = body.estimated_flops().saturating_mul(length as u64) >= PARALLEL_COST;
+    if worth && !body.has_host_call() { length.min(rayon::current_num_threads()).max(1) } else { 1 }
+}
+
 fn prepare(g: &Graph, node: &Node) -> Result<Prepared> {
     let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
     let reads = matches!(node.op, Op::Sort { .. } | Op::Qr { .. }).then(|| reads(g, node));
@@ -468,12 +484,14 @@ fn control<M: Output>(
         Op::Scan { body, length, reverse, consts, carry: carries } => {
             let (n, m) = (*consts, *carries);
             let program = build(body, jit)?;
-            let frame = take(program.frame_bytes());
+            let frames = if m == 0 { frames_at_once(&program, *length) } else { 1 };
+            let frame = take(program.frame_bytes().next_multiple_of(ALIGN) * frames);
             let rows = |slots: &[Slot], values: &[Value]| -> Vec<Rows> {
                 slots.iter().zip(values).map(|(&slot, &v)| Rows { slot, bytes: bytes(v) / (*length).max(1) }).collect()
             };
             Control::Scan {
                 frame,
+                frames,
                 length: *length,
                 reverse: *reverse,
                 consts: args[..n].to_vec(),

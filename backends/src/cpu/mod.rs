@@ -3,11 +3,13 @@
 //! Levels, each with its type: optimised graph ([`gradloom_ir::Graph`]), clustered graph (`cluster::Clustered`), loop
 //! nests ([`crate::kernel::LoopNest`]), program ([`gradloom_runtime::Program`]): steps over planned memory.
 
+mod block_rows;
 mod cluster;
 pub mod codegen;
 mod compile;
 mod divide_reductions;
 mod explain;
+mod lead_batches;
 mod memory;
 mod nest;
 mod object;
@@ -15,6 +17,7 @@ mod orient_products;
 mod trim_sorts;
 mod unroll;
 
+pub use block_rows::{Blocking, block_rows};
 pub use compile::{compile, loop_nests};
 pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use gradloom_library as library;

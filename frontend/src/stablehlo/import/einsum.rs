@@ -1,4 +1,5 @@
-//! Einstein's sums of one or two arrays.
+//! Einstein's sums of one or two arrays. The op is on StableHLO's way out and JAX writes `dot_general` instead, so forms
+//! that no producer is known to write, diagonals and ellipses, are refused.
 
 use super::super::syntax::Attr;
 use super::{Call, Lower, linalg};

@@ -179,7 +179,7 @@ fn rng(c: &mut Call<'_, '_>) -> Result<Values> {
     let normal = match c.word(&["distribution", "rng_distribution"], 0) {
         Some("UNIFORM") => false,
         Some("NORMAL") if ty.dtype.is_float() => true,
-        other => return Err(c.unsupported(format!("the distribution {} is not supported", other.unwrap_or("")))),
+        other => return Err(c.unsupported(format!("the distribution \"{}\" is unknown", other.unwrap_or("")))),
     };
     let [low, high, _] = c.args()?;
     let bound = Type::scalar(ty.dtype);

@@ -319,3 +319,23 @@ fn idle_operands_of_sorts_are_dropped() {
     let exe = compile_for(&parse(text).expect("parses"), Device::Cpu).expect("compiles");
     assert_eq!(exe.cost().kernels, 1, "{}", exe.schedule());
 }
+
+#[test]
+fn numbers_that_arrays_are_updated_with_come_first() {
+    // the correction stands between the mean and the step that reads both
+    let text = "graph(%0: f32[100], %1: f32[100], %2: f32[100], %3: f32[90], %4: f32[90], %5: f32[90], %6: f32[]) {
+        %7 = add(%0, %1) : f32[100]
+        %8 = add(%3, %4) : f32[90]
+        %9 = exponential(%6) : f32[]
+        %10 = broadcast_in_dim(%9) {shape = [100], dims = []} : f32[100]
+        %11 = divide(%7, %10) : f32[100]
+        %12 = subtract(%2, %11) : f32[100]
+        %13 = broadcast_in_dim(%9) {shape = [90], dims = []} : f32[90]
+        %14 = divide(%8, %13) : f32[90]
+        %15 = subtract(%5, %14) : f32[90]
+        return %7, %8, %9, %12, %15
+    }";
+    check(text);
+    let schedule = schedule(text);
+    assert_eq!(schedule.lines().count(), 3, "{schedule}");
+}

@@ -1,10 +1,11 @@
 //! dot_general as batches of strided matrix products.
 
+use super::half_product::HalfProduct;
 use super::parallel::{self, In, Out, chunk};
-use super::product::{Product, Strides, product_fn, side_by_side};
+use super::product::{Product, ProductFn, Strides, product_fn, side_by_side};
 use super::strided::{StridedCopy, Walk, dense};
-use super::{LibraryCall, Scratch};
-use gradloom_ir::{Result, Shape, Type};
+use super::{ALIGN, LibraryCall, Scratch};
+use gradloom_ir::{DType, Result, Shape, Type};
 use smallvec::SmallVec;
 
 /// The one stride of axes `(length, stride)`, outermost first, if they can be walked as one axis.
@@ -74,6 +75,31 @@ fn contract_order(lhs: &Type, rhs: &Type, lc: &[usize], rc: &[usize]) -> (Shape,
     best.map(|(_, l, r)| (l, r)).unwrap_or_default()
 }
 
+/// How one product of the batch is computed.
+enum Multiply {
+    Whole(Product, ProductFn),
+    /// With scratch memory at `at`, `bytes` for each that runs beside others.
+    Half {
+        half: HalfProduct,
+        at: usize,
+        bytes: usize,
+    },
+}
+
+impl Multiply {
+    /// # Safety
+    /// As [`ProductFn`]; the `i`-th of products that run at once.
+    unsafe fn run(&self, i: usize, dst: *mut u8, lhs: *const u8, rhs: *const u8, scratch: *mut u8, par: bool) {
+        // SAFETY: the caller's promise; scratch was reserved when the call was prepared.
+        unsafe {
+            match self {
+                Multiply::Whole(product, multiply) => multiply(product, dst, lhs, rhs, false, par),
+                Multiply::Half { half, at, bytes } => half.run(dst, lhs, rhs, scratch.add(at + i * bytes), par),
+            }
+        }
+    }
+}
+
 pub(super) fn dot_general(
     lhs: &Type,
     rhs: &Type,
@@ -101,13 +127,20 @@ pub(super) fn dot_general(
     };
     let lengths = lhs_batch.iter().map(|&a| lhs.shape[a]);
     let batch = Walk::new(lengths.zip(l.batch.iter().zip(&r.batch)).map(|(n, (&x, &y))| (n, [x, y])));
-    let multiply = product_fn(lhs.dtype)?;
     let (l_pack, r_pack) = (l.pack, r.pack);
     let each = m.saturating_mul(n).saturating_mul(k);
     let chunks = if side_by_side(batch.len(), each) { parallel::chunk_count(batch.len(), each) } else { 1 };
     let name = format!("dot_general {}x{m}x{k}x{n}", batch.len());
     let flops = 2 * batch.len() as u64 * each as u64;
     let out_bytes = batch.len() * m * n * size;
+    let multiply = match lhs.dtype {
+        DType::BF16 => {
+            let half = HalfProduct::new(product)?;
+            let bytes = half.scratch_bytes().next_multiple_of(ALIGN);
+            Multiply::Half { half, at: scratch.take(bytes.saturating_mul(chunks)), bytes }
+        }
+        dtype => Multiply::Whole(product, product_fn(dtype)?),
+    };
 
     Ok(LibraryCall::new(name, scratch, flops, move |args, outs, scratch| {
         // SAFETY: the caller of `run` passes buffers of the prepared types; offsets below come from those types.
@@ -124,21 +157,21 @@ pub(super) fn dot_general(
             };
             let (l, r) = (place(args[0], &l_pack), place(args[1], &r_pack));
             if batch.len() == 1 {
-                return multiply(&product, outs[0], l, r, false, true);
+                return multiply.run(0, outs[0], l, r, scratch, true);
             }
-            let (l, r, out) = (In::new(l), In::new(r), Out::new(outs[0]));
-            let run = |range: std::ops::Range<usize>, parallel: bool| {
+            let (l, r, out, scratch) = (In::new(l), In::new(r), Out::new(outs[0]), Out::new(scratch));
+            let run = |i: usize, range: std::ops::Range<usize>, parallel: bool| {
                 let mut dst = out.get().add(range.start * m * n * size);
                 batch.for_each(range, |[x, y]| {
                     let (x, y) = (l.get().offset(x * size as isize), r.get().offset(y * size as isize));
-                    multiply(&product, dst, x, y, false, parallel);
+                    multiply.run(i, dst, x, y, scratch.get(), parallel);
                     dst = dst.add(m * n * size);
                 });
             };
             if chunks == 1 {
-                run(0..batch.len(), true);
+                run(0, 0..batch.len(), true);
             } else {
-                parallel::for_each(chunks, |i| run(chunk(batch.len(), chunks, i), false));
+                parallel::for_each(chunks, |i| run(i, chunk(batch.len(), chunks, i), false));
             }
         }
     }))

@@ -10,6 +10,7 @@ mod depthwise;
 mod dot;
 mod exchange;
 mod fft;
+mod half_product;
 mod indexing;
 mod linalg;
 mod parallel;
@@ -31,6 +32,7 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
 
+pub use half_product::multiplies_bf16;
 pub use parallel::{as_part, threads};
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;

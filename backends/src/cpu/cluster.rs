@@ -288,6 +288,49 @@ fn decide_stored(
     (stored, alias)
 }
 
+/// Values of at most this many elements wait for nothing large.
+const FEW: usize = 16;
+
+/// The nodes in an order in which those that compute a few numbers from a few come as early as they can: what reads both
+/// large arrays and such numbers, as an optimizer's step its corrections, then need not wait, and shares a loop nest with
+/// what computes the arrays. All others keep their order.
+fn scalars_first(g: &Graph, definitions: &[Option<usize>]) -> Vec<usize> {
+    let few = |v: &Value| g.ty(*v).numel() <= FEW;
+    let early = |n: &Node| !n.op.has_effect() && n.args.iter().chain(&n.results).all(few);
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); g.nodes().len()];
+    let mut waits = vec![0usize; g.nodes().len()];
+    for (i, node) in g.nodes().iter().enumerate().filter(|(_, n)| early(n)) {
+        for from in node.args.iter().filter_map(|a| definitions[a.index()]) {
+            users[from].push(i);
+            waits[i] += 1;
+        }
+    }
+    let mut order = Vec::with_capacity(g.nodes().len());
+    let mut open = Vec::new();
+    // those that depend on nothing but each other
+    open.extend((0..g.nodes().len()).rev().filter(|&i| early(&g.nodes()[i]) && waits[i] == 0));
+    let mut next = 0;
+    loop {
+        while let Some(i) = open.pop() {
+            order.push(i);
+            for &user in users[i].iter().rev() {
+                waits[user] -= 1;
+                if waits[user] == 0 {
+                    open.push(user);
+                }
+            }
+        }
+        while next < g.nodes().len() && early(&g.nodes()[next]) {
+            next += 1;
+        }
+        if next == g.nodes().len() {
+            return order;
+        }
+        open.push(next);
+        next += 1;
+    }
+}
+
 /// The step of a node that is in no loop nest.
 fn own_step(i: usize, node: &Node) -> Step {
     if node.op.has_body() { Step::Control(i) } else { Step::Library(i) }
@@ -314,7 +357,8 @@ impl Grouper<'_> {
         let mut steps: Vec<Step> = Vec::new();
         // the step that computes each stored value
         let mut position = vec![None; self.g.num_values()];
-        for (i, node) in self.g.nodes().iter().enumerate() {
+        for i in scalars_first(self.g, self.definitions) {
+            let node = &self.g.nodes()[i];
             let r = match node.results.first() {
                 Some(&r) if self.stored[r.index()] => r,
                 None => {
@@ -361,8 +405,8 @@ impl Grouper<'_> {
         // all operands must be there before the step, or be computed by the same step at the same index
         let last = reads.values.iter().filter_map(|(v, _)| position[v.index()]).max();
         // the step of the latest operand, then the steps after it (siblings), newest first
-        let from = last.unwrap_or(0);
-        let candidates = (from..steps.len()).rev().take(6);
+        let from = last.map_or(0, |last| last + 1);
+        let candidates = last.into_iter().chain((from..steps.len()).rev().take(6));
         for k in candidates {
             let Step::Cluster(c) = &steps[k] else { continue };
             if c.roots.len() >= MAX_ROOTS || c.size + reads.size > MAX_INLINED {

@@ -9,6 +9,7 @@ use super::codegen::{Codegen, Jit, Output};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
 use super::lead_batches::{has_inner_batch, lead_batches};
 use super::memory::Arena;
+use super::narrow_products::narrow_products;
 use super::nest::{self, kernel};
 use super::orient_products::{has_turned_product, orient_products};
 use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
@@ -50,6 +51,7 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
     let mut g = Cow::Borrowed(g);
     if any(&g) {
         Pipeline::lowering().run_with(g.to_mut(), cx)?;
+        cx.step("narrow_products", g.to_mut(), |g, _| narrow_products(g))?;
     }
     if has_idle_operand(&g) {
         cx.step("trim_sorts", g.to_mut(), |g, _| trim_sorts(g))?;

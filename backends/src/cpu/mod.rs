@@ -11,6 +11,7 @@ mod divide_reductions;
 mod explain;
 mod lead_batches;
 mod memory;
+mod narrow_products;
 mod nest;
 mod object;
 mod orient_products;

@@ -59,7 +59,7 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
         // SAFETY: the caller's promise.
         return unsafe { plain(p, dst, lhs, rhs, add) };
     }
-    let par = par && m * n * k >= PARALLEL_PRODUCT && parallel::threads() > 1;
+    let par = par && m * n * k >= PARALLEL_PRODUCT;
     if par && (m == 1 || n == 1) {
         // The library runs matrix-vector products on one thread.
         // Columns read side by side share cache lines, so parts are not too narrow.
@@ -82,6 +82,7 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
             }
         });
     }
+    let par = par && parallel::threads() > 1;
     // SAFETY: the caller's promise.
     unsafe { library(p, dst, lhs, rhs, add, if par { Parallelism::Rayon(0) } else { Parallelism::None }) }
 }

@@ -119,7 +119,8 @@ pub(super) fn lower(g: &Graph) -> Result<Lowered> {
         refuse(&node.op).map_err(|e| e.at(&node.loc))?;
     }
     let definitions = g.definitions();
-    let c = cluster(g);
+    let mut c = cluster(g);
+    early_results(g, &definitions, &mut c);
     let memory_of = |v: Value| c.alias[v.index()].unwrap_or(v);
 
     // who computes what, and who reads it
@@ -278,6 +279,41 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
         parallel: false,
         calls_host: false,
     })
+}
+
+/// Moves loop nests that compute nothing but results of the program to where their operands are there, and where what
+/// they read of the inputs is not read by others any more (a result may be computed in an input's place): an optimizer
+/// then takes each gradient while it is in the cache, and its memory is free for the next.
+fn early_results(g: &Graph, definitions: &[Option<usize>], c: &mut Clustered) {
+    let mut is_result = vec![false; g.num_values()];
+    g.outputs().iter().for_each(|o| is_result[c.alias[o.index()].unwrap_or(*o).index()] = true);
+    let mut step_of = vec![None; g.num_values()];
+    // the last step so far that reads each input
+    let mut reader = vec![None; g.num_inputs()];
+    // where a step goes: behind this step as it was, after so many others that go there
+    let mut places: Vec<(usize, usize)> = Vec::with_capacity(c.steps.len());
+    for (s, work) in c.steps.iter().enumerate() {
+        let reads = reads_of(g, definitions, c, work);
+        let roots = step_roots(g, work);
+        let moves = matches!(work, Work::Cluster(_)) && roots.iter().all(|r| is_result[r.index()]);
+        let before = |v: &Value| match reader.get(v.index()) {
+            Some(reader) => *reader,
+            None => step_of[v.index()].filter(|&from| from != s),
+        };
+        let last: Option<(usize, usize)> = reads.iter().filter_map(before).map(|t: usize| places[t]).max();
+        places.push(match (moves, last) {
+            (true, Some((at, depth))) => (at, depth + 1),
+            _ => (s, 0),
+        });
+        roots.iter().for_each(|r| step_of[r.index()] = Some(s));
+        for v in reads.iter().filter(|v| v.index() < g.num_inputs()) {
+            reader[v.index()] = Some(s);
+        }
+    }
+    let mut order: Vec<usize> = (0..c.steps.len()).collect();
+    order.sort_by_key(|&s| (places[s], s));
+    let mut steps: Vec<Option<Work>> = std::mem::take(&mut c.steps).into_iter().map(Some).collect();
+    c.steps = order.into_iter().filter_map(|s| steps[s].take()).collect();
 }
 
 /// The values a step computes.

@@ -129,5 +129,5 @@ fn softmax_and_attention_are_blocked() {
 }
 
 fn literal(x: &Tensor) -> Literal {
-    Literal::new(&x.shape(), &x.to_vec::<f32>().expect("f32"))
+    Literal::new(x.shape(), &x.to_vec::<f32>().expect("f32"))
 }

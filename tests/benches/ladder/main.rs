@@ -11,6 +11,7 @@ mod measure;
 mod networks;
 mod ops;
 mod physics;
+mod scaling;
 mod sequences;
 mod spectral;
 
@@ -110,6 +111,9 @@ struct Options {
     /// Run single op families instead of whole workloads.
     #[arg(long)]
     ops: bool,
+    /// Run programs of growing size: time against size.
+    #[arg(long)]
+    scaling: bool,
     /// List the workloads.
     #[arg(long)]
     list: bool,
@@ -130,12 +134,32 @@ fn explain(name: &str, workload: &dyn Workload, options: &Options) -> gradloom::
     Ok(())
 }
 
+/// One JSON line a program and size.
+fn scaled(options: &Options) -> std::process::ExitCode {
+    for row in scaling::SCALED.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
+        eprintln!("{}: {}", row.name, row.counts);
+        for &size in row.sizes {
+            match (row.make)(size).measure(options.seconds) {
+                Ok(m) => println!("{}", m.json(&format!("{} {size}", row.name))),
+                Err(e) => {
+                    eprintln!("{} {size}: {e}", row.name);
+                    return std::process::ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}
+
 fn main() -> std::process::ExitCode {
     let options = Options::parse();
     let table = if options.ops { OPS } else { ROWS };
     if options.list {
         table.iter().for_each(|r| println!("{:18} {}", r.name, r.what));
         return std::process::ExitCode::SUCCESS;
+    }
+    if options.scaling {
+        return scaled(&options);
     }
     let mut failed = false;
     for name in options.only.iter().filter(|n| !table.iter().any(|r| r.name == *n)) {

@@ -14,7 +14,11 @@ fn labelled(op: &'static str, scores: &Tensor, labels: &Tensor) -> Checks {
         .sound(labels)
         .that(labels.dtype().is_int(), || format!("labels are {}, they should be integers", labels.ty()))
         .that(fits, || {
-            format!("scores {} and labels {} do not fit, they should be [.., classes] and [..]", scores.ty(), labels.ty())
+            format!(
+                "scores {} and labels {} do not fit, they should be [.., classes] and [..]",
+                scores.ty(),
+                labels.ty()
+            )
         })
 }
 

@@ -29,18 +29,14 @@ mod siren;
 mod transformer;
 
 pub use activation::*;
-pub use attention::{
-    Attention, AttentionConfig, KvCache, Pairs, Positions, Rope, alibi, bucket, scaled_dot_product,
-};
+pub use attention::{Attention, AttentionConfig, KvCache, Pairs, Positions, Rope, alibi, bucket, scaled_dot_product};
 pub use convolution::{ConvConfig, Convolution, Pad, TransposedConvolution};
 pub use dropout::{dropout, dropout_shared};
 pub use embedding::Embedding;
 pub use features::{FourierFeatures, positional_encoding, sinusoidal_positions};
 pub use linear::Linear;
 pub use mlp::Mlp;
-pub use norm::{
-    BatchNorm, BatchStatistics, GroupNorm, InstanceNorm, LayerNorm, Norm, NormKind, RmsNorm,
-};
+pub use norm::{BatchNorm, BatchStatistics, GroupNorm, InstanceNorm, LayerNorm, Norm, NormKind, RmsNorm};
 pub use pooling::{adaptive_max_pool, adaptive_mean_pool, global_max_pool, global_mean_pool, mean_pool};
 pub use recurrent::{Cell, GruCell, LstmCell, LstmState, RnnCell, bidirectional, unroll, unroll_reverse};
 pub use siren::{Siren, SirenConfig};

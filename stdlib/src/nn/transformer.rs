@@ -257,9 +257,7 @@ impl DecoderBlock {
         key: Option<&Key>,
     ) -> Tensor {
         let x = self.attention_residual.forward(x, part(key, 0).as_ref(), |x| self.attention.forward(x, mask));
-        let x = self
-            .cross_residual
-            .forward(&x, part(key, 1).as_ref(), |x| self.cross.cross(x, context, context_mask));
+        let x = self.cross_residual.forward(&x, part(key, 1).as_ref(), |x| self.cross.cross(x, context, context_mask));
         self.network_residual.forward(&x, part(key, 2).as_ref(), |x| self.network.forward(x))
     }
 }

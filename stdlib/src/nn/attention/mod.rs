@@ -209,11 +209,8 @@ impl Attention {
         let start = (0, 0, &cache.length, 0);
         let length = &cache.length + t;
         let room = length.le(capacity);
-        let cache = KvCache {
-            k: cache.k.dynamic_update_slice(&k, start),
-            v: cache.v.dynamic_update_slice(&v, start),
-            length,
-        };
+        let cache =
+            KvCache { k: cache.k.dynamic_update_slice(&k, start), v: cache.v.dynamic_update_slice(&v, start), length };
         let q = self.projected(x, 0, &queries);
         let y = self.attended(&q, &cache.k, &cache.v, [&queries, &Tensor::arange(capacity)], None);
         (room.select(y, f64::NAN), cache)

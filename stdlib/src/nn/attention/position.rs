@@ -75,8 +75,7 @@ impl Rope {
         if let Err(e) = checks.result() {
             return Tensor::failed(e);
         }
-        let theta: Vec<f32> =
-            (0..width / 2).map(|i| self.base.powf(-2.0 * i as f64 / width as f64) as f32).collect();
+        let theta: Vec<f32> = (0..width / 2).map(|i| self.base.powf(-2.0 * i as f64 / width as f64) as f32).collect();
         let angles = positions.to(DType::F32).expand_dims(-1) * Tensor::from_vec(theta);
         let (cos, sin) = (angles.cos().to(x.dtype()), angles.sin().to(x.dtype()));
         let pairs = match self.pairs {

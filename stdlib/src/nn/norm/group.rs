@@ -36,9 +36,9 @@ impl GroupNorm {
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let rank = x.ndim();
-        let checks = Checks::of("GroupNorm").sound(x).that(rank > 1, || {
-            format!("x is {}, it should be [batch, places.., features]", x.ty())
-        });
+        let checks = Checks::of("GroupNorm")
+            .sound(x)
+            .that(rank > 1, || format!("x is {}, it should be [batch, places.., features]", x.ty()));
         if let Err(e) = checks.result() {
             return Tensor::failed(e);
         }
@@ -75,9 +75,9 @@ impl InstanceNorm {
     /// `[batch, places.., features]`, of at least one axis of places, to the same.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let checks = Checks::of("InstanceNorm").sound(x).that(x.ndim() > 2, || {
-            format!("x is {}, it should be [batch, places.., features]", x.ty())
-        });
+        let checks = Checks::of("InstanceNorm")
+            .sound(x)
+            .that(x.ndim() > 2, || format!("x is {}, it should be [batch, places.., features]", x.ty()));
         if let Err(e) = checks.result() {
             return Tensor::failed(e);
         }

@@ -76,7 +76,5 @@ fn standardised(x: &Tensor, axes: impl IntoAxes, eps: f64) -> Tensor {
 /// The `[features]` of value `fill`, or the error that `features` is 0.
 #[track_caller]
 fn per_feature(op: &'static str, features: usize, fill: f64) -> Tensor {
-    Checks::of(op)
-        .size("features", features)
-        .tensor(|| Tensor::full([features], fill, DType::F32))
+    Checks::of(op).size("features", features).tensor(|| Tensor::full([features], fill, DType::F32))
 }

@@ -72,8 +72,7 @@ fn run<C: Cell>(cell: &C, state: &C::State, xs: &Tensor, reverse: bool) -> (Tens
     }
     let projected = cell.project(&xs.swapaxes(0, 1));
     let step = |state: &C::State, projected: &Tensor| cell.step(state, projected);
-    let (last, ys) =
-        if reverse { scan_reverse(step, state, &projected) } else { scan(step, state, &projected) };
+    let (last, ys) = if reverse { scan_reverse(step, state, &projected) } else { scan(step, state, &projected) };
     (ys.swapaxes(0, 1), last)
 }
 

@@ -66,26 +66,25 @@ fn activations(r: &Reference) {
 }
 
 fn convolutions(r: &Reference) {
-    let config = ConvConfig::new;
-    convolution(r, "conv1d_valid_stride", config([3], 2, 3).strides([2]));
-    convolution(r, "conv1d_causal", config([3], 2, 3).dilation([2]).padding(Pad::Causal));
-    convolution(r, "conv1d_circular", config([4], 2, 3).dilation([2]).padding(Pad::Circular));
-    convolution(r, "conv2d_same", config([3, 3], 2, 3).padding(Pad::Same));
-    convolution(r, "conv2d_same_stride", config([3, 2], 2, 3).strides([2, 3]).padding(Pad::Same));
-    convolution(r, "conv2d_dilated", config([2, 3], 2, 3).dilation([2, 1]));
-    convolution(r, "conv2d_grouped", config([3, 3], 4, 6).groups(2).padding(Pad::Same));
-    convolution(r, "conv2d_depthwise_circular", config([3, 5], 3, 6).groups(3).padding(Pad::Circular));
-    convolution(r, "conv2d_reflect", config([3, 4], 2, 3).padding(Pad::Reflect));
+    convolution(r, "conv1d_valid_stride", ConvConfig::new([3], 2, 3).strides([2]));
+    convolution(r, "conv1d_causal", ConvConfig::new([3], 2, 3).dilation([2]).padding(Pad::Causal));
+    convolution(r, "conv1d_circular", ConvConfig::new([4], 2, 3).dilation([2]).padding(Pad::Circular));
+    convolution(r, "conv2d_same", ConvConfig::new([3, 3], 2, 3).padding(Pad::Same));
+    convolution(r, "conv2d_same_stride", ConvConfig::new([3, 2], 2, 3).strides([2, 3]).padding(Pad::Same));
+    convolution(r, "conv2d_dilated", ConvConfig::new([2, 3], 2, 3).dilation([2, 1]));
+    convolution(r, "conv2d_grouped", ConvConfig::new([3, 3], 4, 6).groups(2).padding(Pad::Same));
+    convolution(r, "conv2d_depthwise_circular", ConvConfig::new([3, 5], 3, 6).groups(3).padding(Pad::Circular));
+    convolution(r, "conv2d_reflect", ConvConfig::new([3, 4], 2, 3).padding(Pad::Reflect));
     let widths = Pad::Explicit(vec![(2, 0), (1, 3)]);
-    convolution(r, "conv2d_explicit", config([3, 3], 2, 3).strides([2]).padding(widths));
-    convolution(r, "conv3d_same", config([2, 3, 2], 2, 2).strides([1, 2, 1]).padding(Pad::Same));
+    convolution(r, "conv2d_explicit", ConvConfig::new([3, 3], 2, 3).strides([2]).padding(widths));
+    convolution(r, "conv3d_same", ConvConfig::new([2, 3, 2], 2, 2).strides([1, 2, 1]).padding(Pad::Same));
 
-    transposed(r, "tconv1d_valid", config([3], 2, 2).strides([2]));
-    transposed(r, "tconv1d_circular", config([3], 2, 2).strides([2]).padding(Pad::Circular));
-    transposed(r, "tconv2d_circular", config([3, 3], 2, 2).padding(Pad::Circular));
-    transposed(r, "tconv2d_same", config([4, 3], 2, 2).strides([2]).padding(Pad::Same));
-    transposed(r, "tconv2d_dilated", config([2, 3], 2, 2).strides([2, 1]).dilation([2]).padding(Pad::Same));
-    transposed(r, "tconv3d_valid", config([2, 2, 1], 1, 2).strides([2, 1, 2]));
+    transposed(r, "tconv1d_valid", ConvConfig::new([3], 2, 2).strides([2]));
+    transposed(r, "tconv1d_circular", ConvConfig::new([3], 2, 2).strides([2]).padding(Pad::Circular));
+    transposed(r, "tconv2d_circular", ConvConfig::new([3, 3], 2, 2).padding(Pad::Circular));
+    transposed(r, "tconv2d_same", ConvConfig::new([4, 3], 2, 2).strides([2]).padding(Pad::Same));
+    transposed(r, "tconv2d_dilated", ConvConfig::new([2, 3], 2, 2).strides([2, 1]).dilation([2]).padding(Pad::Same));
+    transposed(r, "tconv3d_valid", ConvConfig::new([2, 2, 1], 1, 2).strides([2, 1, 2]));
 }
 
 fn norms(r: &Reference) {

@@ -48,17 +48,17 @@ fn decodes(config: AttentionConfig) {
     let step = jit(|(attention, x, cache): &(Attention, Tensor, KvCache)| attention.decode(x, cache));
     let (mut cache, mut at) = (attention.cache(2, 7), 0);
     for n in [3, 2, 1, 1] {
-        let next = x.i((.., at..at + n));
+        let next = x.slice_axis(1, at, at + n);
         let (eager, _) = attention.decode(&next, &cache);
         let y;
         (y, cache) = step.call(&(attention.clone(), next, cache)).unwrap();
-        close(&y, &all.i((.., at..at + n)));
+        close(&y, &all.slice_axis(1, at, at + n));
         close(&eager, &y);
         at += n;
     }
     assert_eq!(cache.length.item::<i32>().unwrap(), 7);
     // no room for another
-    let (y, _) = attention.decode(&x.i((.., 0..1)), &cache);
+    let (y, _) = attention.decode(&x.slice_axis(1, 0, 1), &cache);
     assert!(y.to_vec::<f32>().unwrap().iter().all(|y| y.is_nan()));
     // and never for so many at once
     assert!(attention.decode(&Tensor::zeros([2, 8, 8]), &attention.cache(2, 7)).0.check().is_err());
@@ -83,8 +83,8 @@ fn blocks_decode_as_they_run() {
         let config = BlockConfig { order, ..BlockConfig::new(8, 2) }.causal();
         let block = EncoderBlock::init(&Key::new(0), config);
         let x = random::normal(&Key::new(1), [1, 4, 8]);
-        let (first, cache) = block.decode(&x.i((.., 0..3)), &block.attention.cache(1, 4));
-        let (last, _) = block.decode(&x.i((.., 3..4)), &cache);
+        let (first, cache) = block.decode(&x.slice_axis(1, 0, 3), &block.attention.cache(1, 4));
+        let (last, _) = block.decode(&x.slice_axis(1, 3, 4), &cache);
         close(&Tensor::concatenate(&[first, last], 1), &block.forward(&x, None, None));
     }
 }

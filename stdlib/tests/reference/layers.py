@@ -196,6 +196,13 @@ def rotated(x, neighbours, base=10000.0):
     return jnp.concatenate([z.real, z.imag], -1)
 
 
+def attend(q, k, v, bias=None, causal=True):
+    """Heads of keys repeated for the heads of queries that share them; all in f64, which jax.nn's function is not."""
+    k, v = (jnp.repeat(t, q.shape[2] // k.shape[2], axis=2) for t in (k, v))
+    mask = nn.make_causal_mask(q[..., 0, 0], dtype=bool) if causal else None
+    return nn.dot_product_attention(q, k, v, bias=bias, mask=mask)
+
+
 def t5_bucket(relative, causal, buckets, max_distance):
     """One distance (key - query), by the definition in Raffel et al.'s code."""
     offset = 0
@@ -237,7 +244,7 @@ def attention():
     def grouped(p, x, bias=None, turn=lambda x: x, causal=True):
         q, k, v = (jnp.einsum("btc,chd->bthd", x, p["w_" + n]) + p.get(f"b.{i}", 0) for i, n in enumerate("qkv"))
         q, k = (jnp.swapaxes(turn(jnp.swapaxes(t, 1, 2)), 1, 2) for t in (q, k))
-        y = jax.nn.dot_product_attention(q, k, v, bias=bias, is_causal=causal)
+        y = attend(q, k, v, bias, causal)
         return jnp.einsum("bthd,hdc->btc", y, p["w_o"]) + p.get("b.3", 0)
 
     gqa = params(8, 4, 2, kv_heads=2)
@@ -265,7 +272,7 @@ def block_params(width, hidden, cross=False, heads=2):
     attention = lambda at: {f"{at}.w_q": draw(width, heads, d, scale=0.5), f"{at}.w_k": draw(width, heads, d, scale=0.5),
                             f"{at}.w_v": draw(width, heads, d, scale=0.5), f"{at}.w_o": draw(heads, d, width, scale=0.5),
                             f"{at}.b.0": draw(heads, d), f"{at}.b.1": draw(heads, d), f"{at}.b.2": draw(heads, d), f"{at}.b.3": draw(width)}
-    norm = lambda at: {f"{at}_residual.norm.gain": draw(width, shift=1), f"{at}_residual.norm.bias": draw(width)}
+    norm = lambda at: {f"{at}_residual.norm.0.gain": draw(width, shift=1), f"{at}_residual.norm.0.bias": draw(width)}
     p = {**norm("attention"), **attention("attention"), **norm("network"),
          "network.input.w": draw(width, hidden, scale=0.5), "network.input.b": draw(hidden),
          "network.output.w": draw(hidden, width, scale=0.5), "network.output.b": draw(width)}
@@ -282,7 +289,7 @@ def torch_block(p, cross):
         out[theirs + ".out_proj.weight"] = p[ours + ".w_o"].reshape(-1, width).T
         out[theirs + ".out_proj.bias"] = p[ours + ".b.3"]
     for i, name in enumerate(["attention", "cross", "network"] if cross else ["attention", "network"]):
-        out[f"norm{i + 1}.weight"], out[f"norm{i + 1}.bias"] = p[f"{name}_residual.norm.gain"], p[f"{name}_residual.norm.bias"]
+        out[f"norm{i + 1}.weight"], out[f"norm{i + 1}.bias"] = p[f"{name}_residual.norm.0.gain"], p[f"{name}_residual.norm.0.bias"]
     for theirs, ours in (("linear1", "network.input"), ("linear2", "network.output")):
         out[theirs + ".weight"], out[theirs + ".bias"] = p[ours + ".w"].T, p[ours + ".b"]
     return out
@@ -300,15 +307,15 @@ def transformers():
         torch_case("decoder_" + name, g, block_params(6, 5, cross=True), draw(2, 4, 6), draw(2, 3, 6))
 
     def llama(p, x):
-        norm = lambda at, x: nn.RMSNorm(epsilon=1e-6).apply({"params": {"scale": p[at + "_residual.norm.gain"]}}, x)
+        norm = lambda at, x: nn.RMSNorm(epsilon=1e-6).apply({"params": {"scale": p[at + "_residual.norm.0.gain"]}}, x)
         h = norm("attention", x)
         q, k, v = (jnp.einsum("btc,chd->bthd", h, p["attention.w_" + n]) for n in "qkv")
         q, k = (jnp.swapaxes(rotated(jnp.swapaxes(t, 1, 2), False), 1, 2) for t in (q, k))
-        x = x + jnp.einsum("bthd,hdc->btc", jax.nn.dot_product_attention(q, k, v, is_causal=True), p["attention.w_o"])
+        x = x + jnp.einsum("bthd,hdc->btc", attend(q, k, v), p["attention.w_o"])
         h = norm("network", x)
         return x + (nn.silu(h @ p["network.gate.w"]) * (h @ p["network.input.w"])) @ p["network.output.w"]
 
-    params = {"attention_residual.norm.gain": draw(8, shift=1), "network_residual.norm.gain": draw(8, shift=1)}
+    params = {"attention_residual.norm.0.gain": draw(8, shift=1), "network_residual.norm.0.gain": draw(8, shift=1)}
     for n, shape in (("w_q", (8, 4, 2)), ("w_k", (8, 2, 2)), ("w_v", (8, 2, 2)), ("w_o", (4, 2, 8))):
         params["attention." + n] = draw(*shape, scale=0.5)
     for n, shape in (("input", (8, 5)), ("gate", (8, 5)), ("output", (5, 8))):

@@ -19,8 +19,8 @@
 //! let mut cache = attention.cache(2, 6);
 //! for t in 0..6 {
 //!     let y;
-//!     (y, cache) = attention.decode(&x.i((.., t..t + 1)), &cache);
-//!     assert!(y.all_close(all.i((.., t..t + 1)), 1e-4, 1e-5).item::<bool>()?);
+//!     (y, cache) = attention.decode(&x.slice_axis(1, t, t + 1), &cache);
+//!     assert!(y.all_close(all.slice_axis(1, t, t + 1), 1e-4, 1e-5).item::<bool>()?);
 //! }
 //! # Ok::<(), gradloom::Error>(())
 //! ```

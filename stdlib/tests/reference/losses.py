@@ -75,7 +75,7 @@ def value(name, y, *inputs):
     """A metric: no gradients."""
     arrays[name + "/y"] = np.asarray(y, np.float32) if np.asarray(y).dtype != np.int32 else y
     for i, a in enumerate(inputs):
-        arrays[f"{name}/x/{i}"] = a
+        arrays[f"{name}/x/{i}"] = np.array(a)  # a copy
 
 
 def metrics():

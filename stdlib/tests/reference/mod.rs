@@ -65,7 +65,7 @@ impl Reference {
     }
 
     /// The stored inputs of a case.
-    fn inputs(&self, case: &str) -> Vec<Tensor> {
+    pub fn inputs(&self, case: &str) -> Vec<Tensor> {
         (0..).map_while(|i| self.arrays.get(&format!("{case}/x/{i}")).cloned()).collect()
     }
 

@@ -42,8 +42,12 @@ fn losses_and_metrics_are_those_of_the_reference() {
     loss(&r, "cross_entropy_soft", cross_entropy_soft_each, cross_entropy_soft);
     loss(&r, "binary_cross_entropy", binary_cross_entropy_each, binary_cross_entropy);
     for (case, gamma, alpha) in [("focal", 2.0, None), ("focal_alpha", 1.5, Some(0.25))] {
-        let float = |t: &Tensor| t.to(DType::F32);
-        loss(&r, case, |s, t| focal_each(s, &float(t), gamma, alpha), |s, t| focal(s, &float(t), gamma, alpha));
+        loss(
+            &r,
+            case,
+            |s, t| focal_each(s, &t.to(s.dtype()), gamma, alpha),
+            |s, t| focal(s, &t.to(s.dtype()), gamma, alpha),
+        );
     }
     r.check("kl_divergence", (), |(), x| kl_divergence_each(&x[0].log_softmax(-1), &x[1]));
     loss(&r, "hinge", hinge_each, hinge);

@@ -123,15 +123,15 @@ impl Reference {
         }
     }
 
-    /// Two examples at once are each alone, value and gradient.
+    /// Two examples at once are each alone, value and gradient; in f64, where rounding hides nothing.
     #[track_caller]
     fn check_mapped<M: Tree + Clone>(&self, case: &str, args: &(M, Vec<Tensor>), f: &impl Fn(&M, &[Tensor]) -> Tensor) {
-        let (m, xs) = args;
+        let wide = |t: &Tensor| if t.dtype().is_float() { t.to(DType::F64) } else { t.clone() };
         let varied = |x: &Tensor| if x.dtype().is_float() { x * 0.5 + 0.1 } else { x.clone() };
-        let examples = [xs.clone(), xs.iter().map(varied).collect()];
-        let stacked: Vec<Tensor> =
-            (0..xs.len()).map(|i| Tensor::stack(&[examples[0][i].clone(), examples[1][i].clone()], 0)).collect();
-        let both = |xs: &Vec<Tensor>| (f(m, xs), grad(|xs: &Vec<Tensor>| weighed(&f(m, xs).to(DType::F32)))(xs));
+        let (m, xs) = (args.0.map(wide), args.1.map(wide));
+        let examples = [xs.clone(), xs.map(varied)];
+        let stacked = examples[0].zip_map(&examples[1], |a, b| Tensor::stack(&[a.clone(), b.clone()], 0));
+        let both = |xs: &Vec<Tensor>| (f(&m, xs), grad(|xs: &Vec<Tensor>| weighed(&wide(&f(&m, xs))))(xs));
         let (y, dxs) = vmap(both)(&stacked);
         for (i, example) in examples.iter().enumerate() {
             let (y_i, dxs_i) = both(example);

@@ -136,3 +136,46 @@ fn operands_that_do_not_fit_are_refused() {
         assert!(e.loc().to_string().contains("edges.rs"), "{e}");
     }
 }
+
+#[test]
+fn nothing_panics_whatever_comes() {
+    let floats = [Tensor::zeros([-1]), Tensor::from(1.0f32), Tensor::zeros([0]), Tensor::zeros([4, 0])];
+    let more = [Tensor::zeros([2, 3]), Tensor::zeros([0, 2, 3]), Tensor::zeros([1, 11, 11, 0])];
+    let ints = [Tensor::arange(2), Tensor::zeros([2, 3]).to(DType::I32), Tensor::from([true, false])];
+    let operands: Vec<Tensor> = floats.into_iter().chain(more).chain(ints).collect();
+    type Two = fn(&Tensor, &Tensor) -> Tensor;
+    let functions: [Two; 26] = [
+        mse,
+        mae,
+        |a, b| huber(a, b, 1.0),
+        log_cosh,
+        relative_l2,
+        cross_entropy,
+        |a, b| cross_entropy_smoothed(a, b, 0.1),
+        cross_entropy_soft,
+        binary_cross_entropy,
+        |a, b| focal(a, b, 2.0, Some(0.5)),
+        kl_divergence,
+        hinge,
+        cosine,
+        |a, b| info_nce(a, b, 0.1),
+        |a, b| ctc(a, b, b, b),
+        accuracy,
+        |a, b| top_k_accuracy(a, b, 2),
+        |a, b| confusion_matrix(a, b, 3),
+        |a, _| precision(a),
+        |a, _| recall(a),
+        |a, _| f1(a),
+        rmse,
+        r2,
+        roc_auc,
+        |a, b| psnr(a, b, 1.0),
+        |a, b| ssim(a, b, 1.0),
+    ];
+    for f in functions {
+        for (a, b) in operands.iter().flat_map(|a| operands.iter().map(move |b| (a, b))) {
+            let y = f(a, b);
+            assert_eq!(y.check().is_ok(), y.to_f64_vec().is_ok());
+        }
+    }
+}

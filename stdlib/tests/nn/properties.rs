@@ -160,3 +160,106 @@ fn features_of_one_coordinate_stand_side_by_side() {
     let y = positional_encoding(&Tensor::from([0.5f32, 0.0]), 2);
     close(&y, &Tensor::from([1.0f32, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0, 1.0]));
 }
+
+#[test]
+fn sequences_of_different_lengths_decode_together() {
+    let config =
+        AttentionConfig { causal: true, positions: Positions::Rotary(Rope::default()), ..AttentionConfig::new(8, 2) };
+    let attention = Attention::init(&Key::new(0), config);
+    let x = random::normal(&Key::new(1), [1, 4, 8]);
+    let start = |n| attention.decode(&x.slice_axis(1, 0, n), &attention.cache(1, 6)).1;
+    let (short, long) = (start(1), start(3));
+    let both = short.zip_map(&long, |a, b| Tensor::stack(&[a.clone(), b.clone()], 0));
+    let next = x.slice_axis(1, 3, 4);
+    let y = vmap(|cache: &KvCache| attention.decode(&next, cache).0)(&both);
+    close(&y.i(0), &attention.decode(&next, &short).0);
+    close(&y.i(1), &attention.decode(&next, &long).0);
+}
+
+#[test]
+fn causal_attention_takes_a_mask_too() {
+    let attention = Attention::init(&Key::new(0), AttentionConfig { causal: true, ..AttentionConfig::new(8, 2) });
+    let x = random::normal(&Key::new(1), [1, 3, 8]);
+    // the second place is padding
+    let mask = Tensor::from([true, false, true]).reshape([1, 1, 1, 3]);
+    let y = attention.forward(&x, Some(&mask));
+    let without = Tensor::concatenate(&[x.slice_axis(1, 0, 1), x.slice_axis(1, 2, 3)], 1);
+    close(&y.slice_axis(1, 2, 3), &attention.forward(&without, None).slice_axis(1, 1, 2));
+}
+
+#[test]
+fn nothing_panics_whatever_comes() {
+    let key = Key::new(0);
+    let attention = Attention::init(&key, AttentionConfig { causal: true, ..AttentionConfig::new(4, 2) });
+    let block = EncoderBlock::init(&key, BlockConfig { dropout: 0.5, ..BlockConfig::new(4, 2) });
+    let decoder = DecoderBlock::init(&key, BlockConfig::new(4, 2));
+    let conv = Convolution::init(&key, ConvConfig::new([2, 3], 4, 4).padding(Pad::Reflect));
+    let up = TransposedConvolution::init(&key, ConvConfig::new([2, 3], 4, 4).padding(Pad::Circular).strides([2]));
+    let (lstm, gru, batch) = (LstmCell::init(&key, 4, 4), GruCell::init(&key, 4, 4), BatchNorm::init(4));
+    let same = gradloom_frontend::Padding::Same;
+    let odd = [
+        Tensor::zeros([-1]),
+        Tensor::from(1.0f32),
+        Tensor::zeros([0]),
+        Tensor::zeros([4]),
+        Tensor::zeros([1, 4]),
+        Tensor::zeros([0, 4]),
+        Tensor::zeros([2, 0, 4]),
+        Tensor::zeros([2, 1, 4]),
+        Tensor::zeros([1, 1, 1, 4]),
+        Tensor::zeros([0, 2, 3, 0]),
+        Tensor::zeros([1, 0, 3, 4]),
+        Tensor::zeros([1, 1, 1, 1, 1, 4]),
+        Tensor::arange(4).reshape([1, 4]),
+        Tensor::arange(4).reshape([1, 1, 4]),
+        Tensor::zeros([1, 2, 4]).to(DType::F64),
+        Tensor::from([true, false]),
+    ];
+    for x in &odd {
+        let mut results = vec![
+            Linear::init(&key, 4, 4).forward(x),
+            Mlp::init(&key, &[4, 4], Act::Relu).forward(x),
+            Siren::init(&key, SirenConfig::new(4, [4], 4)).forward(x),
+            Embedding::init(&key, 4, 4).forward(x),
+            Embedding::init(&key, 4, 4).attend(x),
+            LayerNorm::init(4).forward(x),
+            RmsNorm::init(4).forward(x),
+            GroupNorm::init(4, 2).forward(x),
+            InstanceNorm::init(4).forward(x),
+            batch.forward(x, &batch.statistics()).0,
+            batch.evaluate(x, &batch.statistics()),
+            conv.forward(x),
+            up.forward(x),
+            attention.forward(x, None),
+            attention.forward(&Tensor::zeros([1, 2, 4]), Some(x)),
+            attention.cross(&Tensor::zeros([1, 2, 4]), x, None),
+            attention.decode(x, &attention.cache(1, 3)).0,
+            block.forward(x, None, Some(&key)),
+            decoder.forward(x, x, None, Some(x), None),
+            unroll(&lstm, &lstm.start(1), x).0,
+            unroll_reverse(&gru, x, &Tensor::zeros([1, 2, 4])).0,
+            bidirectional(&gru, &gru, x),
+            dropout_shared(Some(&key), 0.5, x, &[0]),
+            scaled_dot_product(x, x, x, Some(x), Some(x)),
+            Rope::default().rotate(x, x),
+            alibi(2, x, x),
+            bucket(x, 8, 16, true),
+            FourierFeatures::init(&key, 4, 4, 1.0).forward(x),
+            positional_encoding(x, 3),
+            sinusoidal_positions(x, 4),
+            global_mean_pool(x),
+            global_max_pool(x),
+            mean_pool(x, &[2, 2], &[1, 1], &same),
+            mean_pool(x, &[0, usize::MAX], &[0], &same),
+            adaptive_mean_pool(x, &[1, 1]),
+            adaptive_max_pool(x, &[1, 1]),
+            glu(x, 7),
+        ];
+        results.extend(Act::ALL.iter().map(|(_, act)| act.apply(x)));
+        // a value or an error, and the same of what is computed with it
+        for y in results {
+            assert_eq!(y.check().is_ok(), y.to_f64_vec().is_ok());
+            assert!(y.check().is_ok() || (y + 1.0).check().is_err());
+        }
+    }
+}

@@ -37,7 +37,7 @@
 //! ```
 //!
 //! - [`prelude`] holds what a model file needs; [`Tree`] says what functions may take and return.
-//! - [`nn`], [`optim`], [`data`] and [`train`] are written with the public API only, and are meant to be read.
+//! - [`nn`], [`losses`], [`metrics`], [`optim`], [`data`] and [`train`] are written with the public API only, and are meant to be read.
 //! - Errors travel with values: an operation that has no meaning gives a tensor that holds the error, with the line in
 //!   your code, and every read of it and every compiled call returns that error.
 

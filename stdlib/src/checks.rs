@@ -55,6 +55,19 @@ impl Checks {
         })
     }
 
+    /// Scores `[.., classes]` and integer labels `[..]`.
+    #[track_caller]
+    pub fn labelled(self, scores: &Tensor, labels: &Tensor) -> Checks {
+        let fits = scores.shape().split_last().is_some_and(|(_, axes)| axes == labels.shape());
+        self.sound(scores)
+            .sound(labels)
+            .that(labels.dtype().is_int(), || format!("labels are {}, they should be integers", labels.ty()))
+            .that(fits, || {
+                let (scores, labels) = (scores.ty(), labels.ty());
+                format!("scores {scores} and labels {labels} do not fit, they should be [.., classes] and [..]")
+            })
+    }
+
     /// The error, if a condition failed.
     pub fn result(&self) -> Result<()> {
         self.error.clone().map_or(Ok(()), Err)

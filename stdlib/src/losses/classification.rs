@@ -5,23 +5,6 @@ use crate::checks::Checks;
 use crate::nn::softplus;
 use gradloom_frontend::Tensor;
 
-/// Scores `[.., classes]` of floats and integer labels `[..]`.
-#[track_caller]
-fn labelled(op: &'static str, scores: &Tensor, labels: &Tensor) -> Checks {
-    let fits = scores.shape().split_last().is_some_and(|(_, axes)| axes == labels.shape());
-    Checks::of(op)
-        .sound(scores)
-        .sound(labels)
-        .that(labels.dtype().is_int(), || format!("labels are {}, they should be integers", labels.ty()))
-        .that(fits, || {
-            format!(
-                "scores {} and labels {} do not fit, they should be [.., classes] and [..]",
-                scores.ty(),
-                labels.ty()
-            )
-        })
-}
-
 losses! {
     /// -ln softmax(scores)\[label\] for scores `[.., classes]` and integer labels `[..]`; NaN where the label is no class.
     cross_entropy cross_entropy_each(scores: &Tensor, labels: &Tensor) {
@@ -30,7 +13,7 @@ losses! {
     /// [`cross_entropy_each`] with labels that are uncertain: each class has the probability smoothing / classes, the label
     /// 1 - smoothing more (Szegedy et al. 2016).
     cross_entropy_smoothed cross_entropy_smoothed_each(scores: &Tensor, labels: &Tensor, smoothing: f64) {
-        let checks = labelled("cross_entropy", scores, labels)
+        let checks = Checks::of("cross_entropy").labelled(scores, labels)
             .that((0.0..=1.0).contains(&smoothing), || format!("the smoothing {smoothing} is not between 0 and 1"));
         if let Err(e) = checks.result() {
             return Tensor::failed(e);

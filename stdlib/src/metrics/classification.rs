@@ -3,25 +3,18 @@
 use crate::checks::Checks;
 use gradloom_frontend::{DType, Side, Tensor, segment_sum};
 
-#[track_caller]
-fn labelled(op: &'static str, scores: &Tensor, labels: &Tensor) -> Checks {
-    let fits = scores.shape().split_last().is_some_and(|(_, axes)| axes == labels.shape());
-    Checks::of(op).sound(scores).sound(labels).that(fits && labels.dtype().is_int(), || {
-        format!("scores {} and integer labels {} should be [.., classes] and [..]", scores.ty(), labels.ty())
-    })
-}
-
 /// The fraction of examples whose greatest score is that of their label, for scores `[.., classes]` and labels `[..]`.
 #[track_caller]
 pub fn accuracy(scores: &Tensor, labels: &Tensor) -> Tensor {
-    let checks = labelled("accuracy", scores, labels);
+    let checks = Checks::of("accuracy").labelled(scores, labels);
     checks.tensor(|| scores.argmax(-1).eq(labels.to(DType::I32)).to(DType::F32).mean(..))
 }
 
 /// The fraction of examples whose label is among the `k` greatest scores; of equal scores those of lower classes come first.
 #[track_caller]
 pub fn top_k_accuracy(scores: &Tensor, labels: &Tensor, k: usize) -> Tensor {
-    let checks = labelled("top_k_accuracy", scores, labels)
+    let checks = Checks::of("top_k_accuracy")
+        .labelled(scores, labels)
         .that((1..=scores.dim(-1)).contains(&k), || format!("k is {k} for {} classes", scores.dim(-1)));
     checks.tensor(|| {
         let (_, classes) = scores.top_k(k);

@@ -36,7 +36,7 @@ macro_rules! activations {
             /// x
             #[default]
             Identity,
-            /// A function of your own.
+            /// A function of your own; two models count as one structure only if they have the same function.
             Custom(fn(&Tensor) -> Tensor),
         }
 

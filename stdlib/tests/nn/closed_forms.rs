@@ -144,3 +144,11 @@ fn sines_start_with_the_bounds_of_the_paper() {
     within(&net.out.w, (6.0f64 / 64.0).sqrt() / 30.0);
     within(net.hidden[1].b.as_ref().unwrap(), 1.0 / 8.0);
 }
+
+#[test]
+fn heads_that_are_no_power_of_two_take_slopes_between() {
+    let at = |i: i32| Tensor::from([i]);
+    let expected: Vec<f32> =
+        (1..=8).map(|i| -(i as f32)).chain([-0.5, -1.5, -2.5, -3.5]).map(|e| -3.0 * e.exp2()).collect();
+    close(&alibi(12, &at(5), &at(2)), &expected, 1e-6);
+}

@@ -89,3 +89,13 @@ impl Checks {
         }
     }
 }
+
+/// Returns the error of the checks, if there is one: what follows keeps the caller's position, as it would not in a closure.
+macro_rules! ensure {
+    ($checks:expr) => {
+        if let Err(e) = $checks.result() {
+            return gradloom_frontend::Tensor::failed(e);
+        }
+    };
+}
+pub(crate) use ensure;

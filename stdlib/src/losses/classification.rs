@@ -1,7 +1,7 @@
 //! Losses of scores of classes.
 
 use super::losses;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use crate::nn::softplus;
 use gradloom_frontend::Tensor;
 
@@ -15,9 +15,7 @@ losses! {
     cross_entropy_smoothed cross_entropy_smoothed_each(scores: &Tensor, labels: &Tensor, smoothing: f64) {
         let checks = Checks::of("cross_entropy").labelled(scores, labels)
             .that((0.0..=1.0).contains(&smoothing), || format!("the smoothing {smoothing} is not between 0 and 1"));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let classes = scores.dim(-1);
         let log_p = scores.log_softmax(-1);
         let is_label = labels.expand_dims(-1).eq(Tensor::iota([classes], 0, labels.dtype()));
@@ -30,12 +28,14 @@ losses! {
     /// -Σ q ln softmax(scores) for scores and probabilities q, both `[.., classes]`. Where q is 0 a score may be -inf.
     cross_entropy_soft cross_entropy_soft_each(scores: &Tensor, q: &Tensor) {
         let checks = Checks::of("cross_entropy_soft").same(["scores", "q"], scores, q);
-        checks.tensor(|| -q.eq(0.0).select(0.0, scores.log_softmax(-1) * q).sum(-1))
+        ensure!(checks);
+        -q.eq(0.0).select(0.0, scores.log_softmax(-1) * q).sum(-1)
     }
     /// -t ln σ(scores) - (1 - t) ln(1 - σ(scores)) for probabilities t of the scores' shape.
     binary_cross_entropy binary_cross_entropy_each(scores: &Tensor, t: &Tensor) {
         let checks = Checks::of("binary_cross_entropy").same(["scores", "the target"], scores, t);
-        checks.tensor(|| t * softplus(&-scores) + (1f64 - t) * softplus(scores))
+        ensure!(checks);
+        t * softplus(&-scores) + (1f64 - t) * softplus(scores)
     }
     /// (1 - p)^gamma times [`binary_cross_entropy_each`], with the probability p given to the truth (Lin et al. 2017): easy
     /// examples count less. `alpha`, if any, weighs positive examples, 1 - alpha negative ones.
@@ -44,9 +44,7 @@ losses! {
             .that(gamma >= 0.0, || format!("gamma {gamma} must not be negative"))
             .that(alpha.is_none_or(|a| (0.0..=1.0).contains(&a)), || format!("alpha {alpha:?} is not between 0 and 1"));
         let entropy = binary_cross_entropy_each(scores, t);
-        if let Err(e) = checks.sound(&entropy).result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks.sound(&entropy));
         let missed = t * (-scores).sigmoid() + (1f64 - t) * scores.sigmoid();
         let weight = if gamma == 0.0 { missed.ones_like() } else { missed.pow(gamma) };
         match alpha {
@@ -58,15 +56,14 @@ losses! {
     /// q gives 0 counts nothing.
     kl_divergence kl_divergence_each(log_p: &Tensor, q: &Tensor) {
         let checks = Checks::of("kl_divergence").same(["log_p", "q"], log_p, q);
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let none = q.eq(0.0);
         none.select(0.0, q * (none.select(1.0, q).log() - log_p)).sum(-1)
     }
     /// max(0, 1 - t · score) for targets t of -1 or 1.
     hinge hinge_each(scores: &Tensor, t: &Tensor) {
         let checks = Checks::of("hinge").same(["scores", "the target"], scores, t);
-        checks.tensor(|| (1f64 - scores * t).maximum(0.0))
+        ensure!(checks);
+        (1f64 - scores * t).maximum(0.0)
     }
 }

@@ -1,7 +1,7 @@
 //! Connectionist temporal classification (Graves et al. 2006).
 
 use super::losses;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{DType, Tensor, scan};
 
 /// ln of a probability that is none: finite, so that sums of such have derivatives.
@@ -30,9 +30,7 @@ losses! {
             .that([labels.dim(0), times.dim(0), lengths.dim(0)] == [batch; 3], || {
                 format!("labels {}, times {} and lengths {} are not of {batch} rows", labels.ty(), times.ty(), lengths.ty())
             });
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let labels = labels.to(DType::I32);
         // l' = blank, l_1, blank, l_2, .., blank
         let states = 2 * length + 1;

@@ -1,7 +1,7 @@
 //! Losses between numbers. The two sides must have one shape: broadcasting would hide mistakes.
 
 use super::losses;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use crate::nn::softplus;
 use gradloom_frontend::Tensor;
 
@@ -11,7 +11,8 @@ fn difference(op: &'static str, y: &Tensor, t: &Tensor) -> Tensor {
     let checks = Checks::of(op)
         .same(["the prediction", "the target"], y, t)
         .that(y.dtype().is_float(), || format!("the prediction is {}, it should be of floats", y.ty()));
-    checks.tensor(|| y - t)
+    ensure!(checks);
+    y - t
 }
 
 losses! {
@@ -28,7 +29,8 @@ losses! {
         let e = difference("huber", y, t).abs();
         let checks = Checks::of("huber").that(delta > 0.0, || format!("delta {delta} must be positive"));
         let inner = e.minimum(delta);
-        checks.tensor(|| &inner * (&e - &inner * 0.5))
+        ensure!(checks);
+        &inner * (&e - &inner * 0.5)
     }
     /// ln cosh(y - t)
     log_cosh log_cosh_each(y: &Tensor, t: &Tensor) {
@@ -40,9 +42,7 @@ losses! {
         let checks = Checks::of("relative_l2")
             .that(y.ndim() > 1, || format!("the prediction is {}, it should be [batch, ..]", y.ty()));
         let e = difference("relative_l2", y, t);
-        if let Err(error) = checks.sound(&e).result() {
-            return Tensor::failed(error);
-        }
+        ensure!(checks.sound(&e));
         let axes: Vec<usize> = (1..e.ndim()).collect();
         e.norm(&axes) / t.norm(&axes)
     }

@@ -1,7 +1,7 @@
 //! Losses of vectors that should, or should not, point the same way.
 
 use super::losses;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::Tensor;
 
 /// Lengths below this count as this, so that a vector of zeros has the similarity 0.
@@ -16,7 +16,8 @@ losses! {
     /// 1 - a·b / (‖a‖ ‖b‖) over the last axis.
     cosine cosine_each(a: &Tensor, b: &Tensor) {
         let checks = Checks::of("cosine").same(["a", "b"], a, b);
-        checks.tensor(|| 1f64 - (unit(a) * unit(b)).sum(-1))
+        ensure!(checks);
+        1f64 - (unit(a) * unit(b)).sum(-1)
     }
     /// -ln(e^(s_ii / τ) / Σ_j e^(s_ij / τ)) with the cosine s_ij of query i and key j, both `[n, d]`: each query should be
     /// nearest to its own key among all (van den Oord et al. 2018).
@@ -25,9 +26,7 @@ losses! {
             .axes(queries, "the queries", &["n", "d"])
             .same(["the queries", "the keys"], queries, keys)
             .that(temperature > 0.0, || format!("the temperature {temperature} must be positive"));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let scores = unit(queries).matmul(&unit(keys).t()) / temperature;
         scores.logsumexp(-1) - scores.diagonal(0, 0, 1)
     }

@@ -1,13 +1,14 @@
 //! Predicted classes.
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{DType, Side, Tensor, segment_sum};
 
 /// The fraction of examples whose greatest score is that of their label, for scores `[.., classes]` and labels `[..]`.
 #[track_caller]
 pub fn accuracy(scores: &Tensor, labels: &Tensor) -> Tensor {
     let checks = Checks::of("accuracy").labelled(scores, labels);
-    checks.tensor(|| scores.argmax(-1).eq(labels.to(DType::I32)).to(DType::F32).mean(..))
+    ensure!(checks);
+    scores.argmax(-1).eq(labels.to(DType::I32)).to(DType::F32).mean(..)
 }
 
 /// The fraction of examples whose label is among the `k` greatest scores; of equal scores those of lower classes come first.
@@ -16,10 +17,9 @@ pub fn top_k_accuracy(scores: &Tensor, labels: &Tensor, k: usize) -> Tensor {
     let checks = Checks::of("top_k_accuracy")
         .labelled(scores, labels)
         .that((1..=scores.dim(-1)).contains(&k), || format!("k is {k} for {} classes", scores.dim(-1)));
-    checks.tensor(|| {
-        let (_, classes) = scores.top_k(k);
-        classes.eq(labels.to(DType::I32).expand_dims(-1)).any(-1).to(DType::F32).mean(..)
-    })
+    ensure!(checks);
+    let (_, classes) = scores.top_k(k);
+    classes.eq(labels.to(DType::I32).expand_dims(-1)).any(-1).to(DType::F32).mean(..)
 }
 
 /// How many examples of each class (row) were taken for each class (column), i32 `[classes, classes]`, from predicted and true
@@ -34,9 +34,7 @@ pub fn confusion_matrix(predicted: &Tensor, labels: &Tensor, classes: usize) -> 
         .that(ints && predicted.shape() == labels.shape(), || {
             format!("predictions {} and labels {} should be integers of one shape", predicted.ty(), labels.ty())
         });
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let (predicted, labels) = (predicted.to(DType::I32).flatten(), labels.to(DType::I32).flatten());
     let [known, of_known] = [&predicted, &labels].map(|x| x.ge(0) & x.lt(classes));
     // in range even where a product would wrap
@@ -48,36 +46,42 @@ pub fn confusion_matrix(predicted: &Tensor, labels: &Tensor, classes: usize) -> 
 /// So many that the square still is an i32.
 const MOST_CLASSES: usize = 1 << 15;
 
-/// Right ones over `all` for each class of a [`confusion_matrix`]; 0 where there are none.
+/// A [`confusion_matrix`] of floats, or the error that it is none.
 #[track_caller]
-fn rate(op: &'static str, confusion: &Tensor, all: impl Fn(&Tensor) -> Tensor) -> Tensor {
+fn matrix(op: &'static str, confusion: &Tensor) -> Tensor {
     let square = confusion.ndim() == 2 && confusion.dim(0) == confusion.dim(1);
     let checks = Checks::of(op)
         .sound(confusion)
         .that(square, || format!("{} is no confusion matrix [classes, classes]", confusion.ty()));
-    checks.tensor(|| {
-        let confusion = confusion.to(DType::F32);
-        let all = all(&confusion);
-        confusion.diagonal(0, 0, 1) / all.eq(0.0).select(1.0, all)
-    })
+    ensure!(checks);
+    confusion.to(DType::F32)
+}
+
+/// What of each class is right over `all` that might be; 0 where nothing is.
+#[track_caller]
+fn rate(confusion: &Tensor, all: Tensor) -> Tensor {
+    confusion.diagonal(0, 0, 1) / all.eq(0.0).select(1.0, all)
 }
 
 /// Of the examples taken for a class, the fraction that is of it, `[classes]`; 0 where there are none.
 #[track_caller]
 pub fn precision(confusion: &Tensor) -> Tensor {
-    rate("precision", confusion, |c| c.sum(0))
+    let c = matrix("precision", confusion);
+    rate(&c, c.sum(0))
 }
 
 /// Of the examples of a class, the fraction taken for it, `[classes]`; 0 where there are none.
 #[track_caller]
 pub fn recall(confusion: &Tensor) -> Tensor {
-    rate("recall", confusion, |c| c.sum(1))
+    let c = matrix("recall", confusion);
+    rate(&c, c.sum(1))
 }
 
 /// The harmonic mean of [`precision`] and [`recall`], `[classes]`; 0 where both are.
 #[track_caller]
 pub fn f1(confusion: &Tensor) -> Tensor {
-    rate("f1", confusion, |c| (c.sum(0) + c.sum(1)) * 0.5)
+    let c = matrix("f1", confusion);
+    rate(&c, (c.sum(0) + c.sum(1)) * 0.5)
 }
 
 /// The area under the curve of true over false positives, for scores `[n]` and labels `[n]`, positive where they are not 0: the
@@ -89,9 +93,7 @@ pub fn roc_auc(scores: &Tensor, labels: &Tensor) -> Tensor {
         .axes(scores, "scores", &["n"])
         .axes(labels, "labels", &["n"])
         .that(scores.shape() == labels.shape(), || format!("scores {} and labels {} differ", scores.ty(), labels.ty()));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let positive = labels.ne(0).to(DType::F64);
     // sorted by score: equal scores share the mean of their ranks, from 1
     let sorted = scores.sort(0);

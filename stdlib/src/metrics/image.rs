@@ -1,6 +1,6 @@
 //! Images that should look alike.
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{Conv, Tensor};
 
 /// The window of [`ssim`]: its length, and the deviation of its Gaussian.
@@ -15,9 +15,7 @@ pub fn psnr(y: &Tensor, t: &Tensor, range: f64) -> Tensor {
         .same(["the image", "the target"], y, t)
         .that(y.ndim() > 1, || format!("the image is {}, it should be [batch, ..]", y.ty()))
         .that(range > 0.0, || format!("the range {range} must be positive"));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let axes: Vec<usize> = (1..y.ndim()).collect();
     let error = (y - t).square().mean(&axes) / (range * range);
     error.log() * (-10.0 / std::f64::consts::LN_10)
@@ -33,9 +31,7 @@ pub fn ssim(y: &Tensor, t: &Tensor, range: f64) -> Tensor {
         .same(["the image", "the target"], y, t)
         .that(y.dim(1).min(y.dim(2)) >= WINDOW, || format!("{} is smaller than the window of {WINDOW}", y.ty()))
         .that(range > 0.0, || format!("the range {range} must be positive"));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let channels = y.dim(3);
     let middle = (WINDOW / 2) as f64;
     let gaussian: Vec<f64> =

@@ -1,6 +1,6 @@
 //! Predicted numbers.
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::Tensor;
 
 #[track_caller]
@@ -13,11 +13,13 @@ fn checks(op: &'static str, y: &Tensor, t: &Tensor) -> Checks {
 /// √(mean (y - t)²)
 #[track_caller]
 pub fn rmse(y: &Tensor, t: &Tensor) -> Tensor {
-    checks("rmse", y, t).tensor(|| (y - t).square().mean(..).sqrt())
+    ensure!(checks("rmse", y, t));
+    (y - t).square().mean(..).sqrt()
 }
 
 /// 1 - Σ (y - t)² / Σ (t - mean t)²: 1 is perfect, 0 as good as the mean.
 #[track_caller]
 pub fn r2(y: &Tensor, t: &Tensor) -> Tensor {
-    checks("r2", y, t).tensor(|| 1f64 - (y - t).square().sum(..) / (t - t.mean(..)).square().sum(..))
+    ensure!(checks("r2", y, t));
+    1f64 - (y - t).square().sum(..) / (t - t.mean(..)).square().sum(..)
 }

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::Tensor;
 use gradloom_frontend::random::{self, Key};
 
@@ -30,9 +30,7 @@ pub fn dropout_shared(key: Option<&Key>, rate: f64, x: &Tensor, axes: &[i64]) ->
         .sound(x)
         .that((0.0..=1.0).contains(&rate), || format!("the rate {rate} is not between 0 and 1"))
         .that(axes.iter().all(|a| (-rank..rank).contains(a)), || format!("{} has no axes {axes:?}", x.ty()));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     match key {
         Some(_) if rate == 1.0 => x.zeros_like(),
         Some(key) if rate > 0.0 => {

@@ -1,7 +1,7 @@
 //! Tables of vectors.
 
 use super::initial::scaled_normal;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::random::Key;
 use gradloom_frontend::{DType, TakeMode, Tensor, Tree};
 
@@ -36,9 +36,7 @@ impl Embedding {
     pub fn forward(&self, ids: &Tensor) -> Tensor {
         let checks = Checks::of("Embedding").sound(ids);
         let checks = checks.that(ids.dtype().is_int(), || format!("ids are {}, they should be integers", ids.ty()));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         // negative positions would count from the end
         let ids = ids.to(DType::I64);
         let ids = ids.lt(0).select(self.table.dim(0), ids);

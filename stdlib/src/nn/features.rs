@@ -11,7 +11,7 @@
 //! ```
 
 use super::initial::scaled_normal;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::random::Key;
 use gradloom_frontend::{DType, Tensor, Tree, stop_gradient};
 use std::f64::consts::PI;
@@ -49,9 +49,7 @@ pub fn positional_encoding(p: &Tensor, octaves: usize) -> Tensor {
         .that(p.dtype().is_float(), || format!("p is {}, it should be of floats", p.ty()))
         .that(p.ndim() > 0, || "p is a scalar, it should be [.., inputs]".to_string())
         .that((1..=1000).contains(&octaves), || format!("{octaves} octaves, there must be 1 to 1000"));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let scales: Vec<f64> = (0..octaves as i32).map(|i| 2f64.powi(i) * PI).collect();
     let angles = p.expand_dims(-1) * Tensor::from_vec(scales).to(p.dtype());
     let pairs = Tensor::stack(&[angles.sin(), angles.cos()], -1);
@@ -67,9 +65,7 @@ pub fn sinusoidal_positions(positions: &Tensor, width: usize) -> Tensor {
     let checks = Checks::of("sinusoidal_positions")
         .sound(positions)
         .that(width > 0 && width.is_multiple_of(2), || format!("the width {width} is not even"));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let omega: Vec<f32> = (0..width / 2).map(|i| 1e4f64.powf(-2.0 * i as f64 / width as f64) as f32).collect();
     let angles = positions.to(DType::F32).expand_dims(-1) * Tensor::from_vec(omega);
     let mut shape = positions.shape().to_vec();

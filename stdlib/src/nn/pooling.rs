@@ -10,7 +10,7 @@
 //! # Ok::<(), gradloom::Error>(())
 //! ```
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{Padding, ReduceKind, Tensor};
 
 /// Every axis but the first and the last.
@@ -37,9 +37,7 @@ pub fn mean_pool(x: &Tensor, window: &[usize], strides: &[usize], padding: &Padd
     let checks = Checks::of("mean_pool").sound(x).that(x.ndim() == window.len() + 2, || {
         format!("a window of {} axes over {}, which is no [batch, spatial.., channels]", window.len(), x.ty())
     });
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let places: Vec<usize> = [1].into_iter().chain(x.shape()[1..x.ndim() - 1].iter().copied()).chain([1]).collect();
     let inside = Tensor::full(places, 1.0, x.dtype());
     let around = |list: &[usize]| [1].into_iter().chain(list.iter().copied()).chain([1]).collect::<Vec<_>>();
@@ -72,9 +70,7 @@ fn adaptive_checks(op: &'static str, x: &Tensor, counts: &[usize]) -> Checks {
 /// The means of `counts` windows that cover each spatial axis evenly.
 #[track_caller]
 pub fn adaptive_mean_pool(x: &Tensor, counts: &[usize]) -> Tensor {
-    if let Err(e) = adaptive_checks("adaptive_mean_pool", x, counts).result() {
-        return Tensor::failed(e);
-    }
+    ensure!(adaptive_checks("adaptive_mean_pool", x, counts));
     let mut y = x.clone();
     for (axis, &count) in counts.iter().enumerate() {
         let axis = axis as i64 + 1;
@@ -94,9 +90,7 @@ pub fn adaptive_mean_pool(x: &Tensor, counts: &[usize]) -> Tensor {
 /// The greatest of `counts` windows that cover each spatial axis evenly.
 #[track_caller]
 pub fn adaptive_max_pool(x: &Tensor, counts: &[usize]) -> Tensor {
-    if let Err(e) = adaptive_checks("adaptive_max_pool", x, counts).result() {
-        return Tensor::failed(e);
-    }
+    ensure!(adaptive_checks("adaptive_max_pool", x, counts));
     let mut y = x.clone();
     for (axis, &count) in counts.iter().enumerate() {
         let axis = axis + 1;

@@ -31,7 +31,7 @@ pub use position::{Pairs, Positions, Rope, alibi, bucket};
 
 use super::initial::glorot_uniform;
 use super::linear::add_bias;
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::random::Key;
 use gradloom_frontend::{DType, Tensor, Tree, einsum};
 use position::distances;
@@ -173,9 +173,7 @@ impl Attention {
     #[track_caller]
     pub fn cross(&self, x: &Tensor, context: &Tensor, mask: Option<&Tensor>) -> Tensor {
         let checks = sequence(x, "x").axes(context, "the context", &["batch", "s", "context width"]);
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let (queries, keys) = (Tensor::arange(x.dim(-2)), Tensor::arange(context.dim(-2)));
         let q = self.projected(x, 0, &queries);
         let (k, v) = (self.projected(context, 1, &keys), self.projected(context, 2, &keys));
@@ -272,30 +270,33 @@ pub fn scaled_dot_product(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tens
         .that(kv_heads > 0 && heads.is_multiple_of(kv_heads.max(1)), || {
             format!("{kv_heads} heads of keys do not divide {heads} heads of queries")
         });
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
-    // heads of queries that share keys, side by side
-    let at = q.ndim() - 3;
-    let grouped = |x: &Tensor| {
-        let mut shape = x.shape().to_vec();
-        shape.splice(at..=at, [kv_heads, heads / kv_heads]);
-        x.reshape(shape)
-    };
-    let joined = |x: &Tensor| {
-        let mut shape = x.shape().to_vec();
-        shape.splice(at..at + 2, [heads]);
-        x.reshape(shape)
-    };
+    ensure!(checks);
     let d = q.dim(-1).max(1) as f64;
-    let scores = joined(&einsum("...ghtd,...gsd->...ghts", &[&grouped(q), k])) / d.sqrt();
+    // heads of queries that share keys stand side by side
+    let scores = joined(&einsum("...ghtd,...gsd->...ghts", &[&grouped(q, kv_heads), k])) / d.sqrt();
     let scores = add_bias(scores, bias);
     let p = match mask {
         None => scores.softmax(-1),
         // -inf would make NaN of a row without keys
         Some(mask) => mask.select(mask.select(scores, lowest(q.dtype())).softmax(-1), 0.0),
     };
-    joined(&einsum("...ghts,...gse->...ghte", &[&grouped(&p), v]))
+    joined(&einsum("...ghts,...gse->...ghte", &[&grouped(&p, kv_heads), v]))
+}
+
+/// `[.., heads, a, b]` as `[.., kv_heads, heads / kv_heads, a, b]`.
+#[track_caller]
+fn grouped(x: &Tensor, kv_heads: usize) -> Tensor {
+    let (mut shape, at) = (x.shape().to_vec(), x.ndim() - 3);
+    shape.splice(at..=at, [kv_heads, x.dim(-3) / kv_heads]);
+    x.reshape(shape)
+}
+
+/// The inverse of [`grouped`].
+#[track_caller]
+fn joined(x: &Tensor) -> Tensor {
+    let (mut shape, at) = (x.shape().to_vec(), x.ndim() - 4);
+    shape.splice(at..at + 2, [x.dim(-4) * x.dim(-3)]);
+    x.reshape(shape)
 }
 
 /// A score that no other is below, of a dtype.

@@ -1,6 +1,6 @@
 //! How attention knows where things stand.
 
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{DType, Tensor};
 
 /// What attention does with the distance between a query and a key.
@@ -72,9 +72,7 @@ impl Rope {
             })
             .that(width.is_multiple_of(2), || format!("the width {width} is not even"))
             .that(self.base > 0.0, || format!("the base {} must be positive", self.base));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let theta: Vec<f32> = (0..width / 2).map(|i| self.base.powf(-2.0 * i as f64 / width as f64) as f32).collect();
         let angles = positions.to(DType::F32).expand_dims(-1) * Tensor::from_vec(theta);
         let (cos, sin) = (angles.cos().to(x.dtype()), angles.sin().to(x.dtype()));
@@ -115,9 +113,7 @@ pub fn alibi(heads: usize, queries: &Tensor, keys: &Tensor) -> Tensor {
         .axes(queries, "queries", &["t"])
         .axes(keys, "keys", &["s"])
         .that((1..=MOST_HEADS).contains(&heads), || format!("{heads} heads, there must be 1 to {MOST_HEADS}"));
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     let slopes: Vec<f32> = slopes(heads).iter().map(|&m| -m as f32).collect();
     distances(queries, keys).abs().to(DType::F32) * Tensor::from_vec(slopes).expand_dims([1, 2])
 }
@@ -138,9 +134,7 @@ pub fn bucket(distances: &Tensor, buckets: usize, max_distance: usize, causal: b
     let checks = Checks::of("bucket").sound(distances).that(exact > 0 && max_distance > exact, || {
         format!("{buckets} buckets of distances up to {max_distance}: too few, or the distance is below the exact ones")
     });
-    if let Err(e) = checks.result() {
-        return Tensor::failed(e);
-    }
+    ensure!(checks);
     // the least distance of each bucket that is shared; whole numbers must not be lost to rounding
     let ratio = max_distance as f64 / exact as f64;
     let least = |j: usize| (exact as f64 * ratio.powf(j as f64 / (each - exact) as f64) - 1e-9).ceil() as i32;

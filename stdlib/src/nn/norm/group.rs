@@ -1,7 +1,7 @@
 //! Normalisation over the places and some of the features of one example.
 
 use super::{per_feature, standardised};
-use crate::checks::Checks;
+use crate::checks::{Checks, ensure};
 use gradloom_frontend::{Tensor, Tree};
 
 /// Normalisation over all places and each of `groups` groups of features of an example, `[batch, places.., features]`,
@@ -39,9 +39,7 @@ impl GroupNorm {
         let checks = Checks::of("GroupNorm")
             .sound(x)
             .that(rank > 1, || format!("x is {}, it should be [batch, places.., features]", x.ty()));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let mut grouped = x.shape().to_vec();
         let features = grouped[rank - 1];
         grouped[rank - 1] = self.groups;
@@ -78,9 +76,7 @@ impl InstanceNorm {
         let checks = Checks::of("InstanceNorm")
             .sound(x)
             .that(x.ndim() > 2, || format!("x is {}, it should be [batch, places.., features]", x.ty()));
-        if let Err(e) = checks.result() {
-            return Tensor::failed(e);
-        }
+        ensure!(checks);
         let places: Vec<usize> = (1..x.ndim() - 1).collect();
         standardised(x, places, self.eps) * &self.gain + &self.bias
     }

@@ -200,14 +200,21 @@ impl EncoderBlock {
     /// The next places of a causal block, as [`Attention::decode`].
     #[track_caller]
     pub fn decode(&self, x: &Tensor, cache: &KvCache) -> (Tensor, KvCache) {
-        let mut grown = cache.clone();
-        let x = self.attention_residual.forward(x, None, |x| {
-            let y;
-            (y, grown) = self.attention.decode(x, cache);
-            y
-        });
-        (self.network_residual.forward(&x, None, |x| self.network.forward(x)), grown)
+        let (x, cache) = decoded(&self.attention_residual, &self.attention, x, cache);
+        (self.network_residual.forward(&x, None, |x| self.network.forward(x)), cache)
     }
+}
+
+/// A residual connection around the next places of an attention.
+#[track_caller]
+fn decoded(residual: &Residual, attention: &Attention, x: &Tensor, cache: &KvCache) -> (Tensor, KvCache) {
+    let mut grown = cache.clone();
+    let x = residual.forward(x, None, |x| {
+        let y;
+        (y, grown) = attention.decode(x, cache);
+        y
+    });
+    (x, grown)
 }
 
 /// Self-attention, attention to a context, then a feed-forward network, each with a residual connection.
@@ -259,5 +266,19 @@ impl DecoderBlock {
         let x = self.attention_residual.forward(x, part(key, 0).as_ref(), |x| self.attention.forward(x, mask));
         let x = self.cross_residual.forward(&x, part(key, 1).as_ref(), |x| self.cross.cross(x, context, context_mask));
         self.network_residual.forward(&x, part(key, 2).as_ref(), |x| self.network.forward(x))
+    }
+
+    /// The next places of a causal block, as [`Attention::decode`], for the whole context.
+    #[track_caller]
+    pub fn decode(
+        &self,
+        x: &Tensor,
+        context: &Tensor,
+        context_mask: Option<&Tensor>,
+        cache: &KvCache,
+    ) -> (Tensor, KvCache) {
+        let (x, cache) = decoded(&self.attention_residual, &self.attention, x, cache);
+        let x = self.cross_residual.forward(&x, None, |x| self.cross.cross(x, context, context_mask));
+        (self.network_residual.forward(&x, None, |x| self.network.forward(x)), cache)
     }
 }

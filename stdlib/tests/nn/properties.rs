@@ -86,6 +86,15 @@ fn blocks_decode_as_they_run() {
         let (first, cache) = block.decode(&x.slice_axis(1, 0, 3), &block.attention.cache(1, 4));
         let (last, _) = block.decode(&x.slice_axis(1, 3, 4), &cache);
         close(&Tensor::concatenate(&[first, last], 1), &block.forward(&x, None, None));
+
+        let attention = AttentionConfig { context_width: 5, causal: true, ..AttentionConfig::new(8, 2) };
+        let block = DecoderBlock::init(&Key::new(0), BlockConfig { order, attention, ..BlockConfig::new(8, 2) });
+        let context = random::normal(&Key::new(2), [1, 3, 5]);
+        let mask = Tensor::from([true, false, true]);
+        let (first, cache) = block.decode(&x.slice_axis(1, 0, 3), &context, Some(&mask), &block.attention.cache(1, 4));
+        let (last, _) = block.decode(&x.slice_axis(1, 3, 4), &context, Some(&mask), &cache);
+        let all = block.forward(&x, &context, None, Some(&mask), None);
+        close(&Tensor::concatenate(&[first, last], 1), &all);
     }
 }
 
@@ -261,5 +270,29 @@ fn nothing_panics_whatever_comes() {
             assert_eq!(y.check().is_ok(), y.to_f64_vec().is_ok());
             assert!(y.check().is_ok() || (y + 1.0).check().is_err());
         }
+    }
+}
+
+#[test]
+fn second_derivatives_are_those_of_differences() {
+    // a sine network and an unrolled cell, along one direction: in f64, central differences of the gradient
+    let wide = |t: &Tensor| t.to(DType::F64);
+    let siren =
+        Siren::init(&Key::new(0), SirenConfig { first_omega: 3.0, omega: 2.0, ..SirenConfig::new(2, [8, 8], 1) })
+            .map(wide);
+    let cell = LstmCell::init(&Key::new(0), 2, 3).map(wide);
+    let attention =
+        Attention::init(&Key::new(0), AttentionConfig { causal: true, ..AttentionConfig::new(2, 1) }).map(wide);
+    let functions: [&dyn Fn(&Tensor) -> Tensor; 3] =
+        [&|x| siren.forward(x).square().sum(..), &|x| unroll(&cell, &cell.start(2), x).0.square().sum(..), &|x| {
+            attention.forward(x, None).square().sum(..)
+        }];
+    let [x, v] = [1, 2].map(|i| random::normal_as(&Key::new(i), [2, 4, 2], DType::F64));
+    for f in functions {
+        let gradient = |x: &Tensor| grad(|x: &Tensor| f(x))(x);
+        let (_, hv) = jvp(gradient, &x, &v);
+        let step = 1e-5;
+        let difference = (gradient(&(&x + &v * step)) - gradient(&(&x - &v * step))) / (2.0 * step);
+        close(&hv, &difference);
     }
 }

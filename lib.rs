@@ -37,11 +37,11 @@
 //! ```
 //!
 //! - [`prelude`] holds what a model file needs; [`Tree`] says what functions may take and return.
-//! - [`nn`], [`optim`], [`data`] and [`train`] are written with the public API only, and are meant to be read.
+//! - [`nn`], [`losses`], [`metrics`], [`optim`], [`data`] and [`train`] are written with the public API only, and are meant to be read.
 //! - Errors travel with values: an operation that has no meaning gives a tensor that holds the error, with the line in
 //!   your code, and every read of it and every compiled call returns that error.
 
 extern crate self as gradloom; // so that `#[derive(Tree)]` finds its crate inside this package too
 
 pub use gradloom_frontend::*;
-pub use gradloom_stdlib::{data, nn, optim, train};
+pub use gradloom_stdlib::{data, losses, metrics, nn, optim, train};

@@ -4,7 +4,9 @@
 
 use clap::Parser;
 use gradloom::data::{Labelled, digits};
-use gradloom::nn::{Conv2d, Linear, accuracy, cross_entropy, relu};
+use gradloom::losses::cross_entropy;
+use gradloom::metrics::accuracy;
+use gradloom::nn::{ConvConfig, Convolution, Linear, Pad, relu};
 use gradloom::optim::{Adam, AdamState};
 use gradloom::prelude::*;
 use gradloom::train::plot::Plot;
@@ -29,8 +31,8 @@ struct Options {
 
 #[derive(Tree, Clone)]
 struct Net {
-    c1: Conv2d,
-    c2: Conv2d,
+    c1: Convolution,
+    c2: Convolution,
     d1: Linear,
     d2: Linear,
 }
@@ -39,8 +41,8 @@ impl Net {
     fn init(key: &Key) -> Net {
         let key = |i| key.fold_in(i);
         Net {
-            c1: Conv2d::init(&key(1), 3, 1, 32),
-            c2: Conv2d::init(&key(2), 3, 32, 64),
+            c1: Convolution::init(&key(1), ConvConfig::new([3, 3], 1, 32).padding(Pad::Same)),
+            c2: Convolution::init(&key(2), ConvConfig::new([3, 3], 32, 64).padding(Pad::Same)),
             d1: Linear::init(&key(3), 4 * 4 * 64, 128),
             d2: Linear::init(&key(4), 128, 10),
         }

@@ -100,6 +100,17 @@ pub trait Tree: Sized {
         v.out
     }
 
+    /// `Err` if a leaf holds an error: the first one.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// assert!((Tensor::zeros([2]), Tensor::zeros([-1])).check().is_err());
+    /// ```
+    fn check(&self) -> Result<()> {
+        self.leaves().iter().try_for_each(Tensor::check)
+    }
+
     /// All elements of all leaves (of one float dtype) as one vector.
     #[track_caller]
     fn ravel(&self) -> Tensor {

@@ -99,8 +99,16 @@ impl Tensor {
         Tensor(Repr::Error(Arc::new(e)))
     }
 
-    /// A tensor that holds an error, which also fails the enclosing trace.
-    pub(crate) fn failed(e: Error) -> Tensor {
+    /// A tensor that holds an error, which also fails the enclosing trace: what a function of tensors returns where its
+    /// arguments have no meaning. Give the error its reader's position with [`Error::at`].
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::{Error, prelude::*};
+    /// let t = Tensor::failed(Error::user("half", "an odd number has none"));
+    /// assert_eq!((t + 1.0).item::<f32>().unwrap_err().message(), "an odd number has none");
+    /// ```
+    pub fn failed(e: Error) -> Tensor {
         trace::record_error(&e);
         Tensor::from_error(e)
     }

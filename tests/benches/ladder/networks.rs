@@ -3,7 +3,8 @@
 use crate::Size;
 use crate::inputs::{dense, init, labels, u};
 use crate::measure::{Workload, case, trained};
-use gradloom::nn::{cross_entropy, relu, silu};
+use gradloom::losses::cross_entropy;
+use gradloom::nn::{relu, silu};
 use gradloom::prelude::*;
 
 type Dense = Vec<(Tensor, Tensor)>;

@@ -4,7 +4,8 @@ use crate::Size;
 use crate::arrays::layernorm;
 use crate::inputs::{init, labels, u, u_in};
 use crate::measure::{Workload, trained};
-use gradloom::nn::{cross_entropy, gelu};
+use gradloom::losses::cross_entropy;
+use gradloom::nn::gelu;
 use gradloom::prelude::*;
 
 #[derive(Tree)]

@@ -5,6 +5,7 @@ use crate::{ALIGN, Frame, Program, Slot};
 use gradloom_ir::Result;
 use gradloom_library::as_part;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A value carried through a loop.
@@ -85,48 +86,44 @@ struct Each<'a> {
     xs: &'a [Rows],
     ys: &'a [Rows],
     outer: Frame,
+    /// Where the first of the body's frames may be begun; the others lie behind it.
+    frames: *mut u8,
+    /// The next step that nobody has taken.
+    next: AtomicUsize,
 }
 
 // SAFETY: threads only read the frame's table; each writes its own rows and its own inner frame.
 unsafe impl Sync for Each<'_> {}
 
 impl Each<'_> {
-    /// Runs all steps on as many threads as there are frames, each taking the next step that nobody has taken.
+    /// Runs steps on as many threads as there are `frames`, until all are done.
     ///
     /// # Safety
-    /// As [`Control::run`]; at `frames` there is room for `count` frames of the body.
-    unsafe fn run_all<O: Observer>(&self, frames: *mut u8, count: usize, observer: &mut O) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let size = self.body.frame_bytes().next_multiple_of(ALIGN);
-        // SAFETY: the frames lie one after the other.
-        let frames: Vec<FrameMemory> = (0..count).map(|i| FrameMemory(unsafe { frames.add(i * size) })).collect();
-        // SAFETY: the caller's promise.
-        unsafe { self.share(&frames, &next, observer) }
-    }
-
-    unsafe fn share<O: Observer>(&self, frames: &[FrameMemory], next: &AtomicUsize, observer: &mut O) -> Result<()> {
-        if let [frame] = frames {
+    /// As [`Control::run`]; there is room for the frames of this range.
+    unsafe fn run<O: Observer>(&self, frames: Range<usize>, observer: &mut O) -> Result<()> {
+        if frames.len() <= 1 {
             // SAFETY: the caller's promise; the frame is this thread's.
-            return as_part(|| unsafe { self.take_steps(*frame, next, observer) });
+            return as_part(|| unsafe { self.take_steps(frames.start, observer) });
         }
-        let (mine, others) = frames.split_at(frames.len() / 2);
+        let middle = frames.start + frames.len() / 2;
         let mut other = observer.fork();
         let (one, two) = rayon::join(
             // SAFETY: the caller's promise; no frame is in both halves.
-            || unsafe { self.share(mine, next, observer) },
-            || unsafe { self.share(others, next, &mut other) },
+            || unsafe { self.run(frames.start..middle, observer) },
+            || unsafe { self.run(middle..frames.end, &mut other) },
         );
         observer.merge(other);
         one.and(two)
     }
 
-    unsafe fn take_steps<O: Observer>(&self, frame: FrameMemory, next: &AtomicUsize, observer: &mut O) -> Result<()> {
+    unsafe fn take_steps<O: Observer>(&self, frame: usize, observer: &mut O) -> Result<()> {
+        let size = self.body.frame_bytes().next_multiple_of(ALIGN);
         // SAFETY: slots and sizes are those the plan computed from the op's types; no step is taken twice.
         unsafe {
-            let inner = self.body.begin(frame.0);
+            let inner = self.body.begin(self.frames.add(frame * size));
             bind(inner, 0, self.outer, self.consts);
             loop {
-                let row = next.fetch_add(1, Ordering::Relaxed);
+                let row = self.next.fetch_add(1, Ordering::Relaxed);
                 if row >= self.length {
                     return Ok(());
                 }
@@ -142,15 +139,6 @@ impl Each<'_> {
     }
 }
 
-/// Where a frame may be begun.
-#[derive(Clone, Copy)]
-struct FrameMemory(*mut u8);
-
-// SAFETY: a frame's memory is handed to one thread.
-unsafe impl Send for FrameMemory {}
-// SAFETY: as above.
-unsafe impl Sync for FrameMemory {}
-
 impl Control {
     /// Runs the op, up to the first host call that fails.
     ///
@@ -161,8 +149,10 @@ impl Control {
         unsafe {
             match self {
                 Control::Scan { body, frame, frames, length, consts, xs, ys, .. } if *frames > 1 => {
-                    let each = Each { body, length: *length, consts, xs, ys, outer };
-                    each.run_all(outer.scratch(*frame), *frames, observer)?;
+                    let first = outer.scratch(*frame);
+                    let each =
+                        Each { body, length: *length, consts, xs, ys, outer, frames: first, next: AtomicUsize::new(0) };
+                    each.run(0..*frames, observer)?;
                 }
                 Control::Scan { body, frame, length, reverse, consts, carries, xs, ys, .. } => {
                     let inner = body.begin(outer.scratch(*frame));

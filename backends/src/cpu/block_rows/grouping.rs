@@ -97,26 +97,30 @@ impl<'a> Grouping<'a> {
         let mut members: Vec<(usize, Parts)> = Vec::new();
         let mut is_member = vec![false; self.c.steps.len()];
         // not members, but computed from what members compute
-        let mut after = vec![false; self.c.steps.len()];
+        let mut after: HashSet<usize> = HashSet::new();
         for s in 0..self.c.steps.len() {
             let sources = || self.reads[s].iter().filter_map(|v| self.step_of[v.index()]).filter(|&from| from != s);
             let parts = self.parts(s);
             let reads_member_whole =
                 |p: &Parts| p.whole.iter().any(|v| self.step_of[v.index()].is_some_and(|from| is_member[from]));
-            let joins = parts.as_ref().is_some_and(|p| !reads_member_whole(p)) && !sources().any(|from| after[from]);
+            let joins =
+                parts.as_ref().is_some_and(|p| !reads_member_whole(p)) && !sources().any(|from| after.contains(&from));
             if !joins && parts.is_some() {
                 // begins the next group
                 groups.extend(self.paying(&members));
                 members.iter().for_each(|(m, _)| is_member[*m] = false);
                 members.clear();
-                after.fill(false);
+                after.clear();
             }
             match parts {
                 Some(parts) => {
                     is_member[s] = true;
                     members.push((s, parts));
                 }
-                None => after[s] = sources().any(|from| is_member[from] || after[from]),
+                None if sources().any(|from| is_member[from] || after.contains(&from)) => {
+                    after.insert(s);
+                }
+                None => {}
             }
         }
         groups.extend(self.paying(&members));

@@ -1,9 +1,10 @@
-//! Layers, optimizers, data and what a training loop needs, written with the public API of gradloom only.
+//! Layers, optimizers, solvers, data and what a training loop needs, written with the public API of gradloom only.
 //!
 //! A model is a struct that derives `Tree`. Nothing here is global or mutable: randomness is a key argument, and an
 //! optimizer is two pure functions, `init` and `update`.
 
 pub mod data;
+pub mod manifold;
 pub mod nn;
 pub mod optim;
 pub mod train;

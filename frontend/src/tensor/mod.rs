@@ -99,8 +99,9 @@ impl Tensor {
         Tensor(Repr::Error(Arc::new(e)))
     }
 
-    /// A tensor that holds an error, which also fails the enclosing trace.
-    pub(crate) fn failed(e: Error) -> Tensor {
+    /// A tensor that holds an error, which also fails the enclosing trace: how a function that returns tensors refuses its
+    /// arguments. Put the caller's place in with `e.at(&Loc::caller())` in a function that is `#[track_caller]`.
+    pub fn failed(e: Error) -> Tensor {
         trace::record_error(&e);
         Tensor::from_error(e)
     }

@@ -44,4 +44,4 @@
 extern crate self as gradloom; // so that `#[derive(Tree)]` finds its crate inside this package too
 
 pub use gradloom_frontend::*;
-pub use gradloom_stdlib::{data, nn, optim, train};
+pub use gradloom_stdlib::{data, manifold, nn, optim, solve, train};

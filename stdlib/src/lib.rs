@@ -7,4 +7,5 @@ pub mod data;
 pub mod manifold;
 pub mod nn;
 pub mod optim;
+pub mod solve;
 pub mod train;

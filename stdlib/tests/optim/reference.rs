@@ -123,9 +123,15 @@ fn check<T: Transformation>(name: &str, tolerance: f64, optimizer: T) {
 
 macro_rules! cases {
     ($($name:ident $tolerance:literal $optimizer:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            check(stringify!($name), $tolerance, $optimizer);
+        // a module each: the names are those of the functions
+        mod $name {
+            use super::check;
+            use gradloom_stdlib::optim::*;
+
+            #[test]
+            fn follows_its_reference() {
+                check(stringify!($name), $tolerance, $optimizer);
+            }
         }
     )*};
 }

@@ -1,0 +1,68 @@
+//! Solvers: differential equations, fixed points, linear and nonlinear systems, roots, integrals.
+//!
+//! A function that is solved takes what it depends on as an argument of its own (`args`): its derivatives with respect to
+//! them are those of the solution, by the implicit function theorem, and do not go through the iterations. A tensor that
+//! the closure captures instead counts as a constant, and must not be differentiated.
+//!
+//! ```
+//! # use gradloom_frontend as gradloom;
+//! use gradloom::prelude::*;
+//! use gradloom_stdlib::solve::{Dopri5, odeint};
+//! // y' = -k y from 1; the derivative of y(1) = e^-k by k is -e^-k
+//! let end = |k: &Tensor| {
+//!     let ts = Tensor::from([0.0f64, 1.0]);
+//!     odeint(&Dopri5::default(), |_t, y: &Tensor, k: &Tensor| -(y * k), &k.ones_like(), &ts, k).ys.i(1)
+//! };
+//! let k = Tensor::full((), 2.0, DType::F64);
+//! assert!((end(&k) - (-2f64).exp()).abs().item::<f64>()? < 1e-7);
+//! assert!((grad(end)(&k) + (-2f64).exp()).abs().item::<f64>()? < 1e-6);
+//! # Ok::<(), gradloom::Error>(())
+//! ```
+
+mod adjoint;
+mod dopri;
+mod fixed_point;
+mod krylov;
+mod ode;
+pub mod quadrature;
+mod root;
+
+pub use adjoint::odeint_adjoint;
+pub use dopri::Dopri5;
+pub use fixed_point::FixedPoint;
+pub use krylov::{Cg, Gmres, LinearSolution};
+pub use ode::{FixedStep, Flow, OdeSolver, Solution, Tableau, odeint};
+pub use root::{Bisection, Newton};
+
+use crate::optim::leafwise::{floats, replace};
+use gradloom_frontend::{Error, Result, Tensor, Tree};
+
+/// The float leaves as one vector.
+#[track_caller]
+fn flat<T: Tree>(tree: &T) -> Tensor {
+    floats(tree).ravel()
+}
+
+/// The tree with its float leaves from one vector.
+#[track_caller]
+fn unflat<T: Tree>(tree: &T, x: &Tensor) -> T {
+    let mut parts = floats(tree).unravel(x).into_iter();
+    let leaf = |t: Tensor| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t };
+    replace(tree, tree.leaves().into_iter().map(leaf))
+}
+
+/// The float leaves must be there and have one dtype.
+fn one_dtype<T: Tree>(op: &str, tree: &T) -> Result<()> {
+    tree.leaves().iter().try_for_each(Tensor::check)?;
+    let floats = floats(tree);
+    let first = floats.first().ok_or_else(|| Error::user(op, "the unknown has no elements of a float dtype"))?;
+    match floats.iter().find(|t| t.dtype() != first.dtype()) {
+        Some(other) => Err(Error::dtype_mismatch(op, first.dtype(), other.dtype())),
+        None => Ok(()),
+    }
+}
+
+/// √Σ x²
+fn norm(x: &Tensor) -> Tensor {
+    x.square().sum(..).sqrt()
+}

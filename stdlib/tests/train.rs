@@ -86,7 +86,9 @@ fn a_run_that_is_killed_again_and_again_ends_where_it_would_have() {
             .unwrap();
         // wait for some progress of this process, then for a moment that differs each time
         let steps = |done: u64| done >= (before + 20 + attempt * 7 % 40).min(400);
-        while !steps(std::fs::read_dir(&killed.0).unwrap().flatten().filter_map(|e| step_of(&e.path())).max().unwrap_or(0)) {
+        while !steps(
+            std::fs::read_dir(&killed.0).unwrap().flatten().filter_map(|e| step_of(&e.path())).max().unwrap_or(0),
+        ) {
             if process.try_wait().unwrap().is_some() {
                 break;
             }

@@ -6,12 +6,47 @@ use gradloom_frontend::{Result, Tensor, linalg};
 /// The subspaces of dimension p in n dimensions, each as an `[n, p]` matrix of orthonormal columns that span it (Edelman et
 /// al. 1998). Two matrices of one subspace are the same point: [`Manifold::exp`] of [`Manifold::log`] gives the subspace, not
 /// the matrix.
+///
+/// What the paper writes with the singular values s of a velocity v are here functions of vᵀ v, whose eigenvalues are s²:
+/// these are smooth also where singular values repeat or vanish.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Grassmann;
 
-/// x s for singular values as factors of columns.
-fn columns(x: &Tensor, s: &Tensor) -> Tensor {
-    x * s.expand_dims(-2)
+/// f(vᵀ v), where `f` is the closed form for eigenvalues a that are not small, and its series Σ cₖ aᵏ near 0.
+fn of_gram(v: &Tensor, small: f64, series: &[f64], f: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    linalg::spd_function(&v.mt().matmul(v), |a| {
+        let near = a.lt(small);
+        let x = near.select(a, 0.0);
+        let sum = series.iter().rev().fold(x.zeros_like(), |sum, c| sum * &x + *c);
+        near.select(sum, f(&near.select(1.0, a)))
+    })
+}
+
+/// (-1)ᵏ / (2 k + `offset`)!
+fn alternating(offset: u32) -> Vec<f64> {
+    let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+    (0..10).map(|k| (-1f64).powi(k) / factorial(2 * k as u32 + offset)).collect()
+}
+
+/// w cos(s) wᵀ for v = u s wᵀ
+fn cosine(v: &Tensor) -> Tensor {
+    of_gram(v, 0.5, &alternating(0), |a| a.sqrt().cos())
+}
+
+/// w (sin(s) / s) wᵀ
+fn sine(v: &Tensor) -> Tensor {
+    of_gram(v, 0.5, &alternating(1), |a| a.sqrt().sin() / a.sqrt())
+}
+
+/// w ((1 - cos(s)) / s²) wᵀ
+fn versine(v: &Tensor) -> Tensor {
+    of_gram(v, 0.5, &alternating(2), |a| (-a.sqrt().cos() + 1.0) / a)
+}
+
+/// w (arctan(s) / s) wᵀ
+fn arctangent(v: &Tensor) -> Tensor {
+    let series: Vec<f64> = (0..14).map(|k| (-1f64).powi(k) / f64::from(2 * k + 1)).collect();
+    of_gram(v, 0.07, &series, |a| a.sqrt().atan() / a.sqrt())
 }
 
 impl Manifold for Grassmann {
@@ -42,30 +77,24 @@ impl Manifold for Grassmann {
 
     /// x w cos(s) wᵀ + u sin(s) wᵀ for v = u s wᵀ
     fn exp(&self, x: &Tensor, v: &Tensor) -> Tensor {
-        let (u, s, wt) = linalg::svd(v);
-        let xw = x.matmul(&wt.mt());
-        (columns(&xw, &s.cos()) + columns(&u, &s.sin())).matmul(&wt)
+        x.matmul(&cosine(v)) + v.matmul(&sine(v))
     }
 
     /// u arctan(s) wᵀ for (I - x xᵀ) y (xᵀ y)⁻¹ = u s wᵀ
     fn log(&self, x: &Tensor, y: &Tensor) -> Tensor {
-        let xty = x.mt().matmul(y);
         let across = self.to_tangent(x, y);
-        // across · xty⁻¹ by the transposed system
-        let ratio = linalg::solve(&xty.mt(), &across.mt()).mt();
-        let (u, s, wt) = linalg::svd(&ratio);
-        columns(&u, &s.atan()).matmul(&wt)
+        // across (xᵀ y)⁻¹ by the transposed system
+        let ratio = linalg::solve(&y.mt().matmul(x), &across.mt()).mt();
+        ratio.matmul(&arctangent(&ratio))
     }
 
-    /// Along the geodesic with velocity u s wᵀ: (u cos(s) - x w sin(s)) uᵀ v + (I - u uᵀ) v
+    /// Along the geodesic with velocity d = u s wᵀ: v - u (1 - cos(s)) uᵀ v - x w sin(s) uᵀ v
     fn transport(&self, x: &Tensor, y: &Tensor, v: &Tensor) -> Tensor {
-        let (u, s, wt) = linalg::svd(&self.log(x, y));
-        let uv = u.mt().matmul(v);
-        let turned = columns(&u, &s.cos()) - columns(&x.matmul(&wt.mt()), &s.sin());
-        let moved = turned.matmul(&uv) + v - u.matmul(&uv);
-        // exp of the log is another matrix of y's subspace: y r; tangents turn with it
-        let end = (columns(&x.matmul(&wt.mt()), &s.cos()) + columns(&u, &s.sin())).matmul(&wt);
-        moved.matmul(&end.mt().matmul(y))
+        let d = self.log(x, y);
+        let dv = d.mt().matmul(v);
+        let moved = v - d.matmul(&versine(&d).matmul(&dv)) - x.matmul(&sine(&d).matmul(&dv));
+        // the geodesic ends at another matrix of y's subspace, y r; tangents turn with it
+        moved.matmul(&self.exp(x, &d).mt().matmul(y))
     }
 
     /// The root of the sum of squares of the angles between the subspaces

@@ -106,12 +106,16 @@ fn frobenius(a: &Tensor, b: &Tensor) -> Tensor {
 
 fn vectors(op: &str, least: usize, x: &Tensor) -> Result<()> {
     x.check()?;
-    require(op, x.ndim() >= 1 && x.dim(-1) >= least, || format!("{} holds no vectors of {least} or more elements", x.ty()))
+    require(op, x.ndim() >= 1 && x.dim(-1) >= least, || {
+        format!("{} holds no vectors of {least} or more elements", x.ty())
+    })
 }
 
 fn tall_matrices(op: &str, x: &Tensor) -> Result<()> {
     x.check()?;
-    require(op, x.ndim() >= 2 && x.dim(-2) >= x.dim(-1), || format!("{} holds no matrices with at least as many rows as columns", x.ty()))
+    require(op, x.ndim() >= 2 && x.dim(-2) >= x.dim(-1), || {
+        format!("{} holds no matrices with at least as many rows as columns", x.ty())
+    })
 }
 
 fn curved(op: &str, c: f64) -> Result<()> {

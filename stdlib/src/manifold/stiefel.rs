@@ -5,8 +5,8 @@ use gradloom_frontend::{DType, Result, Tensor, linalg, while_loop};
 
 /// `[n, p]` matrices of orthonormal columns with the metric of the space around them (Edelman et al. 1998, section 2.2).
 ///
-/// The logarithm is found by shooting: it is right for frames that are not far apart (about a quarter turn), and its
-/// reverse-mode derivative is that of the iteration. Vectors are transported by projection, which keeps them tangent but
+/// The logarithm is found by shooting: frames that are too far apart (beyond about a quarter turn) have NaN, and its
+/// derivative is that of the iteration. Vectors are transported by projection, which keeps them tangent but
 /// not their length: the parallel transport has no closed form.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stiefel;
@@ -59,7 +59,7 @@ impl Manifold for Stiefel {
         let missed = |v: &Tensor| y - self.exp(x, v);
         let start = self.to_tangent(x, &(y - x));
         type Carry = (Tensor, Tensor, Tensor);
-        let (v, ..) = while_loop(
+        let (v, gap, _) = while_loop(
             |(_, gap, n): &Carry| gap.abs().max(..).gt(precision) & n.lt(MAX_STEPS),
             |(v, gap, n): &Carry| {
                 let v = v + self.to_tangent(x, gap);
@@ -68,7 +68,9 @@ impl Manifold for Stiefel {
             },
             &(start.clone(), missed(&start), Tensor::from(0)),
         );
-        v
+        // an iteration that did not end at y has found nothing
+        let found = gap.abs().max_keepdims([-2, -1]).le(precision * 1e3);
+        found.select(v, f64::NAN)
     }
 
     fn transport(&self, _: &Tensor, y: &Tensor, v: &Tensor) -> Tensor {

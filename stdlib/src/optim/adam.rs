@@ -75,11 +75,8 @@ impl Transformation for ScaleByAdam {
         let [u, m, v] = leafwise([&checked(g, self.check()), &s.m, &s.v], |[g, m, v]| {
             let m = mean(b1, m, g);
             let v = mean(b2, v, &g.square());
-            let m_hat = if nesterov {
-                mean(b1, &debiased(&m, b1, &next), &debiased(g, b1, &t))
-            } else {
-                debiased(&m, b1, &t)
-            };
+            let m_hat =
+                if nesterov { mean(b1, &debiased(&m, b1, &next), &debiased(g, b1, &t)) } else { debiased(&m, b1, &t) };
             let v_hat = debiased(&v, b2, &t);
             let v_hat = if eps_root == 0.0 { v_hat } else { v_hat + eps_root };
             [m_hat / (v_hat.sqrt() + eps), m, v]

@@ -1,9 +1,9 @@
 //! L-BFGS: the directions as a transformation, and the whole method with its line search.
 
 use super::Transformation;
-use super::leafwise::{checked, failed, floats, replace, require};
+use super::leafwise::{checked, failed, flat, one_dtype, require, unflat};
 use super::line_search::{Point, Wolfe};
-use gradloom_frontend::{DType, Error, Result, Tensor, Tree, cond, scan, scan_reverse, value_and_grad, while_loop};
+use gradloom_frontend::{Result, Tensor, Tree, cond, scan, scan_reverse, value_and_grad, while_loop};
 
 /// The last differences of points (s) and of gradients (y), oldest first, and what they start from.
 #[derive(Tree, Clone)]
@@ -70,17 +70,6 @@ impl LbfgsMemory {
         )
         .0
     }
-}
-
-/// The float leaves as one vector; they must have one dtype.
-fn flat<P: Tree>(tree: &P) -> Tensor {
-    floats(tree).ravel()
-}
-
-/// The tree with its float leaves from one vector.
-fn unflat<P: Tree>(tree: &P, x: &Tensor) -> P {
-    let mut parts = floats(tree).unravel(x).into_iter();
-    replace(tree, tree.leaves().into_iter().map(|t| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t }))
 }
 
 /// L-BFGS directions as a transformation: the gradient times an approximation of the inverse Hessian from the last
@@ -190,12 +179,7 @@ impl Lbfgs {
             format!("the constants are c₁ = {}, c₂ = {}; they must satisfy 0 < c₁ < c₂ < 1", self.c1, self.c2)
         })?;
         require("lbfgs", self.max_tries > 0, || "0 evaluations in one step".into())?;
-        let floats = floats(params);
-        let dtype = floats.first().map_or(DType::F32, Tensor::dtype);
-        match floats.iter().find(|t| t.dtype() != dtype) {
-            Some(other) => Err(Error::dtype_mismatch("lbfgs", dtype, other.dtype())),
-            None => Ok(()),
-        }
+        one_dtype("lbfgs", params)
     }
 
     /// The state at the start.

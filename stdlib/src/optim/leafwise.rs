@@ -71,6 +71,31 @@ pub(crate) fn map_floats<P: Tree>(params: &P, f: impl Fn(&Tensor) -> Tensor) -> 
     params.map(|p| if p.dtype().is_float() { f(p) } else { p.clone() })
 }
 
+/// The float leaves as one vector; they must have one dtype.
+#[track_caller]
+pub(crate) fn flat<P: Tree>(tree: &P) -> Tensor {
+    floats(tree).ravel()
+}
+
+/// The tree with its float leaves from one vector.
+#[track_caller]
+pub(crate) fn unflat<P: Tree>(tree: &P, x: &Tensor) -> P {
+    let mut parts = floats(tree).unravel(x).into_iter();
+    let leaf = |t: Tensor| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t };
+    replace(tree, tree.leaves().into_iter().map(leaf))
+}
+
+/// There must be float leaves, all of one dtype.
+pub(crate) fn one_dtype<P: Tree>(op: &str, tree: &P) -> Result<()> {
+    tree.leaves().iter().try_for_each(Tensor::check)?;
+    let floats = floats(tree);
+    let first = floats.first().ok_or_else(|| Error::user(op, "the unknown has no elements of a float dtype"))?;
+    match floats.iter().find(|t| t.dtype() != first.dtype()) {
+        Some(other) => Err(Error::dtype_mismatch(op, first.dtype(), other.dtype())),
+        None => Ok(()),
+    }
+}
+
 /// √Σ x² over all elements of all float leaves, in the widest of their dtypes.
 ///
 /// ```

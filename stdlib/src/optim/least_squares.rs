@@ -1,8 +1,8 @@
 //! Sums of squares: Gauss and Newton's method with Levenberg's damping.
 
-use super::leafwise::{failed, floats, replace, require};
+use super::leafwise::{failed, flat, one_dtype, require, unflat};
 use gradloom_frontend::linalg::{self, Triangular};
-use gradloom_frontend::{Error, Result, Tensor, Tree, jacfwd, jacrev, while_loop};
+use gradloom_frontend::{Result, Tensor, Tree, jacfwd, jacrev, while_loop};
 
 /// Levenberg and Marquardt's method: minimises ½ ‖r(θ)‖² by steps δ with (JᵀJ + μ I) δ = -Jᵀ r, J the Jacobian of the
 /// residuals r. The damping μ falls with steps that do what the linear model promises and grows with those that do not
@@ -75,12 +75,7 @@ impl LevenbergMarquardt {
     fn check<P: Tree>(&self, params: &P) -> Result<()> {
         let op = "least_squares";
         require(op, self.damping >= 0.0 && self.damping.is_finite(), || format!("the damping is {}", self.damping))?;
-        let floats = floats(params);
-        let first = floats.first().ok_or_else(|| Error::user(op, "there are no parameters of a float dtype"))?;
-        match floats.iter().find(|t| t.dtype() != first.dtype()) {
-            Some(other) => Err(Error::dtype_mismatch(op, first.dtype(), other.dtype())),
-            None => Ok(()),
-        }
+        one_dtype(op, params)
     }
 
     /// The fit of `params` to residuals of any shape.
@@ -90,13 +85,8 @@ impl LevenbergMarquardt {
             Ok(()) => params.clone(),
             Err(e) => failed(params, e),
         };
-        let tree = |x: &Tensor| {
-            let mut parts = floats(&params).unravel(x).into_iter();
-            let leaves = params.leaves().into_iter();
-            replace(&params, leaves.map(|t| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t }))
-        };
-        let r = |x: &Tensor| residuals(&tree(x)).flatten();
-        let x = floats(&params).ravel();
+        let r = |x: &Tensor| residuals(&unflat(&params, x)).flatten();
+        let x = flat(&params);
         let start = r(&x);
         let wide = start.size() < x.size();
         let jacobian = |x: &Tensor| if wide { jacrev(&r)(x) } else { jacfwd(&r)(x) };
@@ -109,7 +99,7 @@ impl LevenbergMarquardt {
             &init,
         );
         LeastSquares {
-            params: tree(&end.x),
+            params: unflat(&params, &end.x),
             value: end.r.square().sum(..) * 0.5,
             gradient: gradient(&end),
             converged: &end.small | gradient(&end).le(self.tolerance),

@@ -1,6 +1,6 @@
 //! A line search to the strong Wolfe conditions.
 
-use gradloom_frontend::{Tensor, Tree, while_loop};
+use gradloom_frontend::{DType, Tensor, Tree, while_loop};
 
 /// A point of the line: its step, value, slope and gradient.
 #[derive(Tree, Clone)]
@@ -47,7 +47,7 @@ pub(crate) struct Wolfe {
 
 impl Wolfe {
     /// A step from `start` (α = 0) that satisfies φ(α) ≤ φ(0) + c₁ α φ'(0) and |φ'(α)| ≤ c₂ |φ'(0)| (Nocedal and Wright
-    /// 2006, algorithms 3.5 and 3.6), or the lowest point met if there was none within the number of tries, and how often
+    /// 2006, algorithms 3.5 and 3.6; up to rounding of φ), or the lowest point met if there was none within the number of tries, and how often
     /// `phi` was evaluated. `phi` of a step gives value, slope and gradient.
     pub(crate) fn search(&self, phi: impl Fn(&Tensor) -> Point, start: &Point, first: &Tensor) -> (Point, Tensor) {
         let no = Tensor::from(false);
@@ -71,9 +71,11 @@ impl Wolfe {
         let Search { low, high, bracketed, .. } = s;
         let finite = at.f.is_finite() & at.d.is_finite();
         let decreased = at.f.le(&start.f + &at.a * &start.d * self.c1) & at.f.lt(&low.f);
-        // at the very start the low point is α = 0, which the sufficient decrease already speaks of
-        let good = finite & decreased;
         let flat = at.d.abs().le(start.d.abs() * self.c2);
+        // where values differ by no more than rounding, slopes still tell (Hager and Zhang 2005)
+        let rounding = if at.f.dtype() == DType::F64 { 1e-15 } else { 5e-7 };
+        let level = at.f.le(&start.f + start.f.abs() * rounding) & &flat & at.a.gt(0.0);
+        let good = finite & (decreased | level);
         let done = &good & &flat;
         // whether the slope at the new low point leads away from the other end
         let ahead = bracketed.select((&at.d * (&high.a - &low.a)).ge(0.0), at.d.ge(0.0));

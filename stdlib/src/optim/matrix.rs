@@ -21,7 +21,7 @@ fn present(side: &Tensor) -> bool {
 
 /// A square start for each side of the leaf that is not longer than `max_dim`.
 fn sides(x: &Tensor, max_dim: usize, start: impl Fn(usize) -> Tensor) -> [Tensor; 2] {
-    let side = |n: usize| if n <= max_dim && n > 0 { start(n).to(x.dtype()) } else { none(x.dtype()) };
+    let side = |n: usize| if n <= max_dim && n > 0 { start(n) } else { none(x.dtype()) };
     match as_matrix(x) {
         Some(m) => [side(m.dim(0)), side(m.dim(1))],
         None => [none(x.dtype()), none(x.dtype())],
@@ -107,7 +107,7 @@ impl Transformation for ScaleByShampoo {
     fn init<P: Tree + Clone>(&self, params: &P) -> ShampooState<P> {
         let params = &checked(params, self.check());
         let [l, r, v] = leafwise([params; 3], |[p, ..]| {
-            let [l, r] = sides(p, self.max_dim, |n| Tensor::eye(n) * self.eps);
+            let [l, r] = sides(p, self.max_dim, |n| Tensor::eye(n).to(p.dtype()) * self.eps);
             [l, r, if p.ndim() < 2 { p.full_like(self.eps) } else { none(p.dtype()) }]
         });
         ShampooState { l_root: l.clone(), r_root: r.clone(), l, r, v, t: no_steps() }
@@ -209,8 +209,8 @@ impl Transformation for ScaleBySoap {
     fn init<P: Tree + Clone>(&self, params: &P) -> SoapState<P> {
         let params = &checked(params, self.check());
         let zeros = params.zeros_like();
-        let [l, r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, |n| Tensor::zeros([n, n])));
-        let [q_l, q_r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, Tensor::eye));
+        let [l, r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, |n| Tensor::full([n, n], 0.0, p.dtype())));
+        let [q_l, q_r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, |n| Tensor::eye(n).to(p.dtype())));
         SoapState { m: zeros.clone(), v: zeros, l, r, q_l, q_r, t: no_steps() }
     }
 

@@ -66,4 +66,3 @@ pub use transformation::{Transformation, apply_updates, chain};
 pub use wrap::{
     Accumulate, AccumulateState, Average, AverageParams, Masked, SetToZero, accumulate, average_params, freeze, masked,
 };
-

@@ -105,7 +105,8 @@ impl Transformation for ScaleByLion {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, m: &P, _: &P) -> (P, P) {
-        let [u, m] = leafwise([&checked(g, self.check()), m], |[g, m]| [mean(self.b1, m, g).sign(), mean(self.b2, m, g)]);
+        let [u, m] =
+            leafwise([&checked(g, self.check()), m], |[g, m]| [mean(self.b1, m, g).sign(), mean(self.b2, m, g)]);
         (u, m)
     }
 }

@@ -145,7 +145,10 @@ pub struct FactoredState<P> {
 impl ScaleByFactoredRms {
     fn check(&self) -> Result<()> {
         require("adafactor", self.decay_rate > 0.0 && self.eps >= 0.0, || {
-            format!("the decay rate is {} and ε is {}; one must be positive, one not negative", self.decay_rate, self.eps)
+            format!(
+                "the decay rate is {} and ε is {}; one must be positive, one not negative",
+                self.decay_rate, self.eps
+            )
         })
     }
 

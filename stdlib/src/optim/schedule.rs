@@ -109,8 +109,9 @@ impl Schedule {
 
     /// (start - end) (1 - t / steps)^power + end, then constant.
     pub fn polynomial(start: f64, end: f64, power: f64, steps: usize) -> Schedule {
-        let check = positive("Schedule::polynomial", "steps", steps)
-            .and_then(|()| require("Schedule::polynomial", power > 0.0, || format!("the power is {power}, not positive")));
+        let check = positive("Schedule::polynomial", "steps", steps).and_then(|()| {
+            require("Schedule::polynomial", power > 0.0, || format!("the power is {power}, not positive"))
+        });
         Schedule::valid(check, move |t| {
             let left: Tensor = 1.0 - t.clip(0.0, steps) / steps as f64;
             (if power == 1.0 { left } else { left.pow(power) }) * (start - end) + end
@@ -119,8 +120,9 @@ impl Schedule {
 
     /// start · rateᵗᐟˢᵗᵉᵖˢ.
     pub fn exponential(start: f64, rate: f64, steps: usize) -> Schedule {
-        let check = positive("Schedule::exponential", "steps", steps)
-            .and_then(|()| require("Schedule::exponential", rate > 0.0, || format!("the rate is {rate}, not positive")));
+        let check = positive("Schedule::exponential", "steps", steps).and_then(|()| {
+            require("Schedule::exponential", rate > 0.0, || format!("the rate is {rate}, not positive"))
+        });
         Schedule::valid(check, move |t| (t * (rate.ln() / steps as f64)).exp() * start)
     }
 
@@ -175,7 +177,10 @@ impl Schedule {
         });
         let top = (up * steps as f64) as usize;
         // a cosine that rises is one that falls from the lower value to the higher
-        let pieces = [(0, Schedule::cosine(peak / div, peak, top.max(1))), (top, Schedule::cosine(peak, peak / (div * final_div), steps.saturating_sub(top)))];
+        let pieces = [
+            (0, Schedule::cosine(peak / div, peak, top.max(1))),
+            (top, Schedule::cosine(peak, peak / (div * final_div), steps.saturating_sub(top))),
+        ];
         match check.and_then(|()| positive(op, "steps", steps)) {
             Ok(()) => Schedule::join(pieces.to_vec()),
             Err(e) => Schedule(Kind::Wrong(e)),

@@ -26,7 +26,10 @@ pub struct Masked<T> {
 /// # let p = Tensor::ones([2]);
 /// # assert!(optimizer.step(&p, &p, &optimizer.init(&p)).0.check().is_ok());
 /// ```
-pub fn masked<T: Transformation>(inner: T, select: impl Fn(&str, &Tensor) -> bool + Send + Sync + 'static) -> Masked<T> {
+pub fn masked<T: Transformation>(
+    inner: T,
+    select: impl Fn(&str, &Tensor) -> bool + Send + Sync + 'static,
+) -> Masked<T> {
     Masked { inner, select: Arc::new(select) }
 }
 
@@ -168,6 +171,6 @@ impl Transformation for AverageParams {
 
     fn update<P: Tree + Clone>(&self, u: &P, s: &Average<P>, params: &P) -> (P, Average<P>) {
         let [average] = leafwise([&s.params, u, params], |[a, u, p]| [mean(self.decay, a, &(p + u))]);
-        (u.clone(), Average { params: average })
+        (checked(u, self.check()), Average { params: average })
     }
 }

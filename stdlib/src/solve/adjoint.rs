@@ -1,7 +1,7 @@
 //! The continuous adjoint.
 
 use super::ode::{OdeSolver, Solution, check, odeint, refused};
-use super::{flat, unflat};
+use crate::optim::leafwise::{flat, unflat};
 use gradloom_frontend::ir::Loc;
 use gradloom_frontend::{Tensor, Tree, custom_vjp, scan_reverse, vjp};
 
@@ -56,7 +56,8 @@ fn backward<S: OdeSolver, Y: Tree + Clone, A: Tree + Clone>(
     // (y, a, ∂L/∂args) backwards in time
     type Augmented = (Tensor, Tensor, Tensor);
     let augmented = |t: &Tensor, (y, a, _): &Augmented, (): &()| {
-        let (dy, pull) = vjp(|(y, theta): &(Tensor, Tensor)| field(t, y, &unflat(args, theta)), &(y.clone(), theta.clone()));
+        let (dy, pull) =
+            vjp(|(y, theta): &(Tensor, Tensor)| field(t, y, &unflat(args, theta)), &(y.clone(), theta.clone()));
         let (y_bar, theta_bar) = pull(a);
         (dy, -y_bar, -theta_bar)
     };

@@ -41,15 +41,8 @@ const METHOD: Tableau = Tableau {
 };
 
 /// Weights of the fifth order's minus those of the fourth.
-const ERROR: [f64; 7] = [
-    -71.0 / 57600.0,
-    0.0,
-    71.0 / 16695.0,
-    -71.0 / 1920.0,
-    17253.0 / 339_200.0,
-    -22.0 / 525.0,
-    1.0 / 40.0,
-];
+const ERROR: [f64; 7] =
+    [-71.0 / 57600.0, 0.0, 71.0 / 16695.0, -71.0 / 1920.0, 17253.0 / 339_200.0, -22.0 / 525.0, 1.0 / 40.0];
 
 /// Weights of the stages in the coefficients of θ, θ², θ³, θ⁴ of the interpolant, a row a power.
 const DENSE: [[f64; 7]; 4] = [

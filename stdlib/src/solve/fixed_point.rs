@@ -1,7 +1,7 @@
 //! Fixed points with implicit derivatives.
 
-use super::{flat, norm, one_dtype};
-use crate::optim::leafwise::{failed, require};
+use super::norm;
+use crate::optim::leafwise::{failed, flat, one_dtype, require};
 use gradloom_frontend::ir::Loc;
 use gradloom_frontend::{Result, Tensor, Tree, custom_vjp, stop_gradient, vjp, while_loop};
 

@@ -1,7 +1,7 @@
 //! Linear systems by products with the matrix alone.
 
-use super::{flat, norm, one_dtype, unflat};
-use crate::optim::leafwise::{failed, require};
+use super::norm;
+use crate::optim::leafwise::{failed, flat, one_dtype, require, unflat};
 use gradloom_frontend::ir::Loc;
 use gradloom_frontend::linalg;
 use gradloom_frontend::{DType, Result, Tensor, Tree, custom_vjp, vjp, while_loop};
@@ -109,7 +109,12 @@ fn implicit<A: Tree + Clone, X: Tree + Clone>(
 impl Cg {
     /// x with a(args, x) = b.
     #[track_caller]
-    pub fn solve<A: Tree + Clone, X: Tree + Clone>(&self, a: impl Fn(&A, &X) -> X, args: &A, b: &X) -> LinearSolution<X> {
+    pub fn solve<A: Tree + Clone, X: Tree + Clone>(
+        &self,
+        a: impl Fn(&A, &X) -> X,
+        args: &A,
+        b: &X,
+    ) -> LinearSolution<X> {
         if let Err(e) = check_tolerance("Cg", self.tolerance).and_then(|()| one_dtype("Cg", b)) {
             return refused(b, e.at(&Loc::caller()));
         }
@@ -140,7 +145,12 @@ impl Cg {
 impl Gmres {
     /// x with a(args, x) = b.
     #[track_caller]
-    pub fn solve<A: Tree + Clone, X: Tree + Clone>(&self, a: impl Fn(&A, &X) -> X, args: &A, b: &X) -> LinearSolution<X> {
+    pub fn solve<A: Tree + Clone, X: Tree + Clone>(
+        &self,
+        a: impl Fn(&A, &X) -> X,
+        args: &A,
+        b: &X,
+    ) -> LinearSolution<X> {
         let check = check_tolerance("Gmres", self.tolerance)
             .and_then(|()| require("Gmres", self.restart > 0, || "a basis of 0 vectors".into()))
             .and_then(|()| one_dtype("Gmres", b));

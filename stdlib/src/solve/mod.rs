@@ -34,33 +34,7 @@ pub use krylov::{Cg, Gmres, LinearSolution};
 pub use ode::{FixedStep, Flow, OdeSolver, Solution, Tableau, odeint};
 pub use root::{Bisection, Newton};
 
-use crate::optim::leafwise::{floats, replace};
-use gradloom_frontend::{Error, Result, Tensor, Tree};
-
-/// The float leaves as one vector.
-#[track_caller]
-fn flat<T: Tree>(tree: &T) -> Tensor {
-    floats(tree).ravel()
-}
-
-/// The tree with its float leaves from one vector.
-#[track_caller]
-fn unflat<T: Tree>(tree: &T, x: &Tensor) -> T {
-    let mut parts = floats(tree).unravel(x).into_iter();
-    let leaf = |t: Tensor| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t };
-    replace(tree, tree.leaves().into_iter().map(leaf))
-}
-
-/// The float leaves must be there and have one dtype.
-fn one_dtype<T: Tree>(op: &str, tree: &T) -> Result<()> {
-    tree.leaves().iter().try_for_each(Tensor::check)?;
-    let floats = floats(tree);
-    let first = floats.first().ok_or_else(|| Error::user(op, "the unknown has no elements of a float dtype"))?;
-    match floats.iter().find(|t| t.dtype() != first.dtype()) {
-        Some(other) => Err(Error::dtype_mismatch(op, first.dtype(), other.dtype())),
-        None => Ok(()),
-    }
-}
+use gradloom_frontend::Tensor;
 
 /// √Σ x²
 fn norm(x: &Tensor) -> Tensor {

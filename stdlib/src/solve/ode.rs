@@ -1,7 +1,6 @@
 //! Initial value problems y' = f(t, y, args), and methods of fixed step.
 
-use super::{flat, one_dtype, unflat};
-use crate::optim::leafwise::{failed, require};
+use crate::optim::leafwise::{failed, flat, one_dtype, require, unflat};
 use gradloom_frontend::ir::Loc;
 use gradloom_frontend::{Error, Result, Tensor, Tree, fori_loop, scan};
 
@@ -65,9 +64,13 @@ pub(super) fn check<S: OdeSolver, Y: Tree>(solver: &S, y0: &Y, ts: &Tensor) -> R
     solver.check()?;
     one_dtype("odeint", y0)?;
     ts.check()?;
-    require("odeint", ts.ndim() == 1 && ts.size() >= 1, || format!("the times are {}; they must be a vector", ts.ty()))?;
+    require("odeint", ts.ndim() == 1 && ts.size() >= 1, || {
+        format!("the times are {}; they must be a vector", ts.ty())
+    })?;
     match y0.leaves().iter().find(|y| y.dtype() != ts.dtype()) {
-        Some(y) => Err(Error::dtype_mismatch("odeint", y.dtype(), ts.dtype()).help("state and times need one float dtype")),
+        Some(y) => {
+            Err(Error::dtype_mismatch("odeint", y.dtype(), ts.dtype()).help("state and times need one float dtype"))
+        }
         None => Ok(()),
     }
 }
@@ -114,7 +117,14 @@ impl Tableau {
     };
 
     /// The derivatives at all stages; the first is given if it is known.
-    pub(super) fn stages(&self, f: Field<'_>, t: &Tensor, y: &Tensor, h: &Tensor, first: Option<&Tensor>) -> Vec<Tensor> {
+    pub(super) fn stages(
+        &self,
+        f: Field<'_>,
+        t: &Tensor,
+        y: &Tensor,
+        h: &Tensor,
+        first: Option<&Tensor>,
+    ) -> Vec<Tensor> {
         let mut k = vec![first.map_or_else(|| f(t, y), Tensor::clone)];
         for (a, c) in self.a.iter().zip(self.c).skip(1) {
             k.push(f(&(t + h * *c), &(y + combine(a, &k) * h)));
@@ -161,7 +171,9 @@ impl OdeSolver for FixedStep {
         require("FixedStep", fits, || format!("{} steps from one time to the next", self.steps))?;
         let Tableau { a, b, c } = self.method;
         let square = a.len() == b.len() && a.len() == c.len() && a.iter().enumerate().all(|(i, row)| row.len() == i);
-        require("FixedStep", square && !a.is_empty(), || "row i of the tableau must have i entries, one row a stage".into())
+        require("FixedStep", square && !a.is_empty(), || {
+            "row i of the tableau must have i entries, one row a stage".into()
+        })
     }
 
     fn flow(&self, f: Field<'_>, y0: &Tensor, ts: &Tensor) -> Flow {

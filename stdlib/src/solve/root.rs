@@ -1,7 +1,7 @@
 //! Roots of functions, with implicit derivatives in both modes.
 
-use super::{flat, norm, one_dtype, unflat};
-use crate::optim::leafwise::{failed, require};
+use super::norm;
+use crate::optim::leafwise::{failed, flat, one_dtype, require, unflat};
 use gradloom_frontend::ir::Loc;
 use gradloom_frontend::{DType, Result, Tensor, Tree, custom_jvp, jacfwd, jvp, linalg, stop_gradient, while_loop};
 
@@ -114,7 +114,9 @@ impl Bisection {
             low.check()?;
             high.check()?;
             let same = low.ty() == high.ty() && low.dtype().is_float();
-            require("Bisection", same, || format!("the ends are {} and {}; they must be floats of one type", low.ty(), high.ty()))
+            require("Bisection", same, || {
+                format!("the ends are {} and {}; they must be floats of one type", low.ty(), high.ty())
+            })
         };
         if let Err(e) = check() {
             return Tensor::failed(e.at(&loc));
@@ -143,11 +145,7 @@ impl Bisection {
                 let y = f(&middle).sign();
                 let left = y.eq(&sign);
                 let exact = y.eq(0.0);
-                (
-                    (&left | &exact).select(&middle, low),
-                    (!left.clone()).select(&middle, high),
-                    n + 1,
-                )
+                ((&left | &exact).select(&middle, low), (!left.clone()).select(&middle, high), n + 1)
             },
             &(low.clone(), high.clone(), Tensor::full((), 0, DType::I32)),
         );

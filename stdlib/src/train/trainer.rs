@@ -190,7 +190,9 @@ impl Trainer {
                 let mut measures = vec![("loss", scalar(&loss)?)];
                 measures.extend(evaluate(&at.state)?);
                 self.measured(&mut at, &measures);
-                bar.set_message(measures.iter().map(|(name, v)| format!("{name} {v:.4}")).collect::<Vec<_>>().join(", "));
+                bar.set_message(
+                    measures.iter().map(|(name, v)| format!("{name} {v:.4}")).collect::<Vec<_>>().join(", "),
+                );
             }
             if let (Some(c), Some((_, n))) = (&checkpoints, &self.checkpoints)
                 && (at.done.is_multiple_of(*n) || at.done == self.steps || self.exhausted(&at.curve))
@@ -245,7 +247,11 @@ impl Trainer {
 impl<S: Tree> Progress<S> {
     fn named(&self) -> BTreeMap<String, Tensor> {
         let tree = |prefix: &'static str, s: &S| {
-            s.paths().into_iter().zip(s.leaves()).map(move |(path, t)| (format!("{prefix}{path}"), t)).collect::<Vec<_>>()
+            s.paths()
+                .into_iter()
+                .zip(s.leaves())
+                .map(move |(path, t)| (format!("{prefix}{path}"), t))
+                .collect::<Vec<_>>()
         };
         let best = self.best.iter().flat_map(|s| tree(BEST, s));
         tree(STATE, &self.state).into_iter().chain(best).chain(self.curve.tensors()).collect()
@@ -261,8 +267,11 @@ fn fill<S: Tree>(file: &BTreeMap<String, Tensor>, prefix: &str, template: &S) ->
             Some(t) if t.ty() == like.ty() => leaves.push(t.clone()),
             other => {
                 let found = other.map_or("not there".to_string(), |t| format!("{}", t.ty()));
-                return Err(Error::user("resume", format!("`{name}` of the checkpoint is {found}, the state has {}", like.ty()))
-                    .help("a run continues from its checkpoints: give another one a directory of its own"));
+                return Err(Error::user(
+                    "resume",
+                    format!("`{name}` of the checkpoint is {found}, the state has {}", like.ty()),
+                )
+                .help("a run continues from its checkpoints: give another one a directory of its own"));
             }
         }
     }

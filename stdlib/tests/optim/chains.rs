@@ -69,8 +69,16 @@ fn the_first_step_of_adam_is_the_learning_rate() {
 
 #[test]
 fn soap_and_shampoo_take_leaves_of_any_shape() {
-    let p = vec![Tensor::ones([3, 3, 2, 5]), Tensor::ones([7, 2]), Tensor::ones([1, 4]), Tensor::ones([6]), Tensor::ones(())];
-    let loss = |p: &Vec<Tensor>| p.iter().map(|x| (x - 0.5).square().sum(..)).fold(Tensor::from(0.0), |a, b| a + b);
+    let p = vec![
+        Tensor::ones([3, 3, 2, 5]),
+        Tensor::ones([7, 2]),
+        Tensor::ones([1, 4]),
+        Tensor::ones([6]),
+        Tensor::ones(()),
+    ];
+    let targets: Vec<Tensor> = (0..).zip(&p).map(|(i, x)| random::normal(&Key::new(i), x.shape())).collect();
+    let loss =
+        |p: &Vec<Tensor>| p.iter().zip(&targets).fold(Tensor::from(0.0), |sum, (x, y)| sum + (x - y).square().sum(..));
     fn descends<T: Transformation>(optimizer: T, p: &Vec<Tensor>, loss: impl Fn(&Vec<Tensor>) -> Tensor) {
         let step = jit(|(p, s): &(Vec<Tensor>, T::State<Vec<Tensor>>)| {
             let (l, g) = value_and_grad(&loss)(p);
@@ -78,22 +86,22 @@ fn soap_and_shampoo_take_leaves_of_any_shape() {
         });
         let mut carry = (p.clone(), optimizer.init(p));
         let mut losses = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..80 {
             let (l, next) = step.call(&carry).unwrap();
             losses.push(l.item::<f32>().unwrap());
             carry = next;
         }
-        assert!(losses[29] < losses[0] * 0.2, "{losses:?}");
+        assert!(losses[79] < losses[0] * 0.1, "{losses:?}");
     }
     let small = 6;
-    descends(soap(0.05, 0.0), &p, loss);
-    descends((ScaleBySoap { max_dim: small, ..Default::default() }, scale_by_learning_rate(0.05)), &p, loss);
-    descends(shampoo(0.3), &p, loss);
-    descends((ScaleByShampoo { max_dim: small, ..Default::default() }, scale_by_learning_rate(0.3)), &p, loss);
+    let falling = |lr: f64| Schedule::exponential(lr, 0.5, 15);
+    descends(soap(falling(0.2), 0.0), &p, loss);
+    descends((ScaleBySoap { max_dim: small, ..Default::default() }, scale_by_learning_rate(falling(0.2))), &p, loss);
+    descends(shampoo(falling(0.3)), &p, loss);
+    descends((ScaleByShampoo { max_dim: small, ..Default::default() }, scale_by_learning_rate(falling(0.3))), &p, loss);
 }
 
-/// A step of Adam with clipping over 20 leaves reads and writes each leaf in one kernel: beside those there are only the
-/// norm's and the scalars'.
+/// A step of Adam over 20 leaves reads and writes each leaf in one kernel; beside those there is one for the scalars.
 #[test]
 fn a_step_is_few_kernels() {
     let p: Vec<Tensor> = (0..20).map(|i| Tensor::ones([16 + i, 32])).collect();
@@ -101,7 +109,6 @@ fn a_step_is_few_kernels() {
     let state = optimizer.init(&p);
     let step = jit(|(p, g, s): &(Vec<Tensor>, Vec<Tensor>, _)| optimizer.step(p, g, s));
     let compiled = step.lower(&(p.clone(), p, state)).unwrap().compile().unwrap();
-    println!("{}\n{}", compiled.schedule(), compiled.cost());
     let kernels = compiled.cost().kernels;
-    assert!(kernels <= 23, "{kernels} kernels\n{}", compiled.schedule());
+    assert!(kernels <= 21, "{kernels} kernels\n{}", compiled.schedule());
 }

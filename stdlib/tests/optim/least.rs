@@ -75,7 +75,9 @@ fn each_step_of_lbfgs_satisfies_the_strong_wolfe_conditions() {
 #[test]
 fn lbfgs_of_trees_and_of_many_starts() {
     type P = (Tensor, Vec<Tensor>, Tensor);
-    let loss = |(a, b, _): &P| (a - 2.0).square().sum(..) + (&b[0] + 1.0).square().sum(..) * 3.0 + (a.sum(..) * b[0].sum(..)) * 0.1;
+    let loss = |(a, b, _): &P| {
+        (a - 2.0).square().sum(..) + (&b[0] + 1.0).square().sum(..) * 3.0 + (a.sum(..) * b[0].sum(..)) * 0.1
+    };
     let start: P = (Tensor::zeros([2]), vec![Tensor::zeros([1, 2])], Tensor::from([5]));
     let end = Lbfgs { tolerance: 1e-5, ..Lbfgs::default() }.minimize(loss, &start);
     assert!(end.converged.item::<bool>().unwrap());
@@ -105,7 +107,9 @@ fn levenberg_marquardt_fits_known_curves() {
     let residuals = |p: &Tensor| (&t * p.i(1)).exp() * p.i(0) + (&t * p.i(2)).sin() * p.i(3) - &y;
     let start = f64s(&[1.0, -1.0, 1.8, 1.0]);
     for method in [LevenbergMarquardt::default(), LevenbergMarquardt::gauss_newton()] {
-        for end in [method.minimize(residuals, &start), jit(|x: &Tensor| method.minimize(residuals, x)).call(&start).unwrap()] {
+        for end in
+            [method.minimize(residuals, &start), jit(|x: &Tensor| method.minimize(residuals, x)).call(&start).unwrap()]
+        {
             assert!(end.converged.item::<bool>().unwrap());
             for (x, want) in end.params.to_vec::<f64>().unwrap().iter().zip([2.5, -1.3, 2.0, 0.7]) {
                 assert!((x - want).abs() < 1e-7, "{x} is not {want}");
@@ -121,7 +125,8 @@ fn levenberg_marquardt_where_the_model_is_wrong() {
     let y = f64s(&[1.0, 2.2, 2.9, 4.8, 9.1]);
     let residuals = |(a, b): &(Tensor, Tensor)| a * (b * &t).exp() - &y;
     let one = Tensor::full((), 1.0, DType::F64);
-    let end = LevenbergMarquardt { tolerance: 1e-10, ..Default::default() }.minimize(residuals, &(one.clone(), one * 0.0));
+    let end =
+        LevenbergMarquardt { tolerance: 1e-10, ..Default::default() }.minimize(residuals, &(one.clone(), one * 0.0));
     let got = [end.params.0, end.params.1, end.value].map(|t| t.item::<f64>().unwrap());
     for (got, want) in got.iter().zip([0.998_641_01, 0.548_167_17, 0.196_174_257_825]) {
         assert!((got - want).abs() < 1e-8, "{got} is not {want}");

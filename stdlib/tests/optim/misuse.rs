@@ -60,7 +60,13 @@ fn parameters() {
     assert!(Lbfgs::default().minimize(loss, &mixed).value.check().is_err());
     let residuals = |(a, _): &(Tensor, Tensor)| a.clone();
     assert!(LevenbergMarquardt::default().minimize(residuals, &mixed).value.check().is_err());
-    assert!(Lbfgs { c1: 0.9, c2: 0.1, ..Default::default() }.minimize(|x: &Tensor| x.sum(..), &vector).value.check().is_err());
+    assert!(
+        Lbfgs { c1: 0.9, c2: 0.1, ..Default::default() }
+            .minimize(|x: &Tensor| x.sum(..), &vector)
+            .value
+            .check()
+            .is_err()
+    );
 }
 
 #[test]

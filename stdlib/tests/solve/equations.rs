@@ -5,9 +5,8 @@ use gradloom_stdlib::solve::*;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-pub static STORED: LazyLock<BTreeMap<String, Tensor>> = LazyLock::new(|| {
-    io::load_npz(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/solve.npz")).unwrap()
-});
+pub static STORED: LazyLock<BTreeMap<String, Tensor>> =
+    LazyLock::new(|| io::load_npz(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/solve.npz")).unwrap());
 
 fn rows(parts: &[Tensor]) -> Tensor {
     Tensor::stack(parts, 0)
@@ -39,7 +38,8 @@ fn dopri5_takes_the_steps_of_scipy() {
         let (y0, ts) = (stored("y0"), stored("ts"));
         for (tolerance, text) in [(1e-4, "1e-04"), (1e-8, "1e-08")] {
             let solver = Dopri5 { rtol: tolerance, atol: tolerance / 100.0, ..Dopri5::default() };
-            let solve = |(y0, ts): &(Tensor, Tensor)| odeint(&solver, |t, y: &Tensor, (): &()| field(name, t, y), y0, ts, &());
+            let solve =
+                |(y0, ts): &(Tensor, Tensor)| odeint(&solver, |t, y: &Tensor, (): &()| field(name, t, y), y0, ts, &());
             let input = (y0.clone(), ts.clone());
             for s in [solve(&input), jit(solve).call(&input).unwrap()] {
                 assert!(s.success.item::<bool>().unwrap());
@@ -57,7 +57,8 @@ fn dopri5_takes_the_steps_of_scipy() {
 fn many_problems_at_once() {
     let y0 = Tensor::from([[2.0f64, 0.0], [0.5, 1.0], [-1.0, 0.3]]);
     let ts = Tensor::from([0.0f64, 1.0, 3.0]);
-    let solve = |y0: &Tensor| odeint(&Dopri5::default(), |t, y: &Tensor, (): &()| field("van_der_pol", t, y), y0, &ts, &());
+    let solve =
+        |y0: &Tensor| odeint(&Dopri5::default(), |t, y: &Tensor, (): &()| field("van_der_pol", t, y), y0, &ts, &());
     let all = vmap(solve)(&y0);
     for i in 0..3 {
         let one = solve(&y0.i(i));
@@ -88,7 +89,6 @@ fn fixed_steps_have_their_order() {
     }
 }
 
-
 /// A tree of states and of arguments, one of them a table that is no float.
 type Args = (Tensor, Vec<Tensor>, Tensor);
 
@@ -114,16 +114,29 @@ fn summary(s: Solution<(Tensor, Tensor)>) -> Tensor {
 /// The derivative of `f` along `d` by differences.
 fn difference<A: Tree>(f: impl Fn(&A) -> Tensor, x: &A, d: &A) -> f64 {
     let h = 1e-5;
-    let at = |h: f64| f(&x.zip_map(d, |x, d| if x.dtype().is_float() { x + d * h } else { x.clone() })).item::<f64>().unwrap();
+    let at = |h: f64| {
+        f(&x.zip_map(d, |x, d| if x.dtype().is_float() { x + d * h } else { x.clone() })).item::<f64>().unwrap()
+    };
     (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h)
 }
 
 fn direction<A: Tree>(x: &A) -> A {
-    x.map(|t| if t.dtype().is_float() { (Tensor::arange(t.size()).to(t.dtype()).reshape(t.shape()) + 1.3).sin() } else { t.zeros_like() })
+    x.map(|t| {
+        if t.dtype().is_float() {
+            (Tensor::arange(t.size()).to(t.dtype()).reshape(t.shape()) + 1.3).sin()
+        } else {
+            t.zeros_like()
+        }
+    })
 }
 
 fn slope<A: Tree>(g: &A, d: &A) -> f64 {
-    g.leaves().iter().zip(d.leaves()).filter(|(g, _)| g.dtype().is_float()).map(|(g, d)| (g * d).sum(..).item::<f64>().unwrap()).sum()
+    g.leaves()
+        .iter()
+        .zip(d.leaves())
+        .filter(|(g, _)| g.dtype().is_float())
+        .map(|(g, d)| (g * d).sum(..).item::<f64>().unwrap())
+        .sum()
 }
 
 #[test]

@@ -19,7 +19,8 @@ fn difference<A: Tree>(f: impl Fn(&A) -> Tensor, x: &A, d: &A) -> f64 {
 fn check<A: Tree>(f: impl Fn(&A) -> Tensor, x: &A, forward: bool) {
     let d = x.map(|t| (Tensor::arange(t.size()).to(t.dtype()).reshape(t.shape()) + 0.7).sin());
     let want = difference(&f, x, &d);
-    let close = |what: &str, got: f64| assert!((got - want).abs() < 1e-8 * want.abs().max(1.0), "{what}: {got} is not {want}");
+    let close =
+        |what: &str, got: f64| assert!((got - want).abs() < 1e-8 * want.abs().max(1.0), "{what}: {got} is not {want}");
     for g in [grad(&f)(x), jit(grad(&f)).call(x).unwrap()] {
         close("gradient", g.leaves().iter().zip(d.leaves()).map(|(g, d)| (g * d).sum(..).item::<f64>().unwrap()).sum());
     }
@@ -46,7 +47,11 @@ fn fixed_points() {
         assert!((all.i(i) - one).abs().max(..).item::<f64>().unwrap() < 1e-12);
     }
     // of a tree, and one that does not converge ends
-    let pair = method.solve(|a: &Tensor, (x, y): &(Tensor, Tensor)| (y * a, x.cos()), &args.1.i(0), &(args.1.i(1), args.1.i(2)));
+    let pair = method.solve(
+        |a: &Tensor, (x, y): &(Tensor, Tensor)| (y * a, x.cos()),
+        &args.1.i(0),
+        &(args.1.i(1), args.1.i(2)),
+    );
     assert!((pair.0.cos() - pair.1).abs().item::<f64>().unwrap() < 1e-12);
     let away = FixedPoint { max_steps: 5, ..method }.solve(|_: &(), x: &Tensor| x * 2.0, &(), &Tensor::from([1.0f64]));
     assert_eq!(away.item::<f64>().unwrap(), 32.0);
@@ -57,7 +62,9 @@ fn conjugate_gradients() {
     let a = noise(1, &[8, 8]);
     let a = a.matmul(&a.t()) + Tensor::eye(8).to(DType::F64);
     let b = noise(2, &[8]);
-    let solve = |(a, b): &(Tensor, Tensor)| Cg { tolerance: 1e-14, ..Cg::default() }.solve(|a: &Tensor, x: &Tensor| a.dot(x), a, b);
+    let solve = |(a, b): &(Tensor, Tensor)| {
+        Cg { tolerance: 1e-14, ..Cg::default() }.solve(|a: &Tensor, x: &Tensor| a.dot(x), a, b)
+    };
     let s = solve(&(a.clone(), b.clone()));
     assert!((&s.x - linalg::solve(&a, &b)).abs().max(..).item::<f64>().unwrap() < 1e-11);
     assert!(s.products.item::<i32>().unwrap() <= 14);
@@ -74,7 +81,10 @@ fn conjugate_gradients() {
     let k = Tensor::full((), 0.3, DType::F64);
     let x = Cg::default().solve(op, &k, &rhs).x;
     let back = op(&k, &x);
-    assert!((back.0 - rhs.0).abs().max(..).item::<f64>().unwrap() < 1e-9 && (back.1 - rhs.1).abs().max(..).item::<f64>().unwrap() < 1e-9);
+    assert!(
+        (back.0 - rhs.0).abs().max(..).item::<f64>().unwrap() < 1e-9
+            && (back.1 - rhs.1).abs().max(..).item::<f64>().unwrap() < 1e-9
+    );
     let zero = Cg::default().solve(|a: &Tensor, x: &Tensor| a * x, &k, &Tensor::full([3], 0.0, DType::F64));
     assert_eq!((zero.x.to_vec::<f64>().unwrap(), zero.residual.item::<f64>().unwrap()), (vec![0.0; 3], 0.0));
 }
@@ -114,7 +124,8 @@ fn newton_steps() {
 #[test]
 fn bisection() {
     let low = Tensor::full([4], -5.0, DType::F64);
-    let solve = |a: &Tensor| Bisection::default().solve(|a: &Tensor, x: &Tensor| x * x * x + x - a, a, &low, &(&low + 9.0));
+    let solve =
+        |a: &Tensor| Bisection::default().solve(|a: &Tensor, x: &Tensor| x * x * x + x - a, a, &low, &(&low + 9.0));
     let a = Tensor::from([1.0f64, -3.0, 0.0, 20.0]);
     let x = solve(&a);
     assert!((&x * &x * &x + &x - &a).abs().max(..).item::<f64>().unwrap() < 1e-13);
@@ -123,7 +134,8 @@ fn bisection() {
     assert_eq!(compiled.to_vec::<f64>().unwrap(), x.to_vec::<f64>().unwrap());
     // one sign at both ends, a root at an end, a function that falls
     let ends = (Tensor::from([1.0f64, 0.0, -1.0]), Tensor::from([2.0f64, 1.0, 1.0]));
-    let x = Bisection::default().solve(|a: &Tensor, x: &Tensor| a - x, &Tensor::from([0.0f64, 0.0, 0.5]), &ends.0, &ends.1);
+    let x =
+        Bisection::default().solve(|a: &Tensor, x: &Tensor| a - x, &Tensor::from([0.0f64, 0.0, 0.5]), &ends.0, &ends.1);
     let x = x.to_vec::<f64>().unwrap();
     assert!(x[0].is_nan() && x[1].abs() < 1e-15 && (x[2] - 0.5).abs() < 1e-15, "{x:?}");
 }

@@ -28,7 +28,9 @@ fn initial_value_problems() {
     let table = FixedStep { method: Tableau { a: &[&[1.0]], b: &[1.0], c: &[0.0] }, steps: 1 };
     says(&odeint(&table, f, &y, &ts, &()).ys, "tableau");
     // a field of another shape
-    assert!(odeint(&good, |_: &Tensor, _: &Tensor, (): &()| Tensor::from([1.0f64, 2.0]), &y, &ts, &()).ys.check().is_err());
+    assert!(
+        odeint(&good, |_: &Tensor, _: &Tensor, (): &()| Tensor::from([1.0f64, 2.0]), &y, &ts, &()).ys.check().is_err()
+    );
 }
 
 #[test]
@@ -38,8 +40,14 @@ fn systems() {
     says(&Cg { tolerance: f64::NAN, ..Default::default() }.solve(same, &(), &b).x, "the tolerance is NaN");
     says(&Gmres { restart: 0, ..Default::default() }.solve(same, &(), &b).x, "a basis of 0 vectors");
     says(&FixedPoint { tolerance: -1.0, ..Default::default() }.solve(same, &(), &b), "the tolerance is -1");
-    says(&Newton::default().solve(|(): &(), x: &Tensor| x.clone(), &(), &Tensor::from([1])), "no elements of a float dtype");
-    says(&Bisection::default().solve(|(): &(), x| x.clone(), &(), &b, &Tensor::from([1.0f64, 2.0])), "floats of one type");
+    says(
+        &Newton::default().solve(|(): &(), x: &Tensor| x.clone(), &(), &Tensor::from([1])),
+        "no elements of a float dtype",
+    );
+    says(
+        &Bisection::default().solve(|(): &(), x| x.clone(), &(), &b, &Tensor::from([1.0f64, 2.0])),
+        "floats of one type",
+    );
     let wrong = Newton::default().solve(|(): &(), _: &Tensor| Tensor::from([1.0f64, 2.0]), &(), &b);
     assert!(wrong.check().is_err());
 }

@@ -30,7 +30,7 @@ fn tables_are_exact_for_their_polynomials() {
             [("gauss", gauss_legendre(n).unwrap(), 2 * n - 1), ("clenshaw", clenshaw_curtis(n).unwrap(), n - 1)]
         {
             assert!(table.nodes.is_sorted());
-            for k in [0, 1, 2, degree - 1, degree] {
+            for k in [0, 1, 2, degree - 1, degree].into_iter().filter(|k| *k <= degree) {
                 let got: f64 = table.nodes.iter().zip(&table.weights).map(|(x, w)| w * x.powi(k as i32)).sum();
                 let want = if k % 2 == 0 { 2.0 / (k + 1) as f64 } else { 0.0 };
                 assert!((got - want).abs() < 1e-13, "{name} {n}, power {k}: {got}");

@@ -327,8 +327,7 @@ fn late_users_join_the_kernel_of_what_they_use() {
     let n = 12;
     let inputs: Vec<String> = (0..3 * n).map(|i| format!("%{i}: f32[{},8]", 16 + i % n)).collect();
     let ty = |i: usize| format!("f32[{},8]", 16 + i % n);
-    let sums: Vec<String> =
-        (0..n).map(|i| format!("%{} = add(%{i}, %{}) : {}", 3 * n + i, n + i, ty(i))).collect();
+    let sums: Vec<String> = (0..n).map(|i| format!("%{} = add(%{i}, %{}) : {}", 3 * n + i, n + i, ty(i))).collect();
     let products: Vec<String> =
         (0..n).map(|i| format!("%{} = multiply(%{}, %{}) : {}", 4 * n + i, 2 * n + i, 3 * n + i, ty(i))).collect();
     let outputs: Vec<String> = (3 * n..5 * n).map(|i| format!("%{i}")).collect();

@@ -9,7 +9,7 @@ use gradloom_frontend::{DType, Result, Tensor, Tree, scan, stop_gradient, while_
 /// (Shampine 1986): the times that are asked for do not change the steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dopri5 {
-    /// Relative tolerance of a step.
+    /// Relative tolerance of a step; what is below 100 roundings of the dtype counts as that.
     pub rtol: f64,
     /// Absolute tolerance of a step.
     pub atol: f64,
@@ -106,8 +106,10 @@ fn rms(x: &Tensor) -> Tensor {
 }
 
 impl Dopri5 {
-    fn scale(&self, y: &Tensor) -> Tensor {
-        y.abs() * self.rtol + self.atol
+    /// What an error of `y` is measured by, for `y` of absolute value `size`.
+    fn scale(&self, size: &Tensor) -> Tensor {
+        let rounding = if size.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+        size * self.rtol.max(100.0 * rounding) + self.atol
     }
 
     /// A first step from the sizes of y, y' and y''.
@@ -115,7 +117,7 @@ impl Dopri5 {
         if let Some(h) = self.first_step {
             return span.full_like(h).minimum(span.abs());
         }
-        let scale = self.scale(y);
+        let scale = self.scale(&y.abs());
         let (d0, d1) = (rms(&(y / &scale)), rms(&(f0 / &scale)));
         let tiny = d0.lt(1e-5) | d1.lt(1e-5);
         let h0 = tiny.select(1e-6, &d0 / tiny.select(1.0, &d1) * 0.01).minimum(span.abs());
@@ -138,7 +140,7 @@ impl Dopri5 {
         let h = &t_new - &s.t;
         let k = METHOD.stages(f, &s.t, &s.y, &h, Some(&s.f));
         let y_new = &s.y + combine(METHOD.b, &k) * &h;
-        let scale = s.y.abs().maximum(y_new.abs()) * self.rtol + self.atol;
+        let scale = self.scale(&s.y.abs().maximum(y_new.abs()));
         let error = stop_gradient(&rms(&(combine(&ERROR, &k) * &h / scale)));
         let accepted = error.lt(1.0) & &alive;
         // NaN and infinity are refused, and the step becomes as much shorter as it may

@@ -177,7 +177,7 @@ pub fn clenshaw_curtis(n: usize) -> Result<Quadrature> {
         end / m as f64 * (1.0 - sum)
     };
     let mut nodes: Vec<f64> = (0..n).map(node).collect();
-    if m % 2 == 0 {
+    if m.is_multiple_of(2) {
         nodes[m / 2] = 0.0;
     }
     Ok(Quadrature { nodes, weights: (0..n).map(weight).collect() })

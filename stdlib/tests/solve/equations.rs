@@ -53,6 +53,23 @@ fn dopri5_takes_the_steps_of_scipy() {
     }
 }
 
+/// Tolerances beyond the digits of f32 do not stop the method.
+#[test]
+fn f32_reaches_the_end() {
+    let ts = Tensor::from([0.0f32, 2.0, 5.0]);
+    let s =
+        odeint(&Dopri5::default(), |t, y: &Tensor, (): &()| field("forced", t, y), &Tensor::from([0.5f32]), &ts, &());
+    assert!(s.success.item::<bool>().unwrap() && s.steps.item::<i32>().unwrap() < 100);
+    let exact = odeint(
+        &Dopri5::default(),
+        |t, y: &Tensor, (): &()| field("forced", t, y),
+        &Tensor::from([0.5f64]),
+        &ts.to(DType::F64),
+        &(),
+    );
+    close("f32", &s.ys.to(DType::F64), &exact.ys, 2e-4);
+}
+
 #[test]
 fn many_problems_at_once() {
     let y0 = Tensor::from([[2.0f64, 0.0], [0.5, 1.0], [-1.0, 0.3]]);

@@ -168,6 +168,8 @@ fn draws_its_curve_and_refuses_what_does_not_fit() {
     assert!(e.contains("`state.` of the checkpoint is f32[2], the state has f32[3]"), "{e}");
     let e = Trainer::new(1).quiet().run(Tensor::ones([3]), |_, x| Ok((x.clone(), x)), |_| Ok(vec![])).unwrap_err();
     assert!(e.to_string().contains("not a scalar"), "{e}");
+    let typo = Trainer::new(1).quiet().stop_early("los", 2).run(Tensor::ones([3]), step, |_| Ok(vec![])).unwrap_err();
+    assert!(typo.to_string().contains("there is no measure `los`"), "{typo}");
     let file = dir.0.join("file");
     std::fs::write(&file, "x").unwrap();
     assert!(Checkpoints::open(&file, 1).is_err());

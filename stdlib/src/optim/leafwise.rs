@@ -22,10 +22,23 @@ pub(crate) fn leafwise<P: Tree + Clone, const N: usize, const M: usize>(
     let rows: Vec<[Tensor; M]> = (0..columns[0].len())
         .map(|i| {
             let row: [&Tensor; N] = std::array::from_fn(|j| &columns[j][i]);
-            if row[0].dtype().is_float() { f(row) } else { std::array::from_fn(|j| row[j].clone()) }
+            match row[0].dtype() {
+                d if d.is_float() => f(row),
+                d if d.is_complex() => std::array::from_fn(|_| complex(row[0])),
+                _ => std::array::from_fn(|j| row[j].clone()),
+            }
         })
         .collect();
     std::array::from_fn(|j| replace(trees[0], rows.iter().map(|row| row[j].clone())))
+}
+
+/// No complex leaf stays silently where it was: its derivative is no direction of descent as it comes (that is its
+/// conjugate).
+#[track_caller]
+fn complex(x: &Tensor) -> Tensor {
+    let e = Error::user("optim", format!("a leaf is {}; optimizers take real parameters", x.ty()))
+        .help("keep real and imaginary part as two leaves, and make the complex tensor of them in the model");
+    Tensor::failed(e.at(&Loc::caller()))
 }
 
 /// The tree with these leaves, as many as it has.
@@ -68,7 +81,11 @@ pub(crate) fn floats<P: Tree>(tree: &P) -> Vec<Tensor> {
 
 /// A tree like `params` with `f` of the leaves that are floats.
 pub(crate) fn map_floats<P: Tree>(params: &P, f: impl Fn(&Tensor) -> Tensor) -> P {
-    params.map(|p| if p.dtype().is_float() { f(p) } else { p.clone() })
+    params.map(|p| match p.dtype() {
+        d if d.is_float() => f(p),
+        d if d.is_complex() => complex(p),
+        _ => p.clone(),
+    })
 }
 
 /// The float leaves as one vector; they must have one dtype.

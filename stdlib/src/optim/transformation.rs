@@ -6,7 +6,7 @@ use gradloom_frontend::Tree;
 /// A gradient transformation: from gradients to updates, with a state that is a tree.
 ///
 /// An optimizer is a chain of them: a tuple is a transformation that applies its members in order (see [`chain`]). What
-/// the last one returns is added to the parameters. Leaves that are no floats (tables of indices, keys) stay as they are.
+/// the last one returns is added to the parameters. Leaves of integers and bools (tables, keys) stay as they are.
 /// A constant that has no meaning is an error in every tensor that `init`, `update` and `step` return.
 pub trait Transformation {
     /// What is remembered between steps, for parameters of type `P`.

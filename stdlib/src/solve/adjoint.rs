@@ -1,9 +1,9 @@
 //! The continuous adjoint.
 
 use super::ode::{OdeSolver, Solution, check, odeint, refused};
-use crate::optim::leafwise::{flat, unflat};
+use crate::optim::leafwise::{flat, floats, unflat};
 use gradloom_frontend::ir::Loc;
-use gradloom_frontend::{Tensor, Tree, custom_vjp, scan_reverse, vjp};
+use gradloom_frontend::{Error, Tensor, Tree, custom_vjp, scan_reverse, vjp};
 
 /// [`odeint`] with reverse-mode derivatives from the adjoint equation (Pontryagin 1962; Chen et al. 2018), which is solved
 /// backwards with the same method: memory does not grow with the number of steps, and the derivatives are as exact as the
@@ -20,7 +20,11 @@ pub fn odeint_adjoint<S: OdeSolver, Y: Tree + Clone, A: Tree + Clone>(
     args: &A,
 ) -> Solution<Y> {
     let loc = Loc::caller();
-    if let Err(e) = check(solver, y0, ts) {
+    let fits = check(solver, y0, ts).and_then(|()| match floats(args).iter().find(|x| x.dtype() != ts.dtype()) {
+        Some(x) => Err(Error::dtype_mismatch("odeint_adjoint", x.dtype(), ts.dtype())),
+        None => Ok(()),
+    });
+    if let Err(e) = fits {
         return refused(y0, e.at(&loc));
     }
     type Inputs<Y, A> = (Y, Tensor, A);
@@ -52,7 +56,7 @@ fn backward<S: OdeSolver, Y: Tree + Clone, A: Tree + Clone>(
     };
     let (ys, ct) = (rows(ys), rows(ct));
     let field = |t: &Tensor, y: &Tensor, args: &A| flat(&f(t, &unflat(y0, y), args));
-    let theta = flat(args);
+    let theta = if floats(args).is_empty() { Tensor::full([0], 0.0, ys.dtype()) } else { flat(args) };
     // (y, a, ∂L/∂args) backwards in time
     type Augmented = (Tensor, Tensor, Tensor);
     let augmented = |t: &Tensor, (y, a, _): &Augmented, (): &()| {

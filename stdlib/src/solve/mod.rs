@@ -2,7 +2,8 @@
 //!
 //! A function that is solved takes what it depends on as an argument of its own (`args`): its derivatives with respect to
 //! them are those of the solution, by the implicit function theorem, and do not go through the iterations. A tensor that
-//! the closure captures instead counts as a constant, and must not be differentiated.
+//! the closure captures instead counts as a constant; differentiating it is an error. [`odeint`] alone differentiates
+//! through its steps, whatever they depend on.
 //!
 //! ```
 //! # use gradloom_frontend as gradloom;

@@ -189,7 +189,7 @@ impl Trainer {
             if at.done.is_multiple_of(self.every) || at.done == self.steps {
                 let mut measures = vec![("loss", scalar(&loss)?)];
                 measures.extend(evaluate(&at.state)?);
-                self.measured(&mut at, &measures);
+                self.measured(&mut at, &measures)?;
                 bar.set_message(
                     measures.iter().map(|(name, v)| format!("{name} {v:.4}")).collect::<Vec<_>>().join(", "),
                 );
@@ -209,13 +209,18 @@ impl Trainer {
         Ok(Fitted { state, steps: at.done, curve: at.curve, stopped })
     }
 
-    fn measured<S: Clone>(&self, at: &mut Progress<S>, measures: &[(&str, f64)]) {
+    fn measured<S: Clone>(&self, at: &mut Progress<S>, measures: &[(&str, f64)]) -> Result<()> {
+        let names: Vec<&str> = measures.iter().map(|(name, _)| *name).collect();
+        if let Some((watched, _)) = self.patience.as_ref().filter(|(name, _)| !names.contains(&name.as_str())) {
+            return Err(Error::user("stop_early", format!("there is no measure `{watched}`; there are {names:?}")));
+        }
         at.curve.push(at.done, measures);
         if let Some((name, _)) = &self.patience
             && at.curve.best(name) == Some(at.curve.steps.len() - 1)
         {
             at.best = Some(at.state.clone());
         }
+        Ok(())
     }
 
     /// Whether the measure to watch has not fallen for too long.

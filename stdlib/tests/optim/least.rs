@@ -1,5 +1,6 @@
 //! L-BFGS and Levenberg and Marquardt's method on functions whose minima are known.
 
+use super::reference::stored;
 use gradloom_frontend::prelude::*;
 use gradloom_stdlib::optim::*;
 
@@ -31,15 +32,17 @@ fn f64s(x: &[f64]) -> Tensor {
 
 #[test]
 fn lbfgs_finds_known_minima() {
-    // scipy's L-BFGS-B evaluates these 44, 57, 16 and 26 times at the same tolerance; twice that is still the method
-    type Case = (&'static str, fn(&Tensor) -> Tensor, Vec<f64>, Vec<f64>, i32);
+    type Case = (&'static str, fn(&Tensor) -> Tensor, Vec<f64>);
     let cases: [Case; 4] = [
-        ("rosenbrock 2", rosenbrock, vec![-1.2, 1.0], vec![1.0; 2], 92),
-        ("rosenbrock 6", rosenbrock, vec![0.0; 6], vec![1.0; 6], 100),
-        ("beale", beale, vec![1.0, 1.0], vec![3.0, 0.5], 36),
-        ("valley", valley, vec![1.0, -2.0, 3.0, -1.0, 0.5], vec![0.0; 5], 28),
+        ("rosenbrock2", rosenbrock, vec![-1.2, 1.0]),
+        ("rosenbrock6", rosenbrock, vec![0.0; 6]),
+        ("beale", beale, vec![1.0, 1.0]),
+        ("valley", valley, vec![1.0, -2.0, 3.0, -1.0, 0.5]),
     ];
-    for (name, f, start, want, evaluations) in cases {
+    for (name, f, start) in cases {
+        let want = stored(&format!("minimum.{name}")).to_vec::<f64>().unwrap();
+        // no more than half as often again as scipy's L-BFGS-B
+        let evaluations = stored(&format!("evaluations.{name}")).item::<f64>().unwrap() * 1.5;
         let start = f64s(&start);
         let method = Lbfgs { tolerance: 1e-9, ..Lbfgs::default() };
         let eager = method.minimize(f, &start);
@@ -50,7 +53,7 @@ fn lbfgs_finds_known_minima() {
                 assert!((x - w).abs() < 1e-8, "{name}: {x} is not {w}");
             }
             let n = end.evaluations.item::<i32>().unwrap();
-            assert!(n <= evaluations, "{name}: {n} evaluations");
+            assert!(f64::from(n) <= evaluations, "{name}: {n} evaluations, {evaluations} at most");
         }
     }
 }
@@ -128,7 +131,7 @@ fn levenberg_marquardt_where_the_model_is_wrong() {
     let end =
         LevenbergMarquardt { tolerance: 1e-10, ..Default::default() }.minimize(residuals, &(one.clone(), one * 0.0));
     let got = [end.params.0, end.params.1, end.value].map(|t| t.item::<f64>().unwrap());
-    for (got, want) in got.iter().zip([0.998_641_01, 0.548_167_17, 0.196_174_257_825]) {
+    for (got, want) in got.iter().zip(stored("fit").to_vec::<f64>().unwrap()) {
         assert!((got - want).abs() < 1e-8, "{got} is not {want}");
     }
 }

@@ -70,6 +70,14 @@ fn parameters() {
 }
 
 #[test]
+fn complex_parameters() {
+    let x = Tensor::complex(&Tensor::ones([2]), &Tensor::ones([2]));
+    let optimizer = adam(0.1);
+    let (y, _) = optimizer.step(&x, &x, &optimizer.init(&x));
+    assert!(y.check().unwrap_err().to_string().contains("a leaf is c64[2]; optimizers take real parameters"));
+}
+
+#[test]
 fn trees_that_differ() {
     let optimizer = adam(0.1);
     let p = vec![Tensor::zeros([2]), Tensor::zeros([3])];

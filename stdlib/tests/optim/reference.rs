@@ -18,7 +18,7 @@ pub struct Params {
 static STORED: LazyLock<BTreeMap<String, Tensor>> =
     LazyLock::new(|| io::load_npz(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/optim.npz")).unwrap());
 
-fn stored(name: &str) -> &'static Tensor {
+pub fn stored(name: &str) -> &'static Tensor {
     STORED.get(name).unwrap_or_else(|| panic!("nothing is stored for {name}"))
 }
 

@@ -1,4 +1,4 @@
-"""Optimizers by optax (and SOAP and Shampoo by loops over numpy), for tests/optim.rs.
+"""Optimizers by optax (SOAP and Shampoo by loops over numpy, whole minimisations by scipy), for tests/optim.rs.
 
     python optim.py optim.npz
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
+import scipy.optimize
 
 jax.config.update("jax_enable_x64", True)
 
@@ -189,5 +190,34 @@ schedules = {
 }
 for name, f in schedules.items():
     out[f"schedule.{name}"] = np.array([float(f(t)) for t in range(20)])
+
+# scipy: a fit whose residuals do not vanish, and how often L-BFGS-B evaluates
+t, y = np.arange(5.0), np.array([1.0, 2.2, 2.9, 4.8, 9.1])
+fit = scipy.optimize.least_squares(
+    lambda p: p[0] * np.exp(p[1] * t) - y, [1.0, 0.0], method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15
+)
+out["fit"] = np.append(fit.x, fit.cost)
+
+
+def beale(x):
+    a, b = x
+    return (1.5 - a + a * b) ** 2 + (2.25 - a + a * b**2) ** 2 + (2.625 - a + a * b**3) ** 2
+
+
+def valley(x):
+    return (x**2 * jnp.exp(0.7 * jnp.arange(x.size))).sum() * 0.5 + jnp.log(1 + x**2).sum()
+
+
+for name, f, start in [
+    ("rosenbrock2", scipy.optimize.rosen, [-1.2, 1.0]),
+    ("rosenbrock6", scipy.optimize.rosen, [0.0] * 6),
+    ("beale", beale, [1.0, 1.0]),
+    ("valley", valley, [1.0, -2.0, 3.0, -1.0, 0.5]),
+]:
+    jac = scipy.optimize.rosen_der if f is scipy.optimize.rosen else jax.grad(f)
+    options = {"gtol": 1e-9, "ftol": 0, "maxcor": 10}
+    end = scipy.optimize.minimize(lambda x: float(f(x)), start, jac=lambda x: np.asarray(jac(x)), method="L-BFGS-B", options=options)
+    assert np.abs(end.jac).max() < 1e-8, end
+    out[f"minimum.{name}"], out[f"evaluations.{name}"] = end.x, np.array(float(end.nfev))
 
 np.savez_compressed(sys.argv[1], **out)

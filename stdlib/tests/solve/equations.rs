@@ -180,6 +180,10 @@ fn derivatives_through_steps_and_by_the_adjoint() {
             assert!((got - want).abs() < tolerance * want.abs().max(1.0), "{name}: {got} is not {want}");
         }
     }
+    // without arguments
+    let free = |y: &Tensor| odeint_adjoint(&tight, |_, y: &Tensor, (): &()| -y, y, &problem.1, &()).ys.i(2).sum(..);
+    let g = grad(free)(&Tensor::from([1.0f64])).item::<f64>().unwrap();
+    assert!((g - (-1.5f64).exp()).abs() < 1e-9, "{g}");
     // exact for the numbers computed, whatever the step
     let coarse = FixedStep { method: Tableau::MIDPOINT, steps: 2 };
     let f = |(y0, ts, args): &Problem| summary(odeint(&coarse, pendulum, y0, ts, args));

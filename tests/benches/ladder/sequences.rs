@@ -7,7 +7,7 @@ use crate::measure::{Workload, trained};
 use gradloom::nn::{cross_entropy, gelu};
 use gradloom::prelude::*;
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Transformer {
     e: Tensor,
     pos: Tensor,
@@ -17,7 +17,7 @@ struct Transformer {
     heads: usize,
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Block {
     n1: Tensor,
     qkv: Tensor,
@@ -70,7 +70,7 @@ pub fn transformer_train(size: Size) -> Box<dyn Workload> {
     trained(params, (tokens(5), tokens(6)), |p, (x, y)| cross_entropy(&p.forward(x), y))
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Lstm {
     wx: Tensor,
     wh: Tensor,

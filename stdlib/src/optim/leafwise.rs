@@ -63,6 +63,11 @@ pub(crate) fn checked<P: Tree + Clone>(tree: &P, constants: Result<()>) -> P {
     }
 }
 
+/// The state must be one that this optimizer made.
+pub(crate) fn own_state(op: &str, own: bool) -> Result<()> {
+    require(op, own, || "the state is not one that `init` of the same optimizer made".into())
+}
+
 /// A constant must satisfy a bound.
 pub(crate) fn require(op: &str, holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::user(op, what())) }

@@ -1,7 +1,7 @@
 //! Gradient descent and Adam along geodesics.
 
 use super::Transformation;
-use super::leafwise::{checked, debiased, decay, leafwise, mean, no_steps, require};
+use super::leafwise::{checked, debiased, decay, leafwise, mean, no_steps, own_state, require};
 use super::schedule::Schedule;
 use crate::manifold::Manifold;
 use gradloom_frontend::{Result, Tensor, Tree};
@@ -132,7 +132,7 @@ impl<M: Manifold> Transformation for RiemannianAdam<M> {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &RiemannianState<P>, params: &P) -> (P, RiemannianState<P>) {
-        let Some(v) = &s.v else { return (params.zeros_like(), s.clone()) };
+        let Some(v) = &s.v else { return (checked(g, own_state("riemannian_adam", false)), s.clone()) };
         let lr = self.lr.factor(-1.0, &Some(s.t.clone()));
         let t = &s.t + 1;
         let [u, m, v] = leafwise([&checked(g, self.check(params)), &s.m, v, params], |[g, m, v, x]| {

@@ -1,7 +1,7 @@
 //! Gradients over the root of a mean, or of the sum, of their squares.
 
 use super::Transformation;
-use super::leafwise::{checked, decay, leafwise, mean, require};
+use super::leafwise::{checked, decay, leafwise, mean, own_state, require};
 use gradloom_frontend::{DType, Result, Tensor, Tree};
 
 /// RMSProp's scaling (Tieleman and Hinton 2012): v ← ρ v + (1 - ρ) g², update g / √(v + ε); centred, the variance
@@ -47,7 +47,8 @@ impl Transformation for ScaleByRms {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &RmsState<P>, _: &P) -> (P, RmsState<P>) {
-        let g = &checked(g, self.check());
+        let own = self.check().and_then(|()| own_state("rmsprop", self.centered == s.m.is_some()));
+        let g = &checked(g, own);
         match &s.m {
             None => {
                 let [u, v] = leafwise([g, &s.v], |[g, v]| {

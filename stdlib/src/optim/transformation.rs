@@ -1,6 +1,6 @@
 //! The trait of gradient transformations, how they chain, and how updates reach the parameters.
 
-use super::leafwise::leafwise;
+use super::leafwise::{checked, leafwise, own_state};
 use gradloom_frontend::Tree;
 
 /// A gradient transformation: from gradients to updates, with a state that is a tree.
@@ -99,7 +99,10 @@ impl<T: Transformation> Transformation for Option<T> {
                 let (updates, state) = t.update(updates, state, params);
                 (updates, Some(state))
             }
-            _ => (updates.clone(), state.clone()),
+            _ => {
+                let check = own_state("update", self.is_none() && state.is_none());
+                (checked(updates, check), state.clone())
+            }
         }
     }
 }

@@ -70,6 +70,19 @@ fn parameters() {
 }
 
 #[test]
+fn states_of_other_optimizers() {
+    let x = Tensor::ones([2]);
+    let says = |t: Tensor| assert!(t.check().unwrap_err().to_string().contains("of the same optimizer"), "{t}");
+    says(momentum(0.1, 0.9, false).step(&x, &x, &sgd(0.1).init(&x)).0);
+    says(sgd(0.1).step(&x, &x, &momentum(0.1, 0.9, false).init(&x)).0);
+    let centered = ScaleByRms { centered: true, ..Default::default() };
+    says(centered.step(&x, &x, &ScaleByRms::default().init(&x)).0);
+    says(ScaleByRms::default().step(&x, &x, &centered.init(&x)).0);
+    let point = Sphere.project(&x);
+    says(riemannian_adam(Sphere, 0.1).step(&point, &x, &riemannian_sgd(Sphere, 0.1, 0.0).init(&point)).0);
+}
+
+#[test]
 fn complex_parameters() {
     let x = Tensor::complex(&Tensor::ones([2]), &Tensor::ones([2]));
     let optimizer = adam(0.1);

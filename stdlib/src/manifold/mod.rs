@@ -119,5 +119,5 @@ fn tall_matrices(op: &str, x: &Tensor) -> Result<()> {
 }
 
 fn curved(op: &str, c: f64) -> Result<()> {
-    require(op, c > 0.0 && c.is_finite(), || format!("the curvature is -{c}; the constant must be positive"))
+    require(op, c > 0.0 && c.is_finite(), || format!("c is {c}; the curvature is -c, and c must be positive"))
 }

@@ -32,7 +32,7 @@ fn constants() {
     refused(scale_by_path(|_| f64::INFINITY), "the factor of leaf `` is inf");
     refused(average_params(1.0), "β is 1");
     refused(riemannian_sgd(Sphere, 0.1, 2.0), "μ is 2");
-    refused(riemannian_adam(PoincareBall::new(-1.0), 0.1), "the curvature is --1");
+    refused(riemannian_adam(PoincareBall::new(-1.0), 0.1), "c is -1");
 }
 
 #[test]

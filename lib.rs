@@ -44,4 +44,4 @@
 extern crate self as gradloom; // so that `#[derive(Tree)]` finds its crate inside this package too
 
 pub use gradloom_frontend::*;
-pub use gradloom_stdlib::{data, losses, metrics, nn, optim, train};
+pub use gradloom_stdlib::{data, losses, manifold, metrics, nn, optim, solve, train};

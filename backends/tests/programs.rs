@@ -339,3 +339,26 @@ fn numbers_that_arrays_are_updated_with_come_first() {
     let schedule = schedule(text);
     assert_eq!(schedule.lines().count(), 3, "{schedule}");
 }
+
+/// What is computed of a stored value at its index joins its loop nest, however many others stand between: the update of
+/// each of many parameters after the means of all of them.
+#[test]
+fn late_users_join_the_kernel_of_what_they_use() {
+    let n = 12;
+    let inputs: Vec<String> = (0..3 * n).map(|i| format!("%{i}: f32[{},8]", 16 + i % n)).collect();
+    let ty = |i: usize| format!("f32[{},8]", 16 + i % n);
+    let sums: Vec<String> = (0..n).map(|i| format!("%{} = add(%{i}, %{}) : {}", 3 * n + i, n + i, ty(i))).collect();
+    let products: Vec<String> =
+        (0..n).map(|i| format!("%{} = multiply(%{}, %{}) : {}", 4 * n + i, 2 * n + i, 3 * n + i, ty(i))).collect();
+    let outputs: Vec<String> = (3 * n..5 * n).map(|i| format!("%{i}")).collect();
+    let text = format!(
+        "graph({}) {{\n{}\n{}\nreturn {}\n}}",
+        inputs.join(", "),
+        sums.join("\n"),
+        products.join("\n"),
+        outputs.join(", ")
+    );
+    check(&text);
+    let exe = compile_for(&parse(&text).expect("parses"), Device::Cpu).expect("compiles");
+    assert_eq!(exe.cost().kernels, n, "{}", exe.schedule());
+}

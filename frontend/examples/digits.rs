@@ -7,7 +7,7 @@ use gradloom::data::{Labelled, digits};
 use gradloom::losses::cross_entropy;
 use gradloom::metrics::accuracy;
 use gradloom::nn::{ConvConfig, Convolution, Linear, Pad, relu};
-use gradloom::optim::{Adam, AdamState};
+use gradloom::optim::{Adam, Transformation, adam};
 use gradloom::prelude::*;
 use gradloom::train::plot::Plot;
 use gradloom::{Error, Padding, Result, io};
@@ -57,7 +57,7 @@ impl Net {
     }
 }
 
-type State = (Net, AdamState<Net>);
+type State = (Net, <Adam as Transformation>::State<Net>);
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -85,10 +85,10 @@ struct Point {
 }
 
 fn fit(train: &Labelled, test: &Labelled, epochs: usize) -> Result<(Net, Vec<Point>)> {
-    let adam = Adam::new(2e-3);
+    let optimizer = adam(2e-3);
     let step = jit(|((net, state), x, y): &(State, Tensor, Tensor)| {
         let (loss, grads) = value_and_grad(|net: &Net| cross_entropy(&net.forward(x), y))(net);
-        (loss, adam.update(net, &grads, state))
+        (loss, optimizer.step(net, &grads, state))
     });
     let evaluate = jit(|(net, x, y): &(Net, Tensor, Tensor)| {
         let scores = net.forward(x);
@@ -97,7 +97,7 @@ fn fit(train: &Labelled, test: &Labelled, epochs: usize) -> Result<(Net, Vec<Poi
 
     let net = Net::init(&Key::new(SEED));
     let (held_x, held_y) = test.tensors();
-    let mut state = (net.clone(), adam.init(&net));
+    let mut state = (net.clone(), optimizer.init(&net));
     drop(net);
     let mut curve = Vec::new();
     let bar = progress(epochs * (train.len() / BATCH));

@@ -25,6 +25,22 @@ fn mismatched_shapes() {
     says(x(&[2, 3]).matmul(&x(&[2, 3])).check().unwrap_err(), &["f32[2,3]"]);
 }
 
+/// A tree made of an erroneous vector holds that error, and a function of the user's own refuses in the same way.
+#[test]
+fn errors_pass_through_unravel() {
+    let tree = (x(&[2]), x(&[3]));
+    says(tree.unravel(&(x(&[2, 3]) + x(&[4]))).1.check().unwrap_err(), &["add", "f32[2,3]", "f32[4]"]);
+    says(tree.unravel(&x(&[4])).0.check().unwrap_err(), &["unravel", "5 elements"]);
+
+    #[track_caller]
+    fn positive(t: &Tensor, n: i32) -> Tensor {
+        let e = gradloom_frontend::Error::user("positive", format!("n is {n}"));
+        if n > 0 { t.clone() } else { Tensor::failed(e.at(&gradloom_frontend::ir::Loc::caller())) }
+    }
+    says(positive(&x(&[2]), -1).check().unwrap_err(), &["positive", "n is -1"]);
+    says(jit(|t: &Tensor| positive(t, -1) * 2.0).call(&x(&[2])).unwrap_err(), &["positive", "n is -1"]);
+}
+
 /// A program that reads the lengths of what went wrong is told what went wrong.
 #[test]
 fn shapes_of_errors_can_be_read() {

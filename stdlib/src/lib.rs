@@ -1,4 +1,5 @@
-//! Layers, losses, metrics, optimizers, data and what a training loop needs, written with the public API of gradloom only.
+//! Layers, losses, metrics, optimizers, solvers, data and what a training loop needs, written with the public API of
+//! gradloom only.
 //!
 //! A model is a struct that derives `Tree`. Nothing here is global or mutable: randomness is a key argument, and an
 //! optimizer is two pure functions, `init` and `update`.
@@ -6,7 +7,9 @@
 mod checks;
 pub mod data;
 pub mod losses;
+pub mod manifold;
 pub mod metrics;
 pub mod nn;
 pub mod optim;
+pub mod solve;
 pub mod train;

@@ -32,6 +32,9 @@ const MAX_EXPRESSION: u32 = 600;
 /// Most operations inlined into one cluster; beyond it registers spill and code grows for nothing.
 const MAX_INLINED: u32 = 160;
 
+/// How many of the newest steps a value may join.
+const SIBLINGS: usize = 6;
+
 /// A transposition of fewer elements is a loop nest like others.
 const MIN_EXCHANGED: usize = 256;
 
@@ -404,9 +407,10 @@ impl Grouper<'_> {
         let reads = self.reads(node, r);
         // all operands must be there before the step, or be computed by the same step at the same index
         let last = reads.values.iter().filter_map(|(v, _)| position[v.index()]).max();
-        // the step of the latest operand, then the steps after it (siblings), newest first
+        // the step of the latest operand, however far back it is (what comes last in the program of many parameters, their
+        // updates, belongs to what came first, their means), then the steps after it (siblings), newest first
         let from = last.map_or(0, |last| last + 1);
-        let candidates = last.into_iter().chain((from..steps.len()).rev().take(6));
+        let candidates = last.into_iter().chain((from..steps.len()).rev().take(SIBLINGS));
         for k in candidates {
             let Step::Cluster(c) = &steps[k] else { continue };
             if c.roots.len() >= MAX_ROOTS || c.size + reads.size > MAX_INLINED {

@@ -1,3 +1,8 @@
-//! What a training loop needs beside the compiled step.
+//! What a training loop needs beside the compiled step: the loop itself, checkpoints, curves.
 
+mod checkpoint;
 pub mod plot;
+mod trainer;
+
+pub use checkpoint::Checkpoints;
+pub use trainer::{Curve, Fitted, Trainer};

@@ -1,6 +1,6 @@
 //! Timing one workload.
 
-use gradloom::optim::{Adam, AdamState};
+use gradloom::optim::{Adam, Transformation, adam};
 use gradloom::prelude::*;
 use gradloom::{Profile, Result};
 use std::time::{Duration, Instant};
@@ -56,14 +56,14 @@ where
 /// A workload that takes one Adam step on `loss`, called with parameters, optimizer state and data; the check is the loss.
 pub fn trained<P, D>(params: P, data: D, loss: fn(&P, &D) -> Tensor) -> Box<dyn Workload>
 where
-    P: Tree + 'static,
+    P: Tree + Clone + 'static,
     D: Tree + 'static,
 {
-    let adam = Adam::new(1e-3);
-    let state = adam.init(&params);
-    let step = move |(params, state, data): &(P, AdamState<P>, D)| {
+    let optimizer = adam(1e-3);
+    let state = optimizer.init(&params);
+    let step = move |(params, state, data): &(P, <Adam as Transformation>::State<P>, D)| {
         let (l, grads) = value_and_grad(|p: &P| loss(p, data))(params);
-        (l, adam.update(params, &grads, state))
+        (l, optimizer.step(params, &grads, state))
     };
     case((params, state, data), step, |(l, _)| Ok(f64::from(l.item::<f32>()?)))
 }

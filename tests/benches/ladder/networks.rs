@@ -20,7 +20,7 @@ pub fn mlp_train(size: Size) -> Box<dyn Workload> {
     trained(dense(&[784, width, width, 10], 0), data, loss)
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Cnn {
     c1: Tensor,
     c2: Tensor,
@@ -49,7 +49,7 @@ pub fn cnn_train(size: Size) -> Box<dyn Workload> {
     trained(params, data, loss)
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Kan {
     /// Spline coefficients `[inputs, splines, outputs]`.
     c: Tensor,

@@ -28,7 +28,7 @@ pub fn pinn_burgers(size: Size) -> Box<dyn Workload> {
     trained(dense(&[2, 64, 64, 64, 64, 1], 0), (u(&[n], 8), u_in(&[n], 9, 0.0, 1.0)), loss)
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Egnn {
     e1: Tensor,
     e2: Tensor,
@@ -37,7 +37,7 @@ struct Egnn {
 }
 
 /// A batch of graphs: nodes of all graphs one after the other, edges as pairs of node numbers.
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Graphs {
     h: Tensor,
     x: Tensor,

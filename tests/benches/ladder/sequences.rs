@@ -8,7 +8,7 @@ use gradloom::losses::cross_entropy;
 use gradloom::nn::gelu;
 use gradloom::prelude::*;
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Transformer {
     e: Tensor,
     pos: Tensor,
@@ -18,7 +18,7 @@ struct Transformer {
     heads: usize,
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Block {
     n1: Tensor,
     qkv: Tensor,
@@ -71,7 +71,7 @@ pub fn transformer_train(size: Size) -> Box<dyn Workload> {
     trained(params, (tokens(5), tokens(6)), |p, (x, y)| cross_entropy(&p.forward(x), y))
 }
 
-#[derive(Tree)]
+#[derive(Tree, Clone)]
 struct Lstm {
     wx: Tensor,
     wh: Tensor,

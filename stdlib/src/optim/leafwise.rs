@@ -1,0 +1,167 @@
+//! Work on the leaves of several trees at once, and what all optimizers need of a leaf.
+
+use gradloom_frontend::ir::Loc;
+use gradloom_frontend::tree::same_structure;
+use gradloom_frontend::{DType, Error, Result, Tensor, Tree};
+
+/// `f` of the leaves at each position of `N` trees, as `M` trees.
+///
+/// Where the first tree's leaf is no float, leaf `j` of the results is that of tree `j`. If structures differ, every leaf
+/// holds the error.
+#[track_caller]
+pub(crate) fn leafwise<P: Tree + Clone, const N: usize, const M: usize>(
+    trees: [&P; N],
+    f: impl Fn([&Tensor; N]) -> [Tensor; M],
+) -> [P; M] {
+    const { assert!(0 < M && M <= N) };
+    if let Some(e) = trees[1..].iter().find_map(|t| same_structure("optim", trees[0], t).err()) {
+        let failed = failed(trees[0], e);
+        return std::array::from_fn(|_| failed.clone());
+    }
+    let columns = trees.map(|t| t.leaves());
+    let rows: Vec<[Tensor; M]> = (0..columns[0].len())
+        .map(|i| {
+            let row: [&Tensor; N] = std::array::from_fn(|j| &columns[j][i]);
+            match row[0].dtype() {
+                d if d.is_float() => f(row),
+                d if d.is_complex() => std::array::from_fn(|_| complex(row[0])),
+                _ => std::array::from_fn(|j| row[j].clone()),
+            }
+        })
+        .collect();
+    std::array::from_fn(|j| replace(trees[0], rows.iter().map(|row| row[j].clone())))
+}
+
+/// No complex leaf stays silently where it was: its derivative is no direction of descent as it comes (that is its
+/// conjugate).
+#[track_caller]
+fn complex(x: &Tensor) -> Tensor {
+    let e = Error::user("optim", format!("a leaf is {}; optimizers take real parameters", x.ty()))
+        .help("keep real and imaginary part as two leaves, and make the complex tensor of them in the model");
+    Tensor::failed(e.at(&Loc::caller()))
+}
+
+/// The tree with these leaves, as many as it has.
+pub(crate) fn replace<P: Tree>(tree: &P, leaves: impl IntoIterator<Item = Tensor>) -> P {
+    let mut leaves = leaves.into_iter();
+    tree.map_leaves(&mut |t| leaves.next().unwrap_or_else(|| t.clone()))
+}
+
+/// The tree with the error in every leaf.
+#[track_caller]
+pub(crate) fn failed<P: Tree>(tree: &P, e: Error) -> P {
+    let t = Tensor::failed(e.at(&Loc::caller()));
+    tree.map(|_| t.clone())
+}
+
+/// The tree, or if the check of an optimizer's constants failed, that error in every leaf.
+#[track_caller]
+pub(crate) fn checked<P: Tree + Clone>(tree: &P, constants: Result<()>) -> P {
+    match constants {
+        Ok(()) => tree.clone(),
+        Err(e) => failed(tree, e),
+    }
+}
+
+/// The state must be one that this optimizer made.
+pub(crate) fn own_state(op: &str, own: bool) -> Result<()> {
+    require(op, own, || "the state is not one that `init` of the same optimizer made".into())
+}
+
+/// A constant must satisfy a bound.
+pub(crate) fn require(op: &str, holds: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::user(op, what())) }
+}
+
+/// A decay must lie in [0, 1).
+pub(crate) fn decay(op: &str, name: &str, b: f64) -> Result<()> {
+    require(op, (0.0..1.0).contains(&b), || format!("{name} is {b}; a decay is at least 0 and below 1"))
+}
+
+/// The leaves that are floats.
+pub(crate) fn floats<P: Tree>(tree: &P) -> Vec<Tensor> {
+    // one that holds an error counts too, so that the error shows
+    tree.leaves().into_iter().filter(|t| t.dtype().is_float()).collect()
+}
+
+/// A tree like `params` with `f` of the leaves that are floats.
+pub(crate) fn map_floats<P: Tree>(params: &P, f: impl Fn(&Tensor) -> Tensor) -> P {
+    params.map(|p| match p.dtype() {
+        d if d.is_float() => f(p),
+        d if d.is_complex() => complex(p),
+        _ => p.clone(),
+    })
+}
+
+/// The float leaves as one vector; they must have one dtype.
+#[track_caller]
+pub(crate) fn flat<P: Tree>(tree: &P) -> Tensor {
+    floats(tree).ravel()
+}
+
+/// The tree with its float leaves from one vector.
+#[track_caller]
+pub(crate) fn unflat<P: Tree>(tree: &P, x: &Tensor) -> P {
+    let mut parts = floats(tree).unravel(x).into_iter();
+    let leaf = |t: Tensor| if t.dtype().is_float() { parts.next().unwrap_or(t) } else { t };
+    replace(tree, tree.leaves().into_iter().map(leaf))
+}
+
+/// There must be float leaves, all of one dtype.
+pub(crate) fn one_dtype<P: Tree>(op: &str, tree: &P) -> Result<()> {
+    tree.leaves().iter().try_for_each(Tensor::check)?;
+    let floats = floats(tree);
+    let first = floats.first().ok_or_else(|| Error::user(op, "the unknown has no elements of a float dtype"))?;
+    match floats.iter().find(|t| t.dtype() != first.dtype()) {
+        Some(other) => Err(Error::dtype_mismatch(op, first.dtype(), other.dtype())),
+        None => Ok(()),
+    }
+}
+
+/// √Σ x² over all elements of all float leaves, in the widest of their dtypes.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::prelude::*;
+/// let tree = (Tensor::from([3.0f32]), Tensor::from([4.0f32]));
+/// assert_eq!(gradloom_stdlib::optim::global_norm(&tree).item::<f32>()?, 5.0);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+#[track_caller]
+pub fn global_norm<P: Tree>(tree: &P) -> Tensor {
+    sum(floats(tree).iter().map(|x| x.square().sum(..))).sqrt()
+}
+
+/// ⟨a, b⟩ over all elements of all float leaves.
+#[track_caller]
+pub(crate) fn inner<P: Tree>(a: &P, b: &P) -> Tensor {
+    sum(floats(a).iter().zip(&floats(b)).map(|(a, b)| (a * b).sum(..)))
+}
+
+/// The sum of scalars in the widest of their dtypes, no narrower than f32; 0 if there are none.
+#[track_caller]
+pub(crate) fn sum(terms: impl IntoIterator<Item = Tensor>) -> Tensor {
+    let terms: Vec<Tensor> = terms.into_iter().collect();
+    let dtype = if terms.iter().any(|t| t.dtype() == DType::F64) { DType::F64 } else { DType::F32 };
+    let wide = terms.iter().map(|t| t.to(dtype));
+    wide.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::full((), 0.0, dtype))
+}
+
+/// The number of steps taken: 0.
+#[track_caller]
+pub(crate) fn no_steps() -> Tensor {
+    Tensor::full((), 0, DType::I32)
+}
+
+/// b m + (1 - b) x, the decaying mean.
+#[track_caller]
+pub(crate) fn mean(b: f64, m: &Tensor, x: &Tensor) -> Tensor {
+    m * b + x * (1.0 - b)
+}
+
+/// m / (1 - bᵗ): a decaying mean that started at 0, without the weight that 0 has in it.
+#[track_caller]
+pub(crate) fn debiased(m: &Tensor, b: f64, t: &Tensor) -> Tensor {
+    // expm1 keeps the digits that 1 - bᵗ loses where bᵗ is near 1
+    m / -(t.to(m.dtype()) * b.ln()).expm1()
+}

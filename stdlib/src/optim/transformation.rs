@@ -1,0 +1,120 @@
+//! The trait of gradient transformations, how they chain, and how updates reach the parameters.
+
+use super::leafwise::{checked, leafwise, own_state};
+use gradloom_frontend::Tree;
+
+/// A gradient transformation: from gradients to updates, with a state that is a tree.
+///
+/// An optimizer is a chain of them: a tuple is a transformation that applies its members in order (see [`chain`]). What
+/// the last one returns is added to the parameters. Leaves of integers and bools (tables, keys) stay as they are.
+/// A constant that has no meaning is an error in every tensor that `init`, `update` and `step` return.
+pub trait Transformation {
+    /// What is remembered between steps, for parameters of type `P`.
+    type State<P: Tree + Clone>: Tree + Clone;
+
+    /// The state before the first step.
+    #[track_caller]
+    fn init<P: Tree + Clone>(&self, params: &P) -> Self::State<P>;
+
+    /// The updates made of `updates` (gradients, or what came before in a chain), and the new state.
+    #[track_caller]
+    fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>);
+
+    /// One whole step: the parameters with the updates added, and the new state.
+    #[track_caller]
+    fn step<P: Tree + Clone>(&self, params: &P, grads: &P, state: &Self::State<P>) -> (P, Self::State<P>) {
+        let (updates, state) = self.update(grads, state, params);
+        (apply_updates(params, &updates), state)
+    }
+}
+
+/// params + updates, leaf by leaf where leaves are floats.
+#[track_caller]
+pub fn apply_updates<P: Tree + Clone>(params: &P, updates: &P) -> P {
+    let [params] = leafwise([params, updates], |[p, u]| [p + u]);
+    params
+}
+
+/// The transformations of a tuple one after the other.
+///
+/// A tuple is such a chain by itself; the function only says so where it is read.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::prelude::*;
+/// use gradloom_stdlib::optim::*;
+/// let optimizer = chain((clip_by_global_norm(1.0), sgd(0.5)));
+/// let x = Tensor::from([1.0f32, 2.0]);
+/// let (x, _) = optimizer.step(&x, &Tensor::from([3.0f32, 4.0]), &optimizer.init(&x));
+/// assert_eq!(x.to_vec::<f32>()?, [0.7, 1.6]);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+pub fn chain<T: Transformation>(transformations: T) -> T {
+    transformations
+}
+
+macro_rules! chains {
+    ($(($($t:ident $i:tt),+))*) => {$(
+        impl<$($t: Transformation),+> Transformation for ($($t,)+) {
+            type State<P: Tree + Clone> = ($($t::State<P>,)+);
+
+            fn init<P: Tree + Clone>(&self, params: &P) -> Self::State<P> {
+                ($(self.$i.init(params),)+)
+            }
+
+            fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
+                let mut updates = updates.clone();
+                let state = ($({
+                    let (next, state) = self.$i.update(&updates, &state.$i, params);
+                    updates = next;
+                    state
+                },)+);
+                (updates, state)
+            }
+        }
+    )*};
+}
+chains! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+/// `None` changes nothing.
+impl<T: Transformation> Transformation for Option<T> {
+    type State<P: Tree + Clone> = Option<T::State<P>>;
+
+    fn init<P: Tree + Clone>(&self, params: &P) -> Self::State<P> {
+        self.as_ref().map(|t| t.init(params))
+    }
+
+    fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
+        match (self, state) {
+            (Some(t), Some(state)) => {
+                let (updates, state) = t.update(updates, state, params);
+                (updates, Some(state))
+            }
+            _ => {
+                let check = own_state("update", self.is_none() && state.is_none());
+                (checked(updates, check), state.clone())
+            }
+        }
+    }
+}
+
+impl<T: Transformation> Transformation for &T {
+    type State<P: Tree + Clone> = T::State<P>;
+
+    fn init<P: Tree + Clone>(&self, params: &P) -> Self::State<P> {
+        (**self).init(params)
+    }
+
+    fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
+        (**self).update(updates, state, params)
+    }
+}

@@ -47,6 +47,21 @@ pub(super) fn has_rows_to_block(g: &Graph) -> bool {
 /// **Requires** real arrays, no remat and no custom derivative ops. **Ensures** that the size of a block depends on
 /// shapes alone. **Never** changes what is computed: each row goes through the same ops as before.
 ///
+/// ```
+/// use gradloom_backends::cpu::{Blocking, block_rows};
+/// let mut g = gradloom_ir::parse("graph(%0: f32[2048,512]) {
+///     %1 = exponential(%0) : f32[2048,512]
+///     %2 = reduce(%1) {kind = \"sum\", axes = [1]} : f32[2048]
+///     %3 = broadcast_in_dim(%2) {shape = [2048, 512], dims = [0]} : f32[2048,512]
+///     %4 = divide(%1, %3) : f32[2048,512]
+///     return %4
+/// }")?;
+/// block_rows(&mut g, Blocking::default())?;
+/// // 32 rows at a time
+/// assert!(g.to_string().contains("scan") && g.to_string().contains("f32[64,32,512]"), "{g}");
+/// # Ok::<(), gradloom_ir::Error>(())
+/// ```
+///
 /// # Errors
 /// Internal ones only.
 pub fn block_rows(g: &mut Graph, with: Blocking) -> Result<Changed> {

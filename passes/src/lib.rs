@@ -4,12 +4,14 @@
 
 mod context;
 pub mod cost;
+mod count_loops;
 mod cse;
 mod dce;
 mod distribute;
 mod dump;
 mod expand_primitives;
 mod fold;
+mod fuse_loops;
 mod hoist;
 mod inline_bodies;
 mod manager;
@@ -19,18 +21,22 @@ pub mod rules;
 mod simplify;
 mod split_complex;
 pub mod transform;
+mod unroll_scans;
 mod widen_sums;
 
 pub use context::{Event, PassContext, PassRecord};
+pub use count_loops::count_loops;
 pub use cse::cse;
 pub use dce::dead_code;
 pub use distribute::distribute;
 pub use expand_primitives::expand_primitives;
 pub use fold::fold;
+pub use fuse_loops::FuseLoops;
 pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use nan_check::nan_check;
 pub use simplify::{simplification_rules, simplify};
 pub use split_complex::split_complex;
+pub use unroll_scans::UnrollScans;
 pub use widen_sums::widen_sums;

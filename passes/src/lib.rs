@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+mod catalogue;
 mod context;
 pub mod cost;
 mod count_loops;
@@ -24,6 +25,7 @@ pub mod transform;
 mod unroll_scans;
 mod widen_sums;
 
+pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
 pub use context::{Event, PassContext, PassRecord};
 pub use count_loops::count_loops;
 pub use cse::cse;

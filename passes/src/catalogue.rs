@@ -215,4 +215,13 @@ const PASSES: &[Offer] = &[
         example: include_str!("catalogue/fuse_loops.txt"),
         make: || Arc::new(crate::FuseLoops::default()),
     },
+    Offer {
+        name: "reassociate_products",
+        what: "products of several matrices are taken in the order of least work (`ReassociateProducts`)",
+        role: Role::Optional,
+        keeps: Keeps::Rounding,
+        restless: None,
+        example: include_str!("catalogue/reassociate_products.txt"),
+        make: || Arc::new(crate::ReassociateProducts::default()),
+    },
 ];

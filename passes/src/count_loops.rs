@@ -110,9 +110,7 @@ fn steps(start: i128, step: i128, comparison: Comparison, bound: i128) -> Option
         Comparison::Gt => below(-start, -step, -bound),
         Comparison::Ge => below(-start, -step, 1 - bound),
         Comparison::Ne if start == bound => Some(0),
-        Comparison::Ne if step != 0 && (bound - start) % step == 0 => {
-            Some((bound - start) / step).filter(|&n| n > 0)
-        }
+        Comparison::Ne if step != 0 && (bound - start) % step == 0 => Some((bound - start) / step).filter(|&n| n > 0),
         Comparison::Eq if start != bound => Some(0),
         Comparison::Eq if step != 0 => Some(1),
         Comparison::Ne | Comparison::Eq => None,

@@ -84,7 +84,11 @@ impl UnrollScans {
         match l.length {
             0 => Steps::Kept,
             n if n <= self.straight && copies(n) => Steps::Straight,
-            n if self.factor > 1 && n / self.factor > 1 && n > self.straight && copies(self.factor + n % self.factor) => {
+            n if self.factor > 1
+                && n / self.factor > 1
+                && n > self.straight
+                && copies(self.factor + n % self.factor) =>
+            {
                 Steps::Longer
             }
             _ => Steps::Kept,
@@ -151,8 +155,11 @@ impl<'a> Loop<'a> {
     fn longer(&self, b: &mut Builder, args: &[Value], factor: usize) -> Result<Values> {
         let (consts, xs) = (&args[..self.consts], &args[self.consts + self.carry..]);
         let (count, left) = (self.length / factor, self.length % factor);
-        let (whole, over) =
-            if self.reverse { (left..self.length, 0..left) } else { (0..self.length - left, self.length - left..self.length) };
+        let (whole, over) = if self.reverse {
+            (left..self.length, 0..left)
+        } else {
+            (0..self.length - left, self.length - left..self.length)
+        };
         let mut operands = args[..self.consts + self.carry].to_vec();
         for &x in xs {
             let part = if left > 0 { b.slice_axis(x, 0, whole.start, whole.end) } else { x };

@@ -190,7 +190,7 @@ fn alone(pass: impl Pass + 'static) -> Pipeline {
 #[test]
 fn fusion_keeps_bits_and_effects() {
     let (before, after) = check("fuse_loops", &alone(FuseLoops::default()), true);
-    assert!(before > 2000 && after * 3 < before * 2, "{before} loops, {after} of them left");
+    assert!(before > 2000 && after + 500 < before, "{before} loops, {after} of them left");
     check("fuse_loops", &alone(FuseLoops { counted: false }), true);
 }
 

@@ -40,6 +40,7 @@ pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use nan_check::nan_check;
 pub use reassociate_products::ReassociateProducts;
+pub use rewriting::Saturate;
 pub use simplify::{simplification_rules, simplify};
 pub use split_complex::split_complex;
 pub use unroll_scans::UnrollScans;

@@ -224,4 +224,13 @@ const PASSES: &[Offer] = &[
         example: include_str!("catalogue/reassociate_products.txt"),
         make: || Arc::new(crate::ReassociateProducts::default()),
     },
+    Offer {
+        name: "saturate",
+        what: "the cheapest of all programs that rules in all directions lead to, by equality saturation (`Saturate`)",
+        role: Role::Optional,
+        keeps: Keeps::Rounding,
+        restless: Some("the search is cut off, and begins anew from the program it found"),
+        example: include_str!("catalogue/saturate.txt"),
+        make: || Arc::new(crate::Saturate::default()),
+    },
 ];

@@ -27,14 +27,6 @@ fn the_identities_hold() {
     assert!(unproved.is_empty(), "{unproved:#?}");
 }
 
-fn all() -> Saturate {
-    Saturate::of_all_numbers().expect("the rules are tested")
-}
-
-fn finite() -> Saturate {
-    Saturate::of_finite_numbers().expect("the rules are tested")
-}
-
 fn run(p: &Pipeline, g: &Graph) -> Graph {
     let mut new = g.clone();
     p.run_with(&mut new, &mut PassContext::new()).unwrap_or_else(|e| panic!("{e}\n{g}"));
@@ -75,7 +67,11 @@ const STUCK: &[(&str, usize, &str)] = &[
 
 fn stuck(text: &str) -> Graph {
     let (inputs, nodes) = text.split_once(';').expect("inputs; nodes");
-    let last = nodes.rsplit('%').filter_map(|t| Some(t.split_once(" =")?.0)).find(|t| t.parse::<u32>().is_ok()).expect("a node");
+    let last = nodes
+        .rsplit('%')
+        .filter_map(|t| Some(t.split_once(" =")?.0))
+        .find(|t| t.parse::<u32>().is_ok())
+        .expect("a node");
     parse(&format!("graph({inputs}) {{ {nodes} return %{last} }}")).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
@@ -84,7 +80,7 @@ fn what_one_direction_does_not_find() {
     for (name, nodes, text) in STUCK {
         let g = stuck(text);
         let greedy = run(&Pipeline::standard(), &g);
-        let found = run(&Pipeline::standard().with(finite()), &g);
+        let found = run(&Pipeline::standard().with(Saturate::of_finite_numbers()), &g);
         let [c, f] = [&greedy, &found].map(cost);
         assert!(f < c && found.nodes().len() <= *nodes, "{name}: {c} became {f}\n{greedy}\n{found}");
         assert_equivalent(name, &g, &found, Some(1e-9));
@@ -102,7 +98,7 @@ fn sharing_decides() {
         return %4, %5, %6
     }";
     let g = parse(text).expect("a program");
-    assert_eq!(run(&Pipeline::empty().push(finite()), &g), g);
+    assert_eq!(run(&Pipeline::empty().push(Saturate::of_finite_numbers()), &g), g);
 }
 
 /// A price of the user's own decides otherwise.
@@ -114,13 +110,16 @@ fn the_price_decides() {
         return %4
     }";
     let g = parse(text).expect("a program");
-    let sums = Saturate { price: |op, _, _| if op.name() == "multiply" { 1 } else { 10 }, ..finite() };
+    let sums =
+        Saturate { price: |op, _, _| if op.name() == "multiply" { 1 } else { 10 }, ..Saturate::of_finite_numbers() };
     assert_eq!(run(&Pipeline::empty().push(sums), &g), g);
-    let no_outer_product = Saturate { price: |op, _, _| if op.name() == "add" { 10 } else { 1 }, ..finite() };
+    let no_outer_product =
+        Saturate { price: |op, _, _| if op.name() == "add" { 10 } else { 1 }, ..Saturate::of_finite_numbers() };
     assert_eq!(run(&Pipeline::empty().push(no_outer_product), &g), g);
     let exps = "graph(%0: f64[8], %1: f64[8]) {
         %2 = add(%0, %1) : f64[8] %3 = exponential(%2) : f64[8] return %3 }";
-    let dear_sums = Saturate { price: |op, _, _| if op.name() == "add" { 10 } else { 1 }, ..finite() };
+    let dear_sums =
+        Saturate { price: |op, _, _| if op.name() == "add" { 10 } else { 1 }, ..Saturate::of_finite_numbers() };
     let new = run(&Pipeline::empty().push(dear_sums), &parse(exps).expect("a program"));
     assert!(new.to_string().contains("multiply") && !new.to_string().contains("add"), "{new}");
 }
@@ -144,12 +143,12 @@ fn generated_programs_keep_their_values_and_get_no_dearer() {
         let ints = [DType::I32, DType::U8, DType::I64];
         let types = types_of(r, [ints[seed as usize % 3]; 2]);
         let g = program(r, &types, Kind::Exact);
-        changed += usize::from(check(&format!("integers {seed}"), &g, finite(), None));
+        changed += usize::from(check(&format!("integers {seed}"), &g, Saturate::of_finite_numbers(), None));
     }
     for seed in 0..150 {
         let palette = Palette::nth(seed as usize, false);
         let g = mixed::program(&mut Random(seed), palette);
-        for (k, saturate) in [all(), finite()].into_iter().enumerate() {
+        for (k, saturate) in [Saturate::of_all_numbers(), Saturate::of_finite_numbers()].into_iter().enumerate() {
             let p = Pipeline::empty().push(saturate);
             let new = run(&p, &g);
             let [before, after] = [&g, &new].map(|g| cost(&dead_code(g)));
@@ -176,15 +175,15 @@ fn the_search_is_bounded() {
     text += ") { %31 = multiply(%0, %1) : f64[4]";
     (2..31).for_each(|i| text += &format!(" %{} = {}(%{}, %{i}) : f64[4]", 30 + i, ["add", "multiply"][i % 2], 29 + i));
     let g = parse(&(text + " return %60 }")).expect("a program");
-    let small = Saturate { nodes: 500, matches: 50, ..finite() };
+    let small = Saturate { nodes: 500, matches: 50, ..Saturate::of_finite_numbers() };
     check("thirty terms", &g, small, Some(1e-9));
-    let none = Saturate { iterations: 0, ..finite() };
+    let none = Saturate { iterations: 0, ..Saturate::of_finite_numbers() };
     assert!(!check("no iteration", &g, none, None));
 }
 
 #[test]
 fn rules_that_do_not_see_everything_are_named() {
-    let narrowed: Vec<String> = all().narrowed().map(|r| r.text().to_string()).collect();
+    let narrowed: Vec<String> = Saturate::of_all_numbers().narrowed().map(|r| r.text().to_string()).collect();
     assert!(narrowed.iter().any(|t| t.starts_with("slices of slices")), "{narrowed:?}");
     assert!(narrowed.iter().any(|t| t.ends_with("never_negative_zero(x)")), "{narrowed:?}");
     assert!(!narrowed.iter().any(|t| t.contains("once")), "{narrowed:?}");

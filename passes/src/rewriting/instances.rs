@@ -370,7 +370,8 @@ pub(super) fn prove(rule: &Rule, programs: usize, seed: u64) -> Result<usize> {
         let Some((before, after)) = next(rule, &set, &mut r, &mut formed)? else {
             return if i > 0 { Ok(i) } else { Err(without_form(rule)) };
         };
-        let inputs: Vec<Literal> = before.inputs().map(|x| r.literal(before.ty(x), rule.accuracy() == Accuracy::Finite)).collect();
+        let inputs: Vec<Literal> =
+            before.inputs().map(|x| r.literal(before.ty(x), rule.accuracy() == Accuracy::Finite)).collect();
         let (old, new) = (eval(&before, &inputs)?, eval(&after, &inputs)?);
         if !old.iter().zip(&new).all(|(a, b)| alike(a, b, rule.accuracy())) {
             let what = format!(

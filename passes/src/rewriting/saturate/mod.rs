@@ -50,7 +50,7 @@ pub use identities::identities;
 ///         return %5
 ///     }",
 /// )?;
-/// Pipeline::empty().push(Saturate::of_finite_numbers()?).run(&mut g)?;
+/// Pipeline::empty().push(Saturate::of_finite_numbers()).run(&mut g)?;
 /// assert_eq!(g.nodes().len(), 2);
 /// # Ok::<(), gradloom_ir::Error>(())
 /// ```
@@ -76,23 +76,17 @@ impl Saturate {
     }
 
     /// By the rules that hold for all numbers, infinities and NaN included: those of the simplifier, and of
-    /// [`identities`] such as do.
-    ///
-    /// # Errors
-    /// None: the rules are tested.
-    pub fn of_all_numbers() -> Result<Saturate> {
-        let simple = crate::simplification_rules()?.rules().iter().cloned();
-        Ok(Saturate::new(identities()?.into_iter().filter(Rule::holds_of_all_numbers).chain(simple).collect()))
+    /// [`identities`] such as do. It is the default.
+    pub fn of_all_numbers() -> Saturate {
+        let (identities, simple) = tables();
+        Saturate::new(identities.into_iter().filter(Rule::holds_of_all_numbers).chain(simple).collect())
     }
 
     /// By all of [`identities`] and the rules of the simplifier. Where an infinity or NaN comes up the result may be another:
     /// x y + x z = x (y + z) does not hold for x infinite and y, z of different signs.
-    ///
-    /// # Errors
-    /// None: the rules are tested.
-    pub fn of_finite_numbers() -> Result<Saturate> {
-        let simple = crate::simplification_rules()?.rules().iter().cloned();
-        Ok(Saturate::new(identities()?.into_iter().chain(simple).collect()))
+    pub fn of_finite_numbers() -> Saturate {
+        let (identities, simple) = tables();
+        Saturate::new(identities.into_iter().chain(simple).collect())
     }
 
     /// The rules that do not see all ways in which a value is computed, only one: they are computed, or have a condition
@@ -107,7 +101,12 @@ impl Saturate {
     }
 
     /// Adds what all rules say of what there is. `tried` are the applications that computed rules have seen.
-    fn step(&self, space: &mut Space, limit: usize, tried: &mut HashSet<(usize, u32, SmallVec<[Value; 4]>)>) -> Result<()> {
+    fn step(
+        &self,
+        space: &mut Space,
+        limit: usize,
+        tried: &mut HashSet<(usize, u32, SmallVec<[Value; 4]>)>,
+    ) -> Result<()> {
         for (i, rule) in self.rules.iter().enumerate() {
             match rule.pattern() {
                 Some(p) => {
@@ -144,7 +143,9 @@ impl Saturate {
         let Some(rewrite) = rule.rewrite() else { return Ok(()) };
         let mut new = Vec::new();
         for &name in rule.ops() {
-            for class in space.egraph.classes_for_op(&name).into_iter().flatten() {
+            let classes = space.egraph.classes_for_op(&name).into_iter().flatten();
+            // computed rules are not asked about arrays without elements
+            for class in classes.filter(|&c| space.ty(c).is_some_and(|t| t.numel() > 0)) {
                 for a in space.egraph[class].nodes.iter().filter(|a| a.name == name) {
                     let args: Option<SmallVec<[Value; 4]>> = a.args.iter().map(|&x| space.value(x)).collect();
                     let (Head::Op(op, _), Some(args)) = (space.head_of(a), args) else { continue };
@@ -162,6 +163,19 @@ impl Saturate {
         }
         Ok(())
     }
+}
+
+impl Default for Saturate {
+    fn default() -> Saturate {
+        Saturate::of_all_numbers()
+    }
+}
+
+/// The identities, and the simplifier's rules.
+fn tables() -> (Vec<Rule>, Vec<Rule>) {
+    let identities = identities().expect("every identity is proved by a test");
+    let simple = crate::simplification_rules().expect("every rule of the simplifier is proved by a test");
+    (identities, simple.rules().to_vec())
 }
 
 impl Pass for Saturate {

@@ -38,7 +38,13 @@ pub(super) fn matches(space: &Space, rule: &Rule, p: &NodePattern, limit: usize)
 }
 
 /// Each of the ways so far to stand for names, with all the ways in which this application has the form of the pattern.
-fn application_matches(space: &Space, p: &NodePattern, a: &Application, so_far: Vec<Found>, limit: usize) -> Vec<Found> {
+fn application_matches(
+    space: &Space,
+    p: &NodePattern,
+    a: &Application,
+    so_far: Vec<Found>,
+    limit: usize,
+) -> Vec<Found> {
     let Head::Op(_, attrs) = space.head_of(a) else { return Vec::new() };
     if a.args.len() != p.args.len() {
         return Vec::new();

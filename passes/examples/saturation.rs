@@ -52,8 +52,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 ];
 
 fn program(inputs: &str, nodes: &str) -> Result<Graph> {
-    let results = nodes.split('%').filter_map(|t| t.split_once(" =")).filter_map(|(n, _)| n.parse::<u32>().ok());
-    let last = results.last().unwrap_or(0);
+    let mut results = nodes.split('%').filter_map(|t| t.split_once(" =")).filter_map(|(n, _)| n.parse::<u32>().ok());
+    let last = results.next_back().unwrap_or(0);
     parse(&format!("graph({inputs}) {{ {} return %{last} }}", nodes.replace("DOT", DOT)))
 }
 

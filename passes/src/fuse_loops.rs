@@ -209,22 +209,22 @@ impl Pair {
         };
         let mut given: HashMap<Value, Value> = HashMap::new();
         for (p, l) in loops.iter().enumerate() {
-            for i in 0..l.consts {
-                inner[p][i] = Some(*given.entry(l.node.args[i]).or_insert_with(|| input(p, i)));
+            for (i, slot) in inner[p].iter_mut().enumerate().take(l.consts) {
+                *slot = Some(*given.entry(l.node.args[i]).or_insert_with(|| input(p, i)));
             }
         }
         let consts = given.len();
         for (p, l) in loops.iter().enumerate() {
-            for i in l.consts..l.consts + l.carry {
-                inner[p][i] = Some(input(p, i));
+            for (i, slot) in inner[p].iter_mut().enumerate().skip(l.consts).take(l.carry) {
+                *slot = Some(input(p, i));
             }
         }
         given.clear();
         for (p, l) in loops.iter().enumerate() {
-            for i in l.consts + l.carry..l.node.args.len() {
+            for (i, slot) in inner[p].iter_mut().enumerate().skip(l.consts + l.carry) {
                 let x = l.node.args[i];
                 if p == 0 || !one.ys().contains(&x) {
-                    inner[p][i] = Some(*given.entry(x).or_insert_with(|| input(p, i)));
+                    *slot = Some(*given.entry(x).or_insert_with(|| input(p, i)));
                 }
             }
         }

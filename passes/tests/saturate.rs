@@ -2,13 +2,14 @@
 
 mod oracle;
 
-use gradloom_ir::{DType, Graph, parse, verify};
+use gradloom_ir::{Callback, DType, Graph, Op, eval::eval, parse, verify};
 use gradloom_passes::cost::graph_cost;
 use gradloom_passes::rewriting::{Rule, identities};
-use gradloom_passes::{PassContext, Pipeline, Saturate, dead_code};
+use gradloom_passes::{PassContext, Pipeline, Saturate, dead_code, rewrite_nodes};
 use oracle::mixed::{self, Palette};
 use oracle::programs::{Kind, program, types_of};
 use oracle::{Random, assert_equivalent};
+use std::sync::{Arc, Mutex};
 
 /// Programs on which each identity is proved.
 const PROGRAMS: usize = 60;
@@ -156,8 +157,7 @@ fn generated_programs_keep_their_values_and_get_no_dearer() {
             assert!(after <= before, "mixed {seed}: {before} became {after}\n{g}\n{new}");
             changed += usize::from(new != g);
             let inputs = mixed::inputs(seed, &g);
-            let [x, y] = [&g, &new]
-                .map(|g| gradloom_ir::eval::eval(g, &inputs).unwrap_or_else(|e| panic!("mixed {seed}: {e}\n{g}")));
+            let [x, y] = [&g, &new].map(|g| eval(g, &inputs).unwrap_or_else(|e| panic!("mixed {seed}: {e}\n{g}")));
             for (i, (x, y)) in x.iter().zip(&y).enumerate() {
                 let same = oracle::agree(x, y, Some(palette.tolerance()));
                 assert!(same, "mixed {seed} {k}, output {i}: {x:?} became {y:?}\n{g}\n{new}");
@@ -165,6 +165,41 @@ fn generated_programs_keep_their_values_and_get_no_dearer() {
         }
     }
     assert!(changed > 100, "only {changed} programs changed");
+}
+
+/// Every third value of a program of integers is seen by the host, which keeps what it sees.
+#[test]
+fn effects_stay_in_order() {
+    let mut changed = 0;
+    for seed in 0..80 {
+        let r = &mut Random(seed);
+        let types = types_of(r, [DType::I32; 2]);
+        let g = program(r, &types, Kind::Exact);
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = log.clone();
+        let callback = Callback::new("see", move |x| {
+            sink.lock().expect("no panic").push(format!("{x:?}"));
+            Ok(Vec::new())
+        });
+        let see = Op::HostCall { callback, results: Vec::new(), effect: true };
+        let g = rewrite_nodes(&g, |b, i, node, args| {
+            let results = b.emit(node.op.clone(), args)?;
+            if i % 3 == 0 {
+                b.emit(see.clone(), &results)?;
+            }
+            Ok(Some(results))
+        })
+        .expect("well-formed");
+        let new = run(&Pipeline::empty().push(Saturate::of_finite_numbers()), &g);
+        changed += usize::from(new != g);
+        let seen = || std::mem::take(&mut *log.lock().expect("no panic"));
+        for seed in 0..3 {
+            let x = oracle::inputs(seed, &g, true);
+            let [(a, seen_a), (b, seen_b)] = [&g, &new].map(|g| (eval(g, &x).expect("it runs"), seen()));
+            assert_eq!((a, seen_a), (b, seen_b), "{g}\n{new}");
+        }
+    }
+    assert!(changed > 20, "only {changed} programs changed");
 }
 
 /// Thirty terms have more orders than there are atoms; the limits end the search.

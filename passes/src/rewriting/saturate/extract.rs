@@ -16,13 +16,23 @@ const TRIALS: usize = 4000;
 /// Values that all the trials together may go through.
 const STEPS: usize = 2_000_000;
 
-/// A way to compute each class, by its position among the class's applications.
-type Choice = HashMap<Id, usize>;
+/// By class, which of its applications computes it.
+#[derive(Clone)]
+struct Choice(Vec<Option<u32>>);
+
+impl Choice {
+    fn get(&self, class: Id) -> Option<usize> {
+        self.0[usize::from(class)].map(|k| k as usize)
+    }
+    fn set(&mut self, class: Id, k: usize) {
+        self.0[usize::from(class)] = Some(k as u32);
+    }
+}
 
 pub(super) struct Extraction<'a> {
     space: &'a Space,
-    /// By class, what each of its applications costs by itself.
-    costs: HashMap<Id, Vec<u64>>,
+    /// By class, what each of its applications costs by itself. Numbers of classes that are no more have none.
+    costs: Vec<Vec<u64>>,
     /// Classes in the order of the e-graph.
     classes: Vec<Id>,
 }
@@ -40,7 +50,7 @@ impl<'a> Extraction<'a> {
             // one more for the node itself, so that a way round in a circle is never the cheapest
             1 + match space.head_of(a) {
                 Head::Input(_) | Head::Result(_) => 0,
-                Head::Op(op, _) => price(op, &args(a), &space.ty(class).into_iter().collect::<Vec<_>>()),
+                Head::Op(o) => price(&o.op, &args(a), &space.ty(class).into_iter().collect::<Vec<_>>()),
                 Head::Node(i) => {
                     let node = &space.view.nodes()[*i];
                     let results: Vec<&Type> = node.results.iter().map(|&r| space.view.ty(r)).collect();
@@ -49,8 +59,11 @@ impl<'a> Extraction<'a> {
             }
         };
         let classes: Vec<Id> = space.egraph.classes().map(|c| c.id).collect();
-        let of = |&id: &Id| (id, space.egraph[id].nodes.iter().map(|a| cost(id, a)).collect());
-        Extraction { space, costs: classes.iter().map(of).collect(), classes }
+        let mut costs = vec![Vec::new(); space.egraph.nodes().len()];
+        for &id in &classes {
+            costs[usize::from(id)] = space.egraph[id].nodes.iter().map(|a| cost(id, a)).collect();
+        }
+        Extraction { space, costs, classes }
     }
 
     /// The program, in the cheapest way that was found; `None` if none can be written down. It is looked for by the cost
@@ -67,18 +80,18 @@ impl<'a> Extraction<'a> {
             better = false;
             for class in order.clone() {
                 for other in 0..self.applications(class).len() {
-                    let now = choice[&class];
+                    let Some(now) = choice.get(class) else { continue };
                     if other == now || trials >= TRIALS || steps >= STEPS {
                         continue;
                     }
-                    choice.insert(class, other);
+                    choice.set(class, other);
                     trials += 1;
                     steps += order.len();
                     let found = self.order(&choice).map(|o| (self.total(&choice, &o), o));
                     match found {
                         Some((total, o)) if total < best => (best, order, better) = (total, o, true),
                         _ => {
-                            choice.insert(class, now);
+                            choice.set(class, now);
                         }
                     }
                 }
@@ -87,30 +100,33 @@ impl<'a> Extraction<'a> {
         self.emit(g, &choice)
     }
 
+    fn none(&self) -> Choice {
+        Choice(vec![None; self.costs.len()])
+    }
+
     fn applications(&self, class: Id) -> &'a [Application] {
         &self.space.egraph[class].nodes
     }
 
     fn children(&self, class: Id, choice: &Choice) -> Option<impl Iterator<Item = Id> + use<'a>> {
-        let a = &self.applications(class)[*choice.get(&class)?];
+        let a = &self.applications(class)[choice.get(class)?];
         let space = self.space;
         Some(a.children().iter().map(move |&x| space.egraph.find(x)))
     }
 
     /// The choice in which each class is cheapest as a tree, in which what is shared counts each time.
     fn by_trees(&self) -> Choice {
-        let mut cheapest: HashMap<Id, f64> = HashMap::new();
-        let mut choice = Choice::new();
+        let mut cheapest = vec![f64::INFINITY; self.costs.len()];
+        let mut choice = self.none();
         loop {
             let mut changed = false;
             for &class in &self.classes {
                 for (k, a) in self.applications(class).iter().enumerate() {
-                    let parts: Option<f64> =
-                        a.args.iter().map(|&x| cheapest.get(&self.space.egraph.find(x)).copied()).sum();
-                    let Some(total) = parts.map(|p| p + self.costs[&class][k] as f64) else { continue };
-                    if cheapest.get(&class).is_none_or(|&c| total < c) {
-                        cheapest.insert(class, total);
-                        choice.insert(class, k);
+                    let parts: f64 = a.args.iter().map(|&x| cheapest[usize::from(self.space.egraph.find(x))]).sum();
+                    let total = parts + self.costs[usize::from(class)][k] as f64;
+                    if total < cheapest[usize::from(class)] {
+                        cheapest[usize::from(class)] = total;
+                        choice.set(class, k);
                         changed = true;
                     }
                 }
@@ -123,16 +139,16 @@ impl<'a> Extraction<'a> {
 
     /// Each class as it was first made. As operands are made before what they are for, nothing goes round in a circle.
     fn as_written(&self) -> Choice {
-        let mut choice = Choice::new();
+        let mut choice = self.none();
         for (id, a) in self.space.written() {
             let same = |b: &Application| {
                 let find = |x: &Id| self.space.egraph.find(*x);
                 b.head == a.head && b.args.iter().map(find).eq(a.args.iter().map(find))
             };
-            if !choice.contains_key(&id)
+            if choice.get(id).is_none()
                 && let Some(k) = self.applications(id).iter().position(same)
             {
-                choice.insert(id, k);
+                choice.set(id, k);
             }
         }
         choice
@@ -142,22 +158,23 @@ impl<'a> Extraction<'a> {
     fn order(&self, choice: &Choice) -> Option<Vec<Id>> {
         let roots = self.space.effects.iter().chain(&self.space.outputs);
         let mut stack: Vec<Visit> = roots.rev().map(|&id| Visit::Enter(self.space.egraph.find(id))).collect();
-        let mut done: HashMap<Id, bool> = HashMap::new();
+        // whether a class has been left, once it was entered
+        let mut done: Vec<Option<bool>> = vec![None; self.costs.len()];
         let mut order = Vec::new();
         while let Some(visit) = stack.pop() {
             match visit {
                 Visit::Leave(class) => {
-                    done.insert(class, true);
+                    done[usize::from(class)] = Some(true);
                     order.push(class);
                 }
-                Visit::Enter(class) => match done.get(&class) {
+                Visit::Enter(class) => match done[usize::from(class)] {
                     Some(true) => {}
                     Some(false) => return None,
                     None => {
-                        done.insert(class, false);
+                        done[usize::from(class)] = Some(false);
                         stack.push(Visit::Leave(class));
                         let children = self.children(class, choice)?;
-                        stack.extend(children.filter(|x| done.get(x) != Some(&true)).map(Visit::Enter));
+                        stack.extend(children.filter(|&x| done[usize::from(x)] != Some(true)).map(Visit::Enter));
                     }
                 },
             }
@@ -166,7 +183,8 @@ impl<'a> Extraction<'a> {
     }
 
     fn total(&self, choice: &Choice, order: &[Id]) -> u128 {
-        order.iter().map(|id| u128::from(self.costs[id][choice[id]])).sum()
+        let cost = |&id: &Id| choice.get(id).map_or(0, |k| self.costs[usize::from(id)][k]);
+        order.iter().map(|id| u128::from(cost(id))).sum()
     }
 
     /// The program written down; `None` if effects would be in another order.
@@ -177,7 +195,7 @@ impl<'a> Extraction<'a> {
         let mut made: HashMap<Id, Values> = HashMap::new();
         let mut effects = self.space.effects.iter().map(|&id| self.space.egraph.find(id));
         for class in order {
-            let a = &self.applications(class)[choice[&class]];
+            let a = &self.applications(class)[choice.get(class).ok_or_else(lost)?];
             let parts: Vec<&Values> =
                 a.args.iter().map(|&x| made.get(&self.space.egraph.find(x)).ok_or_else(lost)).collect::<Result<_>>()?;
             let first: SmallVec<[Value; 4]> = parts.iter().filter_map(|p| p.first().copied()).collect();
@@ -188,7 +206,7 @@ impl<'a> Extraction<'a> {
                     let whole = parts.first().and_then(|p| p.get(*k)).ok_or_else(lost)?;
                     Values::from_slice(&[*whole])
                 }
-                Head::Op(op, _) => b.emit(op.clone(), &first)?,
+                Head::Op(o) => b.emit(o.op.clone(), &first)?,
                 Head::Node(i) => {
                     let node = &self.space.view.nodes()[*i];
                     if node.op.has_effect() && effects.next() != Some(class) {

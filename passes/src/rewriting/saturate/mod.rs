@@ -65,6 +65,9 @@ pub struct Saturate {
     /// Ops that are found, in all ways to compute the program, before the search ends; twice as many as it has if that is
     /// more.
     pub nodes: usize,
+    /// Whether no infinity and no NaN comes up: rules that hold of finite numbers alone ([`Rule::of_finite_numbers`]) then
+    /// apply to floats and complex numbers too, not only to integers.
+    pub finite: bool,
     /// What an op costs on operands and results of these types.
     pub price: Price,
 }
@@ -72,21 +75,27 @@ pub struct Saturate {
 impl Saturate {
     /// By these rules, within the limits that are the default.
     pub fn new(rules: Vec<Rule>) -> Saturate {
-        Saturate { rules: rules.into(), iterations: 8, matches: 400, nodes: 4000, price: flops_and_bytes }
+        Saturate {
+            rules: rules.into(),
+            iterations: 8,
+            matches: 400,
+            nodes: 4000,
+            finite: false,
+            price: flops_and_bytes,
+        }
     }
 
-    /// By the rules that hold for all numbers, infinities and NaN included: those of the simplifier, and of
-    /// [`identities`] such as do. It is the default.
+    /// By [`identities`] and the rules of the simplifier, those that hold for infinities and NaN as well. It is the default.
     pub fn of_all_numbers() -> Saturate {
-        let (identities, simple) = tables();
-        Saturate::new(identities.into_iter().filter(Rule::holds_of_all_numbers).chain(simple).collect())
+        let identities = identities().expect("every identity is proved by a test");
+        let simple = crate::simplification_rules().expect("every rule of the simplifier is proved by a test");
+        Saturate::new(identities.into_iter().chain(simple.rules().iter().cloned()).collect())
     }
 
     /// By all of [`identities`] and the rules of the simplifier. Where an infinity or NaN comes up the result may be another:
     /// x y + x z = x (y + z) does not hold for x infinite and y, z of different signs.
     pub fn of_finite_numbers() -> Saturate {
-        let (identities, simple) = tables();
-        Saturate::new(identities.into_iter().chain(simple).collect())
+        Saturate { finite: true, ..Saturate::of_all_numbers() }
     }
 
     /// The rules that do not see all ways in which a value is computed, only one: they are computed, or have a condition
@@ -113,7 +122,8 @@ impl Saturate {
                     for (class, found) in search::matches(space, rule, p, self.matches) {
                         let bindings = found.bindings(space);
                         let Some(ty) = space.ty(class).cloned() else { continue };
-                        if !rule.accepts(&space.view, &bindings) {
+                        let applies = self.finite || rule.holds_of_all_numbers() || !ty.dtype.is_inexact();
+                        if !applies || !rule.accepts(&space.view, &bindings) {
                             continue;
                         }
                         let loc = space.egraph[class].data.loc.clone();
@@ -148,9 +158,9 @@ impl Saturate {
             for class in classes.filter(|&c| space.ty(c).is_some_and(|t| t.numel() > 0)) {
                 for a in space.egraph[class].nodes.iter().filter(|a| a.name == name) {
                     let args: Option<SmallVec<[Value; 4]>> = a.args.iter().map(|&x| space.value(x)).collect();
-                    let (Head::Op(op, _), Some(args)) = (space.head_of(a), args) else { continue };
+                    let (Head::Op(o), Some(args)) = (space.head_of(a), args) else { continue };
                     if new.len() < self.matches && tried.insert((i, a.head, args.clone())) {
-                        new.push((class, op.clone(), args));
+                        new.push((class, o.op.clone(), args));
                     }
                 }
             }
@@ -169,13 +179,6 @@ impl Default for Saturate {
     fn default() -> Saturate {
         Saturate::of_all_numbers()
     }
-}
-
-/// The identities, and the simplifier's rules.
-fn tables() -> (Vec<Rule>, Vec<Rule>) {
-    let identities = identities().expect("every identity is proved by a test");
-    let simple = crate::simplification_rules().expect("every rule of the simplifier is proved by a test");
-    (identities, simple.rules().to_vec())
 }
 
 impl Pass for Saturate {

@@ -1,7 +1,7 @@
 //! Finding patterns among classes, where a value may be computed in many ways.
 
 use super::super::matching::Bindings;
-use super::super::rule::{Rule, commutes};
+use super::super::rule::Rule;
 use super::super::term::{AttrPattern, NodePattern, Pattern};
 use super::space::{Application, Head, Space};
 use egg::Id;
@@ -12,14 +12,14 @@ use smallvec::SmallVec;
 #[derive(Clone, Default)]
 pub(super) struct Found {
     classes: SmallVec<[Option<Id>; 6]>,
-    attrs: SmallVec<[Option<Attr>; 4]>,
+    attrs: Vec<Option<Attr>>,
 }
 
 /// The classes at which a rule's left side stands, and how; `limit` at most.
 pub(super) fn matches(space: &Space, rule: &Rule, p: &NodePattern, limit: usize) -> Vec<(Id, Found)> {
     let none = Found {
         classes: SmallVec::from_elem(None, rule.names.values.len()),
-        attrs: SmallVec::from_elem(None, rule.names.attrs.len()),
+        attrs: vec![None; rule.names.attrs.len()],
     };
     let mut all = Vec::new();
     for &name in &p.ops {
@@ -45,11 +45,11 @@ fn application_matches(
     so_far: Vec<Found>,
     limit: usize,
 ) -> Vec<Found> {
-    let Head::Op(_, attrs) = space.head_of(a) else { return Vec::new() };
+    let Head::Op(o) = space.head_of(a) else { return Vec::new() };
     if a.args.len() != p.args.len() {
         return Vec::new();
     }
-    let so_far: Vec<Found> = so_far.into_iter().filter_map(|f| attrs_match(p, attrs, f)).collect();
+    let so_far: Vec<Found> = so_far.into_iter().filter_map(|f| attrs_match(p, &o.attrs, f)).collect();
     if so_far.is_empty() {
         return so_far;
     }
@@ -58,7 +58,7 @@ fn application_matches(
     };
     if let [x, y] = a.args[..]
         && x != y
-        && commutes(&[a.name])
+        && o.commutes
     {
         let mut found = in_order(&[x, y], so_far.clone());
         found.extend(in_order(&[y, x], so_far));
@@ -119,6 +119,6 @@ impl Found {
     /// The same with values of the view for classes.
     pub fn bindings(self, space: &Space) -> Bindings {
         let value = |id: Option<Id>| id.and_then(|id| space.value(space.egraph.find(id)));
-        Bindings { values: self.classes.into_iter().map(value).collect(), attrs: self.attrs }
+        Bindings { values: self.classes.into_iter().map(value).collect(), attrs: self.attrs.into() }
     }
 }

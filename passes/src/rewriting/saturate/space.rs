@@ -14,13 +14,22 @@ use std::sync::LazyLock;
 pub(super) enum Head {
     /// This input of the program.
     Input(usize),
-    /// An op of one result, with its attributes as rules see them.
-    Op(Op, Vec<(&'static str, Attr)>),
+    /// An op of one result.
+    Op(Box<Operation>),
     /// The node at this position of the view, which no rule sees into and which equals no other: of several results, with
     /// bodies, effects or a barrier.
     Node(usize),
     /// This result of such a node.
     Result(usize),
+}
+
+/// An op and what rules ask of it.
+#[derive(Clone)]
+pub(super) struct Operation {
+    pub op: Op,
+    pub attrs: Vec<(&'static str, Attr)>,
+    /// Whether its two operands may be exchanged.
+    pub commutes: bool,
 }
 
 /// A head, by its number, on classes.
@@ -179,10 +188,10 @@ impl Space {
                 }
             } else {
                 let name = node.op.name();
-                if args.len() == 2 && commutes(&[name]) {
+                let head = self.number(&node.op);
+                if matches!(&self.heads[head as usize], Head::Op(o) if o.commutes) {
                     args.sort();
                 }
-                let head = self.number(&node.op);
                 let result = node.results[0];
                 let number = self.view.splat(result).is_some();
                 let class = self.add(Application { name, head, args }, known(Some(result), number));
@@ -199,11 +208,11 @@ impl Space {
         let mut found = Vec::new();
         for class in self.egraph.classes().filter(|c| !c.data.number) {
             for a in &class.nodes {
-                if let (Head::Op(op, _), Some(args)) =
+                if let (Head::Op(o), Some(args)) =
                     (self.head_of(a), a.args.iter().map(|&x| number(x)).collect::<Option<Vec<Value>>>())
                     && !args.is_empty()
                 {
-                    found.push((class.id, op.clone(), args));
+                    found.push((class.id, o.op.clone(), args));
                     break;
                 }
             }
@@ -256,7 +265,8 @@ impl Space {
         if let Some(&n) = self.numbers.get(op) {
             return n;
         }
-        let n = self.head(Head::Op(op.clone(), op.attrs()));
+        let known = Operation { op: op.clone(), attrs: op.attrs(), commutes: commutes(&[op.name()]) };
+        let n = self.head(Head::Op(Box::new(known)));
         self.numbers.insert(op.clone(), n);
         n
     }

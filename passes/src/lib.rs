@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+pub mod analyses;
 mod catalogue;
 mod context;
 pub mod cost;
@@ -15,6 +16,7 @@ mod hoist;
 mod inline_bodies;
 mod manager;
 mod nan_check;
+mod rematerialise;
 pub mod rewriting;
 pub mod rules;
 mod simplify;
@@ -33,6 +35,7 @@ pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use nan_check::nan_check;
+pub use rematerialise::{Rematerialise, Storage, fused_storage};
 pub use simplify::{simplification_rules, simplify};
 pub use split_complex::split_complex;
 pub use widen_sums::widen_sums;

@@ -1,7 +1,8 @@
 //! Loops that count to a bound known beforehand, as scans.
 
 use crate::manager::{Changed, rewrite_nodes};
-use gradloom_ir::{Binary, Comparison, Graph, Literal, Op, Result, Value, eval::ScalarOps, eval::Wide, with_element};
+use gradloom_ir::eval::{ScalarOps, Wide};
+use gradloom_ir::{Binary, Comparison, DType, Graph, Literal, Node, Op, Result, Value, with_element};
 
 /// Makes a `scan` of each `while` whose number of iterations is known: one of its values starts at an integer constant,
 /// grows or shrinks by a constant, and is compared with a constant.
@@ -39,17 +40,22 @@ pub fn count_loops(g: &mut Graph) -> Result<Changed> {
     if !g.nodes().iter().any(|n| matches!(n.op, Op::While { .. })) {
         return Ok(Changed::No);
     }
-    let outside = Constants::new(g);
+    let definitions = g.definitions();
+    let constant = |v: Value| match &g.nodes()[definitions[v.index()]?].op {
+        Op::Constant { value } => Some(value.clone()),
+        _ => None,
+    };
     let mut any = false;
     let new = rewrite_nodes(g, |b, i, node, args| {
         let Op::While { cond, body, cond_consts, body_consts } = &node.op else { return Ok(None) };
-        let Some(length) = trip_count(&outside, &node.op, &g.nodes()[i].args) else { return Ok(None) };
+        let known = |k: usize| constant(g.nodes()[i].args[k]);
+        let Some(counter) = Counter::of(cond, body, [*cond_consts, *body_consts], &known) else { return Ok(None) };
+        let length = counter.trips;
         any = true;
         let (consts, init) = args[*cond_consts..].split_at(*body_consts);
         if length == 0 {
             return Ok(Some(init.into()));
         }
-        debug_assert!(!cond.has_effect());
         let op = Op::Scan { body: body.clone(), length, reverse: false, consts: *body_consts, carry: init.len() };
         b.emit(op, &[consts, init].concat()).map(Some)
     })?;
@@ -59,40 +65,70 @@ pub fn count_loops(g: &mut Graph) -> Result<Changed> {
     Ok(any.into())
 }
 
-/// How often a `while` on these operands of a program runs its body, where constants tell.
-fn trip_count(outside: &Constants, op: &Op, args: &[Value]) -> Option<usize> {
-    let Op::While { cond, body, cond_consts, body_consts } = op else { return None };
-    if cond.has_effect() {
-        return None;
-    }
-    let (for_cond, rest) = args.split_at(*cond_consts);
-    let (for_body, init) = rest.split_at(*body_consts);
-    let in_cond = Constants { g: cond, definitions: cond.definitions(), outer: Some((outside, for_cond)) };
-    let in_body = Constants { g: body, definitions: body.definitions(), outer: Some((outside, for_body)) };
+/// The value of a `while` that counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counter {
+    /// Which of the loop's values it is.
+    pub index: usize,
+    /// What it is at first.
+    pub start: i64,
+    /// What is added to it each time.
+    pub step: i64,
+    /// How often the body runs.
+    pub trips: usize,
+}
 
-    let test = in_cond.node(cond.outputs()[0])?;
-    let Op::Compare(comparison) = test.op else { return None };
-    let counter_at = |i: usize| test.args[i].index().checked_sub(*cond_consts).filter(|&k| k < init.len());
-    let (k, comparison, bound) = match (counter_at(0), counter_at(1)) {
-        (Some(k), _) if in_cond.integer(test.args[1]).is_some() => (k, comparison, in_cond.integer(test.args[1])?),
-        (_, Some(k)) => (k, exchanged(comparison), in_cond.integer(test.args[0])?),
-        _ => return None,
-    };
-    let start = outside.integer(init[k])?;
-    let own = Value::from_index(body_consts + k);
-    let next = body.outputs()[k];
-    let step = match in_body.node(next).map(|n| (&n.op, &n.args[..])) {
-        Some((Op::Binary(Binary::Add), &[x, y])) if x == own => in_body.integer(y)?,
-        Some((Op::Binary(Binary::Add), &[x, y])) if y == own => in_body.integer(x)?,
-        Some((Op::Binary(Binary::Sub), &[x, y])) if x == own => -in_body.integer(y)?,
-        _ => return None,
-    };
-    let n = steps(start, step, comparison, bound)?;
-    // the last state must be a number of the dtype: counters wrap
-    let dtype = body.ty(next).dtype;
-    let last = start.checked_add(step.checked_mul(n)?)?;
-    let fits = with_element!(dtype, T => <T as ScalarOps>::narrow(Wide::Int(last)).widen() == Wide::Int(last));
-    if fits { usize::try_from(n).ok() } else { None }
+impl Counter {
+    /// The counter of the `while` of this condition and this body; `None` if it has none, or none that ends within the
+    /// range of its dtype. `consts` counts the consts of both, `known` says what an operand of the loop is where it is
+    /// constant.
+    pub fn of(
+        cond: &Graph,
+        body: &Graph,
+        consts: [usize; 2],
+        known: &dyn Fn(usize) -> Option<Literal>,
+    ) -> Option<Counter> {
+        if cond.has_effect() {
+            return None;
+        }
+        let [for_cond, for_body] = consts;
+        let carry = body.num_outputs();
+        let operand = |k: usize| integer(&known(k)?);
+        // a number in the condition, or in the body; their consts are operands of the loop
+        let in_cond = |v: Value| constant(cond, v, &|i| operand(Some(i).filter(|&i| i < for_cond)?));
+        let in_body = |v: Value| constant(body, v, &|i| operand(Some(for_cond + i).filter(|_| i < for_body)?));
+
+        let test = definition(cond, *cond.outputs().first()?)?;
+        let Op::Compare(comparison) = test.op else { return None };
+        let value = |i: usize| test.args[i].index().checked_sub(for_cond).filter(|&k| k < carry);
+        let (index, comparison, bound) = match (value(0), value(1)) {
+            (Some(k), _) if in_cond(test.args[1]).is_some() => (k, comparison, in_cond(test.args[1])?),
+            (_, Some(k)) => (k, exchanged(comparison), in_cond(test.args[0])?),
+            _ => return None,
+        };
+        let start = operand(for_cond + for_body + index)?;
+        let own = Value::from_index(for_body + index);
+        let next = body.outputs()[index];
+        let step = match definition(body, next).map(|n| (&n.op, &n.args[..])) {
+            Some((Op::Binary(Binary::Add), &[x, y])) if x == own => in_body(y)?,
+            Some((Op::Binary(Binary::Add), &[x, y])) if y == own => in_body(x)?,
+            Some((Op::Binary(Binary::Sub), &[x, y])) if x == own => -in_body(y)?,
+            _ => return None,
+        };
+        let trips = steps(start, step, comparison, bound)?;
+        // the last state must be a number of the dtype: counters wrap
+        let last = start.checked_add(step.checked_mul(trips)?)?;
+        if !fits(body.ty(next).dtype, last) {
+            return None;
+        }
+        let (start, step) = (i64::try_from(start).ok()?, i64::try_from(step).ok()?);
+        Some(Counter { index, start, step, trips: usize::try_from(trips).ok()? })
+    }
+}
+
+/// Whether an integer is a number of that dtype.
+fn fits(dtype: DType, x: i128) -> bool {
+    with_element!(dtype, T => <T as ScalarOps>::narrow(Wide::Int(x)).widen() == Wide::Int(x))
 }
 
 /// How many of `start`, `start + step`, .. come before the first of which the comparison with `bound` does not hold; `None`
@@ -128,36 +164,27 @@ fn exchanged(c: Comparison) -> Comparison {
     }
 }
 
-/// A program whose constants are looked up, those that it is handed included.
-struct Constants<'a> {
-    g: &'a Graph,
-    definitions: Vec<Option<usize>>,
-    /// What the first inputs are in the program outside.
-    outer: Option<(&'a Constants<'a>, &'a [Value])>,
+/// The node that makes a value.
+fn definition(g: &Graph, v: Value) -> Option<&Node> {
+    g.definitions()[v.index()].map(|i| &g.nodes()[i])
 }
 
-impl<'a> Constants<'a> {
-    fn new(g: &'a Graph) -> Constants<'a> {
-        Constants { g, definitions: g.definitions(), outer: None }
-    }
-
-    fn node(&self, v: Value) -> Option<&'a gradloom_ir::Node> {
-        self.definitions[v.index()].map(|i| &self.g.nodes()[i])
-    }
-
-    /// The integer that a scalar is.
-    fn integer(&self, v: Value) -> Option<i128> {
-        match self.node(v).map(|n| &n.op) {
-            Some(Op::Constant { value }) => integer(value),
-            Some(_) => None,
-            None => {
-                let (outer, operands) = self.outer?;
-                outer.integer(*operands.get(v.index())?)
-            }
+/// The integer that a scalar of a program is; `input` says what inputs are.
+fn constant(g: &Graph, v: Value, input: &dyn Fn(usize) -> Option<i128>) -> Option<i128> {
+    let Some(node) = definition(g, v) else { return input(v.index()) };
+    match &node.op {
+        Op::Constant { value } => integer(value),
+        Op::Convert { dtype } if dtype.is_int() => {
+            let inner = node.args[0];
+            let again = definition(g, inner).is_some_and(|n| matches!(n.op, Op::Convert { .. }));
+            let x = if again { None } else { constant(g, inner, input) };
+            x.filter(|&x| fits(*dtype, x))
         }
+        _ => None,
     }
 }
 
+/// The integer that a scalar is.
 fn integer(value: &Literal) -> Option<i128> {
     if value.ty().rank() > 0 || !value.ty().dtype.is_int() {
         return None;

@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+pub mod analyses;
 mod catalogue;
 mod context;
 pub mod cost;
@@ -18,6 +19,7 @@ mod inline_bodies;
 mod manager;
 mod nan_check;
 mod reassociate_products;
+mod rematerialise;
 pub mod rewriting;
 pub mod rules;
 mod simplify;
@@ -28,7 +30,7 @@ mod widen_sums;
 
 pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
 pub use context::{Event, PassContext, PassRecord};
-pub use count_loops::count_loops;
+pub use count_loops::{Counter, count_loops};
 pub use cse::cse;
 pub use dce::dead_code;
 pub use distribute::distribute;
@@ -40,6 +42,7 @@ pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use nan_check::nan_check;
 pub use reassociate_products::ReassociateProducts;
+pub use rematerialise::{Rematerialise, Storage, fused_storage};
 pub use rewriting::Saturate;
 pub use simplify::{simplification_rules, simplify};
 pub use split_complex::split_complex;

@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+mod catalogue;
 mod context;
 pub mod cost;
 mod cse;
@@ -22,6 +23,7 @@ mod split_complex;
 pub mod transform;
 mod widen_sums;
 
+pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
 pub use context::{Event, PassContext, PassRecord};
 pub use cse::cse;
 pub use dce::dead_code;

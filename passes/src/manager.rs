@@ -46,6 +46,15 @@ pub trait Pass: Send + Sync {
     fn run(&self, g: &mut Graph, cx: &mut PassContext) -> Result<Changed>;
 }
 
+impl Pass for Arc<dyn Pass> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn run(&self, g: &mut Graph, cx: &mut PassContext) -> Result<Changed> {
+        (**self).run(g, cx)
+    }
+}
+
 /// A closure as a pass.
 pub fn pass_fn<F>(name: &str, run: F) -> impl Pass + use<F>
 where
@@ -115,42 +124,39 @@ impl Pipeline {
     /// What every program goes through: `inline_bodies`, `dce`, then `simplify`, `fold`, `cse`, `dce` until nothing
     /// changes, then `hoist`, `distribute`, `cse`, `dce`.
     pub fn standard() -> Pipeline {
-        let once = |e: Entry| Stage { entries: vec![e], sweeps: 1 };
-        let inline = standard_pass("inline_bodies", crate::inline_bodies);
-        let simplify = standard_pass("simplify", crate::simplify);
-        let fold = standard_pass("fold", crate::fold);
-        let cse = standard_pass("cse", crate::cse);
-        let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
-        let hoist = standard_pass("hoist", crate::hoist);
-        let distribute = standard_pass("distribute", crate::distribute);
-        let group = Stage { entries: vec![simplify, fold, cse.clone(), dce.clone()], sweeps: STANDARD_SWEEPS };
-        Pipeline {
-            stages: vec![once(inline), once(dce.clone()), group, once(hoist), once(distribute), once(cse), once(dce)],
-            error: None,
-        }
+        let mut stages = vec![once("inline_bodies"), once("dce"), cleanup(), once("hoist"), once("distribute")];
+        stages.extend([once("cse"), once("dce")]);
+        Pipeline { stages, error: None }
     }
 
     /// What a backend that computes on real numbers, and sums in the operands' dtype, runs before it compiles a program
     /// with complex numbers or 16-bit floats: `split_complex`, `widen_sums`, then `simplify`, `cse`, `dce`.
     pub fn lowering() -> Pipeline {
-        let split = standard_pass("split_complex", crate::split_complex);
-        let widen = standard_pass("widen_sums", crate::widen_sums);
-        let simplify = standard_pass("simplify", crate::simplify);
-        let cse = standard_pass("cse", crate::cse);
-        let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
-        let stage = |entries: Vec<Entry>, sweeps| Stage { entries, sweeps };
-        Pipeline { stages: vec![stage(vec![split, widen], 1), stage(vec![simplify, cse, dce], 2)], error: None }
+        let stages = vec![group(&["split_complex", "widen_sums"], 1), group(&["simplify", "cse", "dce"], 2)];
+        Pipeline { stages, error: None }
     }
 
     /// What a backend runs before it compiles a program with ops of the user's own: `expand_primitives`, then `simplify`,
     /// `cse`, `dce`.
     pub fn primitives() -> Pipeline {
-        let once = |e: Entry| Stage { entries: vec![e], sweeps: 1 };
-        let expand = standard_pass("expand_primitives", crate::expand_primitives);
-        let simplify = standard_pass("simplify", crate::simplify);
-        let cse = standard_pass("cse", crate::cse);
-        let dce = standard_pass("dce", |g| Ok(drop_dead(g)));
-        Pipeline { stages: vec![once(expand), once(simplify), once(cse), once(dce)], error: None }
+        let stages = ["expand_primitives", "simplify", "cse", "dce"].map(once).into();
+        Pipeline { stages, error: None }
+    }
+
+    /// Adds a pass where programs are simplified but loops are not rearranged yet: in front of `hoist`, or at the end if
+    /// there is no `hoist`. What it leaves is simplified again. Passes added so run in the order in which they were added.
+    ///
+    /// ```
+    /// use gradloom_passes::{Pipeline, pass_fn, Changed};
+    /// let p = Pipeline::standard().with(pass_fn("mine", |_, _| Ok(Changed::No)));
+    /// let mine = p.names().iter().position(|&n| n == "mine");
+    /// assert!(mine < p.names().iter().position(|&n| n == "hoist"));
+    /// ```
+    pub fn with(mut self, pass: impl Pass + 'static) -> Pipeline {
+        let is_hoist = |s: &Stage| s.entries.iter().any(|e| e.pass.name() == "hoist");
+        let at = self.stages.iter().position(is_hoist).unwrap_or(self.stages.len());
+        self.stages.splice(at..at, [Stage { entries: vec![user(pass)], sweeps: 1 }, cleanup()]);
+        self
     }
 
     /// Adds a pass at the end.
@@ -224,19 +230,20 @@ fn user(pass: impl Pass + 'static) -> Entry {
     Entry { pass: Arc::new(pass), standard: false }
 }
 
-fn standard_pass(name: &str, run: impl Fn(&mut Graph) -> Result<Changed> + Send + Sync + 'static) -> Entry {
-    Entry { pass: Arc::new(pass_fn(name, move |g, _| run(g))), standard: true }
+/// Passes of ours, gone through `sweeps` times at most. A name that the catalogue lacks is left out; a test keeps that from
+/// being.
+fn group(names: &[&str], sweeps: usize) -> Stage {
+    let entry = |name: &&str| Some(Entry { pass: crate::catalogue::offer(name).ok()?.pass(), standard: true });
+    Stage { entries: names.iter().filter_map(entry).collect(), sweeps }
 }
 
-/// [`crate::dead_code`] in place.
-fn drop_dead(g: &mut Graph) -> Changed {
-    let uses = g.use_counts();
-    // where anything is dead, some node has no use at all
-    let dead = g.nodes().iter().any(|n| n.results.iter().all(|r| uses[r.index()] == 0) && !n.op.has_effect());
-    if dead {
-        *g = crate::dead_code(g);
-    }
-    dead.into()
+fn once(name: &str) -> Stage {
+    group(&[name], 1)
+}
+
+/// What brings a program into its simplest form.
+fn cleanup() -> Stage {
+    group(&["simplify", "fold", "cse", "dce"], STANDARD_SWEEPS)
 }
 
 /// Puts `new` in the place of `g` if it differs.

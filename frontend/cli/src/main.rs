@@ -8,6 +8,7 @@ mod convert;
 mod harness;
 mod judge;
 mod passed;
+mod passes;
 mod program;
 mod run;
 mod show;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Run),
     /// Shows a program as text or as a page, what each pass changes, and the kernels it is compiled to.
     Show(show::Show),
+    /// Lists the passes, and shows what one does.
+    Passes(passes::Passes),
     /// Runs test programs, which carry their own inputs and expectations (`stablehlo.custom_call @check.expect_close`).
     Check(check::Check),
     /// Writes a program as StableHLO text, or as gradloom's own.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Show(show) => show.execute(),
+        Command::Passes(passes) => passes.execute(),
         Command::Check(check) => check.execute(),
         Command::Convert(convert) => convert.execute(),
         Command::Compile(compile) => compile.execute(),

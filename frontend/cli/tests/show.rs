@@ -375,3 +375,23 @@ fn stablehlo_is_shown_too() {
         serde_json::json!({"2": "%0 = stablehlo.sine %x : tensor<3xf32>"})
     );
 }
+
+#[test]
+fn every_pass_is_listed_and_shown_with_an_example() {
+    let passes = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_gradloom")).arg("passes").args(args).output().expect("it starts");
+        (
+            out.status.success(),
+            String::from_utf8(out.stdout).expect("text"),
+            String::from_utf8(out.stderr).expect("text"),
+        )
+    };
+    let (_, list, _) = passes(&[]);
+    for offer in gradloom_passes::catalogue() {
+        assert!(list.contains(offer.name), "{list}");
+        let (fine, text, _) = passes(&[offer.name]);
+        assert!(fine && text.contains(offer.example().0) && text.contains(offer.example().1), "{text}");
+    }
+    let (fine, _, error) = passes(&["smplify"]);
+    assert!(!fine && error.contains("no pass named `smplify`") && error.contains("simplify"), "{error}");
+}

@@ -22,7 +22,7 @@ pub struct Stage {
     pub names: Names,
 }
 
-/// The program as read, then after each pass of the standard pipeline and each that the processor adds.
+/// The program as read, then after each pass of a pipeline and each that the processor adds.
 pub struct History {
     /// In order; the first is the program as read.
     pub stages: Vec<Stage>,
@@ -45,14 +45,14 @@ fn observed() -> (PassContext, Receiver<(PassRecord, Option<Graph>)>) {
 }
 
 impl History {
-    /// Runs the passes on a program, and compiles it.
+    /// Runs a pipeline on a program, and compiles it.
     ///
     /// # Errors
     /// If a pass fails. That the program has no compiled form is no error here.
-    pub fn of(g: &Graph) -> Result<History> {
+    pub fn of(g: &Graph, pipeline: &Pipeline) -> Result<History> {
         let (mut cx, told) = observed();
         let mut optimised = g.clone();
-        Pipeline::standard().run_with(&mut optimised, &mut cx)?;
+        pipeline.run_with(&mut optimised, &mut cx)?;
         let compiled = explain(&optimised, &mut cx);
         drop(cx);
         let first = names::numbered(g);

@@ -14,6 +14,7 @@ use clap::Args;
 use gradloom_frontend::io::write_atomically;
 use gradloom_frontend::stablehlo::import_test;
 use gradloom_ir::{Graph, Names, Result};
+use gradloom_passes::{Pipeline, offer};
 use history::History;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ pub struct Show {
     /// Print the program, then what each pass changes, as a diff in which values keep their names.
     #[arg(long)]
     passes: bool,
+    /// Run these optional passes too, in this order; `gradloom passes` lists them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    with: Vec<String>,
     /// Print what is compiled, step by step: which ops run together, their loops, their code, operations and bytes.
     #[arg(long)]
     kernels: bool,
@@ -58,14 +62,18 @@ impl Show {
         if let Some(path) = &self.dot {
             write(path, g.to_dot().as_bytes())?;
         }
-        if !(self.passes || self.kernels || self.html.is_some() || self.memory.is_some()) {
+        let compiled = self.kernels || self.html.is_some() || self.memory.is_some();
+        let passes = self.passes || (!self.with.is_empty() && !compiled);
+        if !(passes || compiled) {
             if self.dot.is_none() {
                 print(&text(&g, &names::numbered(&g)));
             }
             return Ok(true);
         }
-        let history = History::of(&g)?;
-        if self.passes {
+        let add = |p: Pipeline, name: &String| Ok(p.with(offer(name)?.pass()));
+        let pipeline = self.with.iter().try_fold(Pipeline::standard(), add)?;
+        let history = History::of(&g, &pipeline)?;
+        if passes {
             print(&history.diffs(&text));
         }
         if let Some(path) = &self.html {

@@ -161,6 +161,24 @@ const PASSES: &[Offer] = &[
         make: || function("distribute", crate::distribute),
     },
     Offer {
+        name: "mixed_precision",
+        what: "f32 programs compute their products, and what is safe between them, in bf16",
+        role: Role::Optional,
+        keeps: Keeps::LowPrecision,
+        restless: None,
+        example: include_str!("catalogue/mixed_precision.txt"),
+        make: || Arc::new(crate::MixedPrecision::default()),
+    },
+    Offer {
+        name: "quantize_weights",
+        what: "constant matrices that products read become 8-bit integers with a scale for each channel",
+        role: Role::Optional,
+        keeps: Keeps::LowPrecision,
+        restless: None,
+        example: include_str!("catalogue/quantize_weights.txt"),
+        make: || Arc::new(crate::QuantizeWeights::default()),
+    },
+    Offer {
         name: "expand_primitives",
         what: "ops of the user's own that are computed by other ops become those (they live in a process; the example, being \
                text, has none)",

@@ -9,23 +9,26 @@ use smallvec::SmallVec;
 /// `torch.autocast`:
 ///
 /// - products of matrices and convolutions take operands rounded to `compute`, sum in f32 and round once;
-/// - what only moves, compares or chooses elements, adds, multiplies, or applies a function of bounded slope stays in
-///   `compute` where all its operands are there, constants that `compute` represents and biases (inputs that are
-///   broadcast and added) counting as such; an operand of full size in f32 makes it f32;
+/// - what moves, compares or chooses elements stays in `compute` where all its operands are there; additions,
+///   multiplications and functions of bounded slope do so on the way to another product. Constants that `compute` represents
+///   count as being there, and so do biases (inputs that are broadcast and added); an operand of full size in f32 makes it
+///   f32;
 /// - everything else is f32: sums, exponentials, logarithms, powers, quotients, decompositions, random numbers, calls of
 ///   the host, and what goes into and out of nested programs.
 ///
 /// ```text
-/// graph(%0: f32[8,4], %1: f32[4,3], %2: f32[3]) {     graph(%0: f32[8,4], %1: f32[4,3], %2: f32[3]) {
-///   %3 = dot_general(%0, %1) : f32[8,3]                 %3 = convert(%0) : bf16[8,4]
-///   %4 = broadcast_in_dim(%2) : f32[8,3]                %4 = convert(%1) : bf16[4,3]
-///   %5 = add(%3, %4) : f32[8,3]                         %5 = dot_general(%3, %4) : bf16[8,3]
-///   %6 = tanh(%5) : f32[8,3]                            %6 = convert(%2) : bf16[3]
-///   return %6                                           %7 = broadcast_in_dim(%6) : bf16[8,3]
-/// }                                                     %8 = add(%5, %7) : bf16[8,3]
-///                                                       %9 = tanh(%8) : bf16[8,3]
-///                                                       %10 = convert(%9) : f32[8,3]
-///                                                       return %10
+/// graph(%0: f32[8,4], %1: f32[4,4], %2: f32[4]) {     graph(%0: f32[8,4], %1: f32[4,4], %2: f32[4]) {
+///   %3 = dot_general(%0, %1) : f32[8,4]                 %3 = convert(%0) : bf16[8,4]
+///   %4 = broadcast_in_dim(%2) : f32[8,4]                %4 = convert(%1) : bf16[4,4]
+///   %5 = add(%3, %4) : f32[8,4]                         %5 = dot_general(%3, %4) : bf16[8,4]
+///   %6 = tanh(%5) : f32[8,4]                            %6 = convert(%2) : bf16[4]
+///   %7 = dot_general(%6, %1) : f32[8,4]                 %7 = broadcast_in_dim(%6) : bf16[8,4]
+///   %8 = exponential(%7) : f32[8,4]                     %8 = add(%5, %7) : bf16[8,4]
+///   return %8                                           %9 = tanh(%8) : bf16[8,4]
+/// }                                                     %10 = dot_general(%9, %4) : bf16[8,4]
+///                                                       %11 = convert(%10) : f32[8,4]
+///                                                       %12 = exponential(%11) : f32[8,4]
+///                                                       return %12
 ///                                                     }
 /// ```
 ///
@@ -76,7 +79,8 @@ impl Pass for MixedPrecision {
         }
         let (b, map) = copy_inputs(g);
         let known = map.into_iter().map(|v| Known { wide: Some(v), low: None, is_low: false }).collect();
-        let mut r = Rewriter { g, compute: self.compute, b, definitions: g.definitions(), known };
+        let (definitions, awaited) = (g.definitions(), awaited(g));
+        let mut r = Rewriter { g, compute: self.compute, b, definitions, awaited, known };
         for node in g.nodes() {
             r.b.set_loc(&node.loc);
             r.node(node)?;
@@ -92,20 +96,25 @@ impl Pass for MixedPrecision {
 enum Family {
     /// It multiplies and adds up: its operands are rounded.
     Product,
-    /// It takes what there is.
-    Follows,
+    /// It takes what there is, and loses nothing.
+    Moves,
+    /// It takes what there is and rounds, which on the way to a product happens anyway.
+    Rounds,
     /// It needs the digits, or the range, of f32.
     Wide,
 }
 
 fn family(op: &Op) -> Family {
-    use Family::{Follows, Product, Wide};
+    use Family::{Moves, Product, Rounds, Wide};
     match op {
         Op::DotGeneral { .. } | Op::Convolution { .. } => Product,
-        Op::Unary(f) if FOLLOWING_UNARY.contains(f) => Follows,
-        Op::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min) => Follows,
+        Op::Unary(Unary::Tanh | Unary::Logistic | Unary::Erf) => Rounds,
+        Op::Binary(Binary::Add | Binary::Sub | Binary::Mul) => Rounds,
+        Op::Unary(Unary::Neg | Unary::Abs | Unary::Sign | Unary::IsFinite) => Moves,
+        Op::Unary(Unary::Floor | Unary::Ceil | Unary::Round | Unary::RoundAway) => Moves,
+        Op::Binary(Binary::Max | Binary::Min) => Moves,
         Op::Reduce { kind: ReduceKind::Max | ReduceKind::Min, .. }
-        | Op::ReduceWindow { kind: ReduceKind::Max | ReduceKind::Min, .. } => Follows,
+        | Op::ReduceWindow { kind: ReduceKind::Max | ReduceKind::Min, .. } => Moves,
         Op::Compare(_)
         | Op::Select {}
         | Op::Convert { .. }
@@ -120,7 +129,7 @@ fn family(op: &Op) -> Family {
         | Op::DynamicUpdateSlice {}
         | Op::Gather { .. }
         | Op::ArgReduce { .. }
-        | Op::SelectAndGather { .. } => Follows,
+        | Op::SelectAndGather { .. } => Moves,
         Op::Unary(_)
         | Op::Binary(_)
         | Op::Constant { .. }
@@ -144,21 +153,6 @@ fn family(op: &Op) -> Family {
     }
 }
 
-/// Functions that do not make more of a rounding than it is.
-const FOLLOWING_UNARY: &[Unary] = &[
-    Unary::Neg,
-    Unary::Abs,
-    Unary::Sign,
-    Unary::Floor,
-    Unary::Ceil,
-    Unary::Round,
-    Unary::RoundAway,
-    Unary::Tanh,
-    Unary::Logistic,
-    Unary::Erf,
-    Unary::IsFinite,
-];
-
 /// Whether the node is a product of f32 arrays that is more than a sum: an axis of its result comes from one operand alone.
 fn is_product(g: &Graph, node: &Node) -> bool {
     if family(&node.op) != Family::Product || g.ty(node.results[0]).dtype != DType::F32 {
@@ -168,6 +162,22 @@ fn is_product(g: &Graph, node: &Node) -> bool {
         Op::DotGeneral { lhs_batch, .. } => g.ty(node.results[0]).rank() > lhs_batch.len(),
         _ => true,
     }
+}
+
+/// By value: whether a product reads it, or what takes what there is on the way to one.
+fn awaited(g: &Graph) -> Vec<bool> {
+    let mut awaited = vec![false; g.num_values()];
+    for node in g.nodes().iter().rev() {
+        let reads = match family(&node.op) {
+            Family::Product => is_product(g, node),
+            Family::Moves | Family::Rounds => node.results.iter().any(|r| awaited[r.index()]),
+            Family::Wide => false,
+        };
+        if reads {
+            node.args.iter().for_each(|a| awaited[a.index()] = true);
+        }
+    }
+    awaited
 }
 
 /// Whether the op gives all elements of its operand and no others, at other places or several times.
@@ -191,6 +201,8 @@ struct Rewriter<'g> {
     compute: DType,
     b: Builder,
     definitions: Vec<Option<usize>>,
+    /// By value of the program, as [`awaited`] says.
+    awaited: Vec<bool>,
     /// By value of the program.
     known: Vec<Known>,
 }
@@ -199,7 +211,8 @@ impl<'g> Rewriter<'g> {
     fn node(&mut self, node: &'g Node) -> Result<()> {
         let in_low = match family(&node.op) {
             Family::Product => is_product(self.g, node),
-            Family::Follows => self.follows(node),
+            Family::Moves => self.follows(node),
+            Family::Rounds => self.awaited[node.results[0].index()] && self.follows(node),
             Family::Wide => false,
         };
         let args: SmallVec<[Value; 4]> =
@@ -216,7 +229,7 @@ impl<'g> Rewriter<'g> {
         Ok(())
     }
 
-    /// Whether an op that takes what there is finds its operands in 16 bits.
+    /// Whether an op that takes what there is finds its operands in 16 bits, or as good as that.
     fn follows(&self, node: &Node) -> bool {
         let is_low = |a: Value| self.known[a.index()].is_low;
         let yields = |a: Value| self.is_exact(a) || (node.op == Op::Binary(Binary::Add) && self.is_bias(a));

@@ -115,11 +115,7 @@ fn quantized(w: &Literal, channels: &[usize]) -> [Literal; 2] {
         *s = if x.is_nan() || s.is_nan() { f32::NAN } else { s.max(x.abs()) };
     }
     for s in &mut scales {
-        *s = match *s {
-            0.0 => 1.0,
-            most if most.is_finite() => most / 127.0,
-            _ => f32::NAN,
-        };
+        *s = if *s == 0.0 { 1.0 } else { *s / 127.0 };
     }
     let q = |(i, x): (usize, &f32)| (x / scales[channel(i)]).round_ties_even() as i8;
     let q: Vec<i8> = w.iter().enumerate().map(q).collect();

@@ -2,7 +2,7 @@
 //!
 //! Every value is one of
 //! - *stored*: it has a place in memory (inputs, outputs, operands of library calls, values worth sharing);
-//! - an *alias* of a stored value: the same bytes under another shape or dtype;
+//! - an *alias* of a stored value: the same bytes under another shape, or 8-bit integers that products widen;
 //! - *inlined*: computed again, in registers, in each cluster that uses it.
 //!
 //! A [`Step`] is a cluster (one loop nest), a library call, or an op with bodies. Steps are in an order in which
@@ -11,7 +11,7 @@
 //! **Requires** a graph without remat and custom derivative ops. **Ensures** every output, and every operand of a
 //! step other than a cluster, is stored or an alias. **Never** changes what is computed.
 
-use gradloom_ir::{Binary, Graph, Node, Op, Shape, Unary, Value};
+use gradloom_ir::{Binary, DType, Graph, Node, Op, Shape, Unary, Value};
 use smallvec::SmallVec;
 
 /// A value inlined into more than one cluster may cost at most this much each time (in simple operations).
@@ -224,6 +224,27 @@ fn inline_costs(g: &Graph) -> (Vec<u32>, Vec<bool>) {
     (cost, large)
 }
 
+/// By value: whether it is 8-bit integers as f32, which nothing reads but products with floats. These widen the integers
+/// themselves.
+fn widened_in_products(g: &Graph, definitions: &[Option<usize>]) -> Vec<bool> {
+    let widens = |n: &Node| matches!(n.op, Op::Convert { dtype: DType::F32 }) && g.ty(n.args[0]).dtype == DType::I8;
+    let mut widened = vec![false; g.num_values()];
+    g.nodes().iter().filter(|n| widens(n)).for_each(|n| widened[n.results[0].index()] = true);
+    if !widened.contains(&true) {
+        return widened;
+    }
+    let defined = |v: Value| definitions[v.index()].is_some_and(|i| widens(&g.nodes()[i]));
+    for node in g.nodes() {
+        for (side, &a) in node.args.iter().enumerate() {
+            // of two, the right one
+            let reads = matches!(node.op, Op::DotGeneral { .. }) && !(side == 0 && defined(node.args[1]));
+            widened[a.index()] &= reads;
+        }
+    }
+    g.outputs().iter().for_each(|o| widened[o.index()] = false);
+    widened
+}
+
 fn decide_stored(
     g: &Graph,
     definitions: &[Option<usize>],
@@ -233,6 +254,7 @@ fn decide_stored(
     let n = g.num_values();
     let mut stored = vec![false; n];
     let mut users = vec![Users::None; n];
+    let widened = widened_in_products(g, definitions);
     g.inputs().for_each(|v| stored[v.index()] = true);
     // `needed`: must be addressable memory (own or aliased)
     g.outputs().iter().for_each(|v| needed[v.index()] = true);
@@ -258,6 +280,10 @@ fn decide_stored(
             needed[node.args[0].index()] = true;
         }
         let r = node.results[0];
+        if widened[r.index()] {
+            needed[node.args[0].index()] = true;
+            continue;
+        }
         let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE;
         let store = needed[r.index()] || shared;
         let rename = store && matches!(node.op, Op::Reshape { .. });
@@ -281,6 +307,7 @@ fn decide_stored(
             let is = match node.op {
                 Op::Barrier {} => true,
                 Op::Reshape { .. } => !is_fusible(g, node) || needed[r.index()],
+                Op::Convert { .. } => widened[r.index()],
                 _ => false,
             };
             if is {

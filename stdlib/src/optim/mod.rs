@@ -33,6 +33,7 @@ mod lbfgs;
 pub(crate) mod leafwise;
 mod least_squares;
 mod line_search;
+mod loss_scale;
 mod matrix;
 mod momentum;
 mod muon;
@@ -50,6 +51,7 @@ pub use clip::{Clip, adaptive_grad_clip, clip, clip_by_global_norm, clip_by_rms}
 pub use lbfgs::{Lbfgs, LbfgsMemory, LbfgsState, Minimum, ScaleByLbfgs};
 pub use leafwise::global_norm;
 pub use least_squares::{LeastSquares, LevenbergMarquardt};
+pub use loss_scale::{LossScaleState, LossScaled, all_finite, loss_scaled};
 pub use matrix::{ScaleByShampoo, ScaleBySoap, ShampooState, SoapState};
 pub use momentum::{Ema, EmaState, ScaleByLion, Trace};
 pub use muon::ScaleByMuon;

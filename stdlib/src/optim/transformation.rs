@@ -2,7 +2,7 @@
 
 use super::leafwise::{leafwise, own_state};
 use crate::checks::checked;
-use gradloom_frontend::Tree;
+use gradloom_frontend::{DType, Tensor, Tree, value_and_grad, value_and_grad_aux};
 
 /// A gradient transformation: from gradients to updates, with a state that is a tree.
 ///
@@ -26,6 +26,32 @@ pub trait Transformation {
     fn step<P: Tree + Clone>(&self, params: &P, grads: &P, state: &Self::State<P>) -> (P, Self::State<P>) {
         let (updates, state) = self.update(grads, state, params);
         (apply_updates(params, &updates), state)
+    }
+
+    /// What a loss is to be multiplied by before it is differentiated for [`Transformation::update`], if anything (see
+    /// [`super::loss_scaled`]). What wraps another transformation hands on that one's.
+    fn loss_scale<P: Tree + Clone>(&self, _state: &Self::State<P>) -> Option<Tensor> {
+        None
+    }
+
+    /// The loss, and its gradient as [`Transformation::update`] and [`Transformation::step`] take it: times the scale, if
+    /// there is one.
+    #[track_caller]
+    fn value_and_grad<P: Tree + Clone>(
+        &self,
+        loss: impl Fn(&P) -> Tensor,
+        params: &P,
+        state: &Self::State<P>,
+    ) -> (Tensor, P) {
+        let Some(scale) = self.loss_scale::<P>(state) else { return value_and_grad(loss)(params) };
+        let scaled = |params: &P| {
+            let loss = loss(params);
+            // 16 bits have no room for the multiple
+            let dtype = if loss.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            (loss.to(dtype) * scale.to(dtype), loss)
+        };
+        let ((_, loss), g) = value_and_grad_aux(scaled)(params);
+        (loss, g)
     }
 }
 
@@ -72,6 +98,11 @@ macro_rules! chains {
                 },)+);
                 (updates, state)
             }
+
+            fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+                let scales = [$(self.$i.loss_scale::<P>(&state.$i)),+];
+                scales.into_iter().flatten().reduce(|a, b| a * b)
+            }
         }
     )*};
 }
@@ -106,6 +137,10 @@ impl<T: Transformation> Transformation for Option<T> {
             }
         }
     }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        self.as_ref()?.loss_scale::<P>(state.as_ref()?)
+    }
 }
 
 impl<T: Transformation> Transformation for &T {
@@ -117,5 +152,9 @@ impl<T: Transformation> Transformation for &T {
 
     fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
         (**self).update(updates, state, params)
+    }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        (**self).loss_scale::<P>(state)
     }
 }

@@ -73,6 +73,10 @@ impl<T: Transformation> Transformation for Masked<T> {
         let leaves = u.paths().into_iter().zip(u.leaves()).map(|(path, u)| part.get(&path).cloned().unwrap_or(u));
         (replace(u, leaves), state)
     }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        self.inner.loss_scale::<Leaves>(state)
+    }
 }
 
 /// u ← 0.
@@ -134,6 +138,10 @@ impl<T: Transformation> Transformation for Accumulate<T> {
         );
         let mean = map_floats(&mean, |m| full.select(m.zeros_like(), m));
         (updates, AccumulateState { mean, count: full.select(0, &count), inner })
+    }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        self.inner.loss_scale::<P>(&state.inner)
     }
 }
 

@@ -5,3 +5,4 @@ mod least;
 mod manifolds;
 mod misuse;
 mod reference;
+mod scaled;

@@ -25,6 +25,10 @@ fn constants() {
     refused(ScaleByRadam { threshold: 1.0, ..Default::default() }, "the threshold is 1");
     refused(clip(0.0), "the bound is 0");
     refused(accumulate(0, sgd(0.1)), "0 gradients make no step");
+    refused(LossScaled { init: 0.5, ..loss_scaled(sgd(0.1)) }, "the scale starts at 0.5 and is at least 1");
+    refused(LossScaled { growth: 0.5, ..loss_scaled(sgd(0.1)) }, "the scale grows by 0.5");
+    refused(LossScaled { backoff: 0.0, ..loss_scaled(sgd(0.1)) }, "the scale shrinks by 0");
+    refused(LossScaled { interval: 0, ..loss_scaled(sgd(0.1)) }, "the scale grows after 0 steps");
     refused(ScaleByLbfgs { memory: 0 }, "a memory of 0 steps");
     refused(ScaleByShampoo { every: 0, ..Default::default() }, "roots every 0 steps");
     refused(ScaleBySoap { beta: 1.5, ..Default::default() }, "β is 1.5");

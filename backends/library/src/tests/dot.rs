@@ -147,9 +147,18 @@ fn matrices_of_8_bits_are_widened() {
         }
     };
     // few rows and many, rows and columns longer than a panel
-    for (m, k, n) in
-        [(0, 3, 2), (2, 0, 3), (2, 3, 0), (1, 1, 1), (3, 5, 7), (1, 700, 90), (20, 1100, 33), (17, 9, 1300)]
-    {
+    for (m, k, n) in [
+        (0, 3, 2),
+        (2, 0, 3),
+        (2, 3, 0),
+        (1, 1, 1),
+        (3, 5, 7),
+        (1, 700, 90),
+        (4, 131, 600),
+        (5, 131, 600),
+        (20, 1100, 33),
+        (17, 9, 1300),
+    ] {
         for (lc, rc) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             check(&matmul(lc, rc), [&if lc == 1 { [m, k] } else { [k, m] }, &if rc == 1 { [n, k] } else { [k, n] }]);
         }

@@ -7,7 +7,7 @@ use crate::tree::{Signature, Tree, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
 use gradloom_backends::{Buffer, Cost, Device, Executable, Profile, compile_for};
 use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Result, Type};
-use gradloom_passes::{Pipeline, QuantizeWeights};
+use gradloom_passes::{Pipeline, QuantizeWeights, Rematerialise};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub struct Jit<A, B, F> {
     nan_check: bool,
     /// Whether captured tensors are constants of the program, for passes to see.
     closed: bool,
+    memory_budget: Option<usize>,
     cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
 }
 
@@ -46,6 +47,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
         device: Device::default(),
         nan_check: nan_check_everywhere(),
         closed: false,
+        memory_budget: None,
         cache: RwLock::new(HashMap::new()),
     }
 }
@@ -59,7 +61,8 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     }
 
     /// For inference: makes constants of the tensors that the function captures and, by the pass
-    /// [`QuantizeWeights`], stores the matrices among them in 8 bits.
+    /// [`QuantizeWeights`], stores the matrices among them in 8 bits. The function itself still holds them; what
+    /// [`Lowered::compile`] and [`Lowered::write_object`] make does not.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
@@ -100,6 +103,30 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// ```
     pub fn nan_check(mut self) -> Self {
         self.nan_check = true;
+        self.cache = RwLock::default();
+        self
+    }
+
+    /// Keeps intermediate memory ([`Compiled::cost`]'s `peak_bytes`: neither arguments nor results) within `bytes`, by
+    /// computing values again instead of keeping them, the cheapest first. The results have the same bits, up to sums
+    /// that are cut in other pieces; [`gradloom_passes::Rematerialise`] says how it chooses.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let loss = |x: &Tensor| (0..16).fold(x.clone(), |x, _| (x.sin() * &x).cumsum(0)).sum(..);
+    /// let x = Tensor::ones([4096]);
+    /// let peak = |budget| -> Result<_> {
+    ///     Ok(jit(grad(loss)).memory_budget(budget).lower(&x)?.compile()?.cost().peak_bytes)
+    /// };
+    /// assert!(peak(usize::MAX)? > 300_000 && peak(200_000)? <= 200_000);
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Jit::call`] and [`Jit::lower`] fail if no way is found to need as little.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = Some(bytes);
         self.cache = RwLock::default();
         self
     }
@@ -156,6 +183,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         }
         crate::log::start();
         self.pipeline.run(&mut graph)?;
+        if let Some(bytes) = self.memory_budget {
+            graph = within_memory(graph, bytes, self.device).map_err(|e| e.at(&self.loc))?;
+        }
         Ok(Lowered {
             traced: t.graph,
             graph,
@@ -181,6 +211,35 @@ fn closed(g: &Graph, captures: &[Arc<Buffer>]) -> Result<Graph> {
     args.extend(inputs);
     let outputs = b.inline(g, &args)?;
     b.finish(&outputs)
+}
+
+/// Budgets that are tried for one: what the compiler fuses is only known when it has.
+const ATTEMPTS: usize = 8;
+
+/// The program with values computed again, so that it needs at most `bytes` of intermediate memory.
+fn within_memory(g: Graph, bytes: usize, device: Device) -> Result<Graph> {
+    let need = |g: &Graph| Ok(compile_for(g, device)?.cost().peak_bytes);
+    let before = need(&g)?;
+    if before <= bytes {
+        return Ok(g);
+    }
+    let (mut least, mut budget) = (before, bytes);
+    for _ in 0..ATTEMPTS {
+        let mut smaller = g.clone();
+        let pass = Rematerialise { budget, storage: gradloom_backends::cpu::storage };
+        Pipeline::empty().push(pass).run(&mut smaller)?;
+        let needed = need(&smaller)?;
+        tracing::debug!(budget, needed, before, nodes = smaller.total_nodes(), "memory");
+        if needed <= bytes {
+            return Ok(smaller);
+        }
+        least = least.min(needed);
+        // as much below what is asked as the last one was above it
+        budget = (budget as f64 * (bytes as f64 / needed as f64).min(0.9)) as usize;
+    }
+    let what =
+        format!("{bytes} bytes of intermediate memory do not suffice: it needs {before}, {least} at least was found");
+    Err(Error::user("memory_budget", what).help("allow for more, or compute on fewer rows at a time"))
 }
 
 /// A leaf that keeps a type and no data.
@@ -233,6 +292,26 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
     /// As [`crate::stablehlo::export`].
     pub fn stablehlo(&self) -> Result<String> {
         crate::stablehlo::export(&self.closed_graph()?)
+    }
+
+    /// Says why two values of the program as it is compiled run together, or what stands between. They are named as
+    /// [`Lowered::text`] names them, which the passes for the processor may change; `gradloom show --explain` follows names
+    /// through those too.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let lowered = jit(|x: &Tensor| x.sin().sort(0).exp()).lower(&Tensor::ones([8]))?;
+    /// assert!(lowered.text().contains("%2 = sort(%1)"));
+    /// assert_eq!(lowered.explain(2, 3)?, "%2 is computed by a library call (`sort`), and only loop nests take other ops in");
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are no such values.
+    pub fn explain(&self, a: usize, b: usize) -> Result<String> {
+        let [a, b] = [a, b].map(gradloom_ir::Value::from_index);
+        gradloom_backends::cpu::why_apart(&self.graph, a, b, &|v| v.to_string())
     }
 
     /// Writes the optimised program as a Graphviz file.

@@ -20,6 +20,7 @@ mod transform;
 pub mod tree;
 
 pub use gradloom_backends::cpu::Processor;
+pub use gradloom_backends::kernel;
 pub use gradloom_backends::{Cost, Device, Profile, StepProfile};
 pub use gradloom_derive::Tree;
 pub use gradloom_ir as ir;

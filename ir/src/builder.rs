@@ -175,7 +175,7 @@ impl Builder {
             return Err(Error::internal("builder", "a value is used that no node defines"));
         }
         let input_names = order.iter().map(|&i| self.inputs[i].1.clone()).collect();
-        Ok(Graph { types, input_names, nodes, outputs })
+        Ok(Graph { types, input_names, nodes, outputs, known: Default::default() })
     }
 }
 

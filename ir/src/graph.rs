@@ -1,5 +1,6 @@
 //! Programs: nodes in SSA order.
 
+use crate::analysis::{Definitions, Known, UseCounts};
 use crate::{Loc, Op, Type};
 use smallvec::SmallVec;
 use std::fmt;
@@ -58,6 +59,7 @@ pub struct Graph {
     pub(crate) input_names: Vec<Arc<str>>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) outputs: Vec<Value>,
+    pub(crate) known: Known,
 }
 
 impl Graph {
@@ -117,23 +119,13 @@ impl Graph {
     }
 
     /// The node that defines each value; `None` for inputs.
-    pub fn definitions(&self) -> Vec<Option<usize>> {
-        let mut defs = vec![None; self.types.len()];
-        for (i, node) in self.nodes.iter().enumerate() {
-            for r in &node.results {
-                defs[r.index()] = Some(i);
-            }
-        }
-        defs
+    pub fn definitions(&self) -> Arc<[Option<usize>]> {
+        self.analysis::<Definitions>().0.clone()
     }
 
     /// How often each value is used, as an operand or an output.
-    pub fn use_counts(&self) -> Vec<u32> {
-        let mut uses = vec![0; self.types.len()];
-        for v in self.nodes.iter().flat_map(|n| &n.args).chain(&self.outputs) {
-            uses[v.index()] += 1;
-        }
-        uses
+    pub fn use_counts(&self) -> Arc<[u32]> {
+        self.analysis::<UseCounts>().0.clone()
     }
 
     /// Whether any node here or in a nested program has an effect; see [`Op::has_effect`].

@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of transforms, machines or users' tensors.
 
+mod analysis;
 mod attr;
 mod builder;
 mod callback;
@@ -21,6 +22,7 @@ mod registry;
 mod ty;
 mod verify;
 
+pub use analysis::Analysis;
 pub use attr::Attr;
 pub use builder::Builder;
 pub use callback::Callback;

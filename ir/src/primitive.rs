@@ -3,6 +3,7 @@
 use crate::callback::contained;
 use crate::registry::Registry;
 use crate::{Callback, Error, Graph, Literal, Result, Type};
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -24,6 +25,12 @@ pub trait PrimitiveRules: Send + Sync {
 
     /// The same in other ops: compiled code fuses it with what is around it.
     fn program(&self, _args: &[Type]) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Code that one backend understands, for where there is no program: of the CPU a `gradloom_backends::kernel::LoopNest`
+    /// whose params are `args`, then the results.
+    fn kernel(&self, _args: &[Type]) -> Result<Option<Box<dyn Any>>> {
         Ok(None)
     }
 
@@ -116,6 +123,14 @@ impl Primitive {
     pub fn program(&self, args: &[Type]) -> Result<Option<Graph>> {
         let g = self.ask("the program", |r| r.program(args))?;
         self.checked("the program", g, args.to_vec(), self.infer(args)?)
+    }
+
+    /// See [`PrimitiveRules::kernel`].
+    ///
+    /// # Errors
+    /// What the rule returns; that it panicked.
+    pub fn kernel(&self, args: &[Type]) -> Result<Option<Box<dyn Any>>> {
+        self.ask("the kernel", |r| r.kernel(args))
     }
 
     /// See [`PrimitiveRules::jvp`].

@@ -179,6 +179,16 @@ const PASSES: &[Offer] = &[
         make: || Arc::new(crate::QuantizeWeights::default()),
     },
     Offer {
+        name: "rematerialise",
+        what: "values are computed again instead of being kept in memory; by default as many as help, with a budget as many \
+               as it takes (`jit(f).memory_budget(bytes)`)",
+        role: Role::Optional,
+        keeps: Keeps::Bits,
+        restless: Some("what is computed again may be found to be worth computing a third time"),
+        example: include_str!("catalogue/rematerialise.txt"),
+        make: || Arc::new(crate::Rematerialise::default()),
+    },
+    Offer {
         name: "expand_primitives",
         what: "ops of the user's own that are computed by other ops become those (they live in a process; the example, being \
                text, has none)",

@@ -96,8 +96,8 @@ struct Loop<'a> {
     carry: usize,
     /// The operands outside.
     args: &'a [Value],
-    definitions: Vec<Option<usize>>,
-    uses: Vec<u32>,
+    definitions: Arc<[Option<usize>]>,
+    uses: Arc<[u32]>,
     /// By value of the body.
     depends: Vec<Depends>,
     /// Values computed before the loop that the loop reads.

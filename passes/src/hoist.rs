@@ -61,7 +61,7 @@ struct Loop<'a> {
     carry: usize,
     /// The operands outside.
     args: Vec<Value>,
-    definitions: Vec<Option<usize>>,
+    definitions: Arc<[Option<usize>]>,
     /// By value of the body: the same in every step.
     invariant: Vec<bool>,
     /// By value of the body: needed inside the new body.

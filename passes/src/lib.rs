@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of machines or of users' tensors, and holds no `unsafe`.
 
+pub mod analyses;
 mod catalogue;
 mod context;
 pub mod cost;
@@ -17,6 +18,7 @@ mod manager;
 mod mixed_precision;
 mod nan_check;
 mod quantize_weights;
+mod rematerialise;
 pub mod rewriting;
 pub mod rules;
 mod simplify;
@@ -37,6 +39,7 @@ pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
 pub use mixed_precision::MixedPrecision;
 pub use nan_check::nan_check;
 pub use quantize_weights::QuantizeWeights;
+pub use rematerialise::{Rematerialise, Storage, fused_storage};
 pub use simplify::{simplification_rules, simplify};
 pub use split_complex::split_complex;
 pub use widen_sums::widen_sums;

@@ -446,6 +446,14 @@ pub fn rewrite_nodes(
     finish(b, g, &map)
 }
 
+/// A node of `g` anew, on what stands for its operands.
+pub(crate) fn copy_node(b: &mut Builder, g: &Graph, node: &Node, of: impl Fn(Value) -> Value) -> Values {
+    let args: SmallVec<[Value; 4]> = node.args.iter().map(|&a| of(a)).collect();
+    let types: SmallVec<[Type; 2]> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+    b.set_loc(&node.loc);
+    b.emit_typed(node.op.clone(), &args, types)
+}
+
 /// A builder with the inputs of `g`, and the map from old values to new ones so far.
 pub(crate) fn copy_inputs(g: &Graph) -> (Builder, Vec<Value>) {
     let mut b = Builder::new();

@@ -4,6 +4,7 @@ use crate::manager::{Changed, Pass, copy_inputs, replace};
 use crate::{PassContext, dead_code};
 use gradloom_ir::{Binary, Builder, DType, Error, Graph, Literal, Node, Op, ReduceKind, Result, Unary, Value, Values};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Computes f32 programs in `compute` where that is safe (Micikevicius et al. 2018, arXiv 1710.03740), by the lists of
 /// `torch.autocast`:
@@ -200,7 +201,7 @@ struct Rewriter<'g> {
     g: &'g Graph,
     compute: DType,
     b: Builder,
-    definitions: Vec<Option<usize>>,
+    definitions: Arc<[Option<usize>]>,
     /// By value of the program, as [`awaited`] says.
     awaited: Vec<bool>,
     /// By value of the program.

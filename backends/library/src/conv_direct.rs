@@ -338,15 +338,14 @@ impl Direct {
                         k = k.add(V * LANES);
                     }
                 }
+                let finished = spilled(&sums);
                 for r in 0..n {
                     let to = out.offset(at[r].mat + strip.first as isize * self.feature[1]);
-                    for (v, &sum) in sums[r].iter().enumerate() {
+                    for (v, numbers) in finished[r].iter().enumerate() {
                         let lanes = strip.features.saturating_sub(v * LANES).min(LANES);
                         if self.feature[1] == 1 {
-                            _mm512_mask_storeu_ps(to.add(v * LANES), mask(lanes), sum);
+                            _mm512_mask_storeu_ps(to.add(v * LANES), mask(lanes), _mm512_loadu_ps(numbers.as_ptr()));
                         } else {
-                            let mut numbers = [0.0f32; LANES];
-                            _mm512_storeu_ps(numbers.as_mut_ptr(), sum);
                             for (f, x) in numbers[..lanes].iter().enumerate() {
                                 *to.offset((v * LANES + f) as isize * self.feature[1]) = *x;
                             }
@@ -418,10 +417,10 @@ impl Direct {
                         add_product(sums, *x.add(r), ks);
                     }
                 }
-                for (r, sums) in sums.iter().enumerate().skip(done - first) {
-                    for (v, &sum) in sums.iter().enumerate() {
+                for (r, sums) in spilled(&sums).iter().enumerate().skip(done - first) {
+                    for (v, sum) in sums.iter().enumerate() {
                         let to = part.add(((first + r) * V + v) * LANES);
-                        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum));
+                        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_loadu_ps(sum.as_ptr())));
                     }
                 }
             }
@@ -438,6 +437,23 @@ fn add_product<const V: usize>(sums: &mut [__m512; V], x: f32, ks: [__m512; V]) 
     for (sum, k) in sums.iter_mut().zip(ks) {
         *sum = _mm512_fmadd_ps(x, k, *sum);
     }
+}
+
+/// The sums in memory. An array of which any element may be asked for cannot stay in registers: with this one for that, the sums
+/// themselves do while they grow, which halves the time.
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(clippy::needless_range_loop)] // see below
+fn spilled<const V: usize, const R: usize>(sums: &[[__m512; V]; R]) -> [[[f32; LANES]; V]; R] {
+    let mut numbers = [[[0.0; LANES]; V]; R];
+    // plain loops of known length, which the compiler takes apart: an iterator over the sums would put them into memory, too
+    for r in 0..R {
+        for v in 0..V {
+            // SAFETY: there are as many numbers as a vector has.
+            unsafe { _mm512_storeu_ps(numbers[r][v].as_mut_ptr(), sums[r][v]) };
+        }
+    }
+    numbers
 }
 
 /// The first lanes of a vector.

@@ -14,7 +14,7 @@ use super::nest::{self, kernel};
 use super::orient_products::{has_turned_product, orient_products};
 use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
 use super::unroll::recurrence;
-use crate::kernel::LoopNest;
+use crate::kernel::{LoopNest, of_primitive};
 use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::{PassContext, Pipeline};
 use gradloom_runtime::{
@@ -230,6 +230,13 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
             }
             Work::Library(i) => {
                 let node = &g.nodes()[*i];
+                if let Some(nest) = kernel_of(g, node)? {
+                    let id = jit.define(&nest)?;
+                    let params = step.reads.iter().chain(&step.writes).map(|&v| slot(v, &p)).collect();
+                    program_steps.push(Step::Kernel { name: nest.name, id, kernel: jit.kernel(id), params });
+                    p.free_dead(s, &dying[s]);
+                    continue;
+                }
                 let args: Box<[Slot]> = step.reads.iter().map(|&v| slot(v, &p)).collect();
                 let outs: Box<[Slot]> = step.writes.iter().map(|&v| slot(v, &p)).collect();
                 let host = match &node.op {
@@ -478,6 +485,13 @@ impl Planner<'_> {
         }
         self.live_bytes.push(self.arena.mark());
     }
+}
+
+/// The loop nest of an op of the user's own that has one.
+pub(super) fn kernel_of(g: &Graph, node: &Node) -> Result<Option<LoopNest>> {
+    let Op::Custom { primitive } = &node.op else { return Ok(None) };
+    let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
+    of_primitive(primitive, &types).map_err(|e| e.at(&node.loc))
 }
 
 /// How many steps of a scan without carries run at once.

@@ -153,7 +153,7 @@ fn blocks_of_rows(shape: &[usize], axis: usize) -> Option<Division> {
 
 struct Divider<'a> {
     g: &'a Graph,
-    definitions: Vec<Option<usize>>,
+    definitions: std::sync::Arc<[Option<usize>]>,
     b: Builder,
     /// By value of the old program: its value in the new one.
     map: Vec<Value>,

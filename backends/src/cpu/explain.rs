@@ -2,9 +2,9 @@
 
 use super::cluster::{Clustered, Step as Work};
 use super::codegen::{Code, Jit, Listing};
-use super::compile::{Lowered, build, lower, lowered};
+use super::compile::{Lowered, build, kernel_of, lower, lowered};
 use super::unroll::recurrence;
-use gradloom_ir::{Graph, Result, Value};
+use gradloom_ir::{Graph, Op, Result, Value};
 use gradloom_passes::PassContext;
 use gradloom_runtime::{Program, Step};
 
@@ -125,6 +125,9 @@ fn steps(g: &Graph, program: &Program, code: &Code) -> Result<Vec<StepInfo>> {
                 info.code = code.listing(*id).cloned();
                 match (values.nest, node) {
                     (Some(k), _) => info.nest = k.nest.to_string(),
+                    (None, Some(node)) if matches!(node.op, Op::Custom { .. }) => {
+                        info.nest = kernel_of(g, node)?.map_or_else(String::new, |nest| nest.to_string());
+                    }
                     (None, Some(node)) => {
                         info.kind = StepKind::Recurrence;
                         info.nest = recurrence(g, node).map_or_else(String::new, |r| r.to_string());
@@ -153,7 +156,7 @@ fn steps(g: &Graph, program: &Program, code: &Code) -> Result<Vec<StepInfo>> {
 }
 
 /// The nodes a step computes: those of its values, and all that is inlined into them.
-fn computed(g: &Graph, definitions: &[Option<usize>], c: &Clustered, work: &Work) -> Vec<usize> {
+pub(super) fn computed(g: &Graph, definitions: &[Option<usize>], c: &Clustered, work: &Work) -> Vec<usize> {
     let roots = match work {
         Work::Library(i) | Work::Control(i) => return vec![*i],
         Work::Cluster(cluster) => &cluster.roots,

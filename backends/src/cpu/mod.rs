@@ -9,6 +9,7 @@ pub mod codegen;
 mod compile;
 mod divide_reductions;
 mod explain;
+mod fusion;
 mod lead_batches;
 mod memory;
 mod narrow_products;
@@ -19,7 +20,9 @@ mod trim_sorts;
 mod unroll;
 
 pub use block_rows::{Blocking, block_rows};
+pub use cluster::storage;
 pub use compile::{compile, loop_nests};
 pub use explain::{Explained, StepInfo, StepKind, explain};
+pub use fusion::why_apart;
 pub use gradloom_library as library;
 pub use object::{ObjectFile, Processor, compile_object};

@@ -19,6 +19,7 @@
 //! Two params may be the same memory (an operation in place) only if one of them is only loaded, at every point at
 //! the element which the point stores.
 
+mod custom;
 mod interpret;
 mod print;
 mod recurrence;
@@ -27,6 +28,7 @@ mod types;
 mod verify;
 mod widen;
 
+pub use custom::{evaluate, of_primitive};
 pub use interpret::interpret;
 pub use recurrence::{Carried, Recurrence, Steps};
 pub(crate) use types::{combiner, identity};

@@ -2,14 +2,16 @@
 
 use crate::tensor::{Tensor, Traced, apply_n, checks};
 use crate::trace;
+use gradloom_backends::kernel::{self, LoopNest};
 use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Op, Primitive, PrimitiveRules, Result, Type};
+use std::any::Any;
 use std::cell::Cell;
 
 /// An op of one's own, by what the transforms and the compiler ask of it. It stays one node of programs, which passes and
 /// rules see by its name, until it is compiled.
 ///
 /// Every rule is written with tensors. Those that are left out (`None`) are what [`CustomOp::eval`] and the other rules
-/// make up for: without `lower` compiled code calls `eval`, without `batch` rows are computed one after the other, without
+/// make up for: without `lower` and `kernel` compiled code calls `eval`, without `batch` rows are computed one after the other, without
 /// `jvp` reverse mode alone has a derivative, by `vjp`. Without both there is none.
 ///
 /// ```
@@ -45,14 +47,28 @@ pub trait CustomOp: Send + Sync + 'static {
     /// The result types on operands of these types, or why there are none.
     fn shape(&self, args: &[Type]) -> Result<Vec<Type>>;
 
-    /// The results of operands that are at hand. Unless it is written, what [`CustomOp::lower`] computes.
+    /// The results of operands that are at hand. Unless it is written, what [`CustomOp::kernel`] or [`CustomOp::lower`]
+    /// computes.
     fn eval(&self, x: &[Tensor]) -> Result<Vec<Tensor>> {
-        let what = "has neither a function `eval` nor a program `lower`";
+        let types: Vec<Type> = x.iter().map(Tensor::ty).collect();
+        if let Some(nest) = self.kernel(&types) {
+            let args: Vec<Literal> = x.iter().map(Tensor::to_literal).collect::<Result<_>>()?;
+            let named = |e: Error| Error::user(self.name(), e.message());
+            let results = kernel::evaluate(&nest, &args, &self.shape(&types)?).map_err(named)?;
+            return Ok(results.iter().map(Tensor::from_literal).collect());
+        }
+        let what = "has neither a function `eval` nor a `kernel` nor a program `lower`";
         self.lower(x).ok_or_else(|| Error::user(self.name(), what))
     }
 
     /// The results by other ops: the compiler fuses them with what is around.
     fn lower(&self, _x: &[Tensor]) -> Option<Vec<Tensor>> {
+        None
+    }
+
+    /// The code of the op on operands of these types, where there is no `lower`: a loop nest whose params are the operands,
+    /// then the results, and that writes every element of the results. It is checked before it is compiled.
+    fn kernel(&self, _args: &[Type]) -> Option<LoopNest> {
         None
     }
 
@@ -139,6 +155,10 @@ impl<T: CustomOp> PrimitiveRules for Rules<T> {
 
     fn program(&self, args: &[Type]) -> Result<Option<Graph>> {
         program(args, |x| self.0.lower(x))
+    }
+
+    fn kernel(&self, args: &[Type]) -> Result<Option<Box<dyn Any>>> {
+        Ok(self.0.kernel(args).map(|nest| Box::new(nest) as Box<dyn Any>))
     }
 
     fn jvp(&self, args: &[Type]) -> Result<Option<Graph>> {

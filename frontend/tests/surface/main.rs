@@ -10,6 +10,7 @@ mod files;
 mod fourier;
 mod hostile;
 mod indexing;
+mod memory;
 mod misuse;
 mod randomness;
 mod reduction;

@@ -80,7 +80,7 @@ impl Live {
 
 /// Runs a graph on inputs of the right types, dropping each value after its last use.
 fn run(g: &Graph, inputs: Vec<Literal>) -> Result<Vec<Literal>> {
-    let mut live = Live { values: vec![None; g.num_values()], uses: g.use_counts() };
+    let mut live = Live { values: vec![None; g.num_values()], uses: g.use_counts().to_vec() };
     for (v, x) in g.inputs().zip(inputs) {
         live.set(v, x);
     }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod jvp;
+mod residuals;
 mod split;
 mod transpose;
 mod while_loop;

@@ -1,5 +1,6 @@
 //! Partial evaluation: splits a program into what known inputs alone determine, and the rest.
 
+use super::residuals::spare_residuals;
 use super::{pick_outputs, reorder_inputs};
 use crate::dce::{dead_code, without_effects};
 use gradloom_ir::{Builder, Graph, Node, Op, Result, Type, Value, Values};
@@ -147,7 +148,7 @@ pub(super) fn while_mask(body: &Graph, args: &[bool], consts: usize) -> Vec<bool
 
 struct Splitter<'g> {
     g: &'g Graph,
-    definitions: Vec<Option<usize>>,
+    definitions: Arc<[Option<usize>]>,
     known: Builder,
     unknown: Builder,
     in_known: Vec<Option<Value>>,
@@ -251,6 +252,10 @@ impl Splitter<'_> {
         let mut force = vec![false; body.num_outputs()];
         (0..carry).for_each(|i| force[i] = !mask[consts + i]);
         let s = split_forced(body, &mask, &force)?;
+        // rows of known operands are there already, and what does not vary is kept once
+        let known_inputs = (0..mask.len()).filter(|&i| mask[i]);
+        let at_hand: Vec<bool> = known_inputs.map(|i| i < consts || i >= consts + carry).collect();
+        let s = spare_residuals(s, &at_hand)?;
 
         // The known half: known carries and ys as before, each residual that varies stacked as one more ys.
         let kind = classify_residuals(&s.known, s.residuals, &mask, consts, carry);

@@ -3,6 +3,8 @@
 use gradloom::passes::Pipeline;
 use gradloom::prelude::*;
 use gradloom::{Error, Result, ir};
+use gradloom_extension::axis_names::axis_names;
+use gradloom_extension::first_difference::{FirstDifference, first_difference};
 use gradloom_extension::interval::{Interval, interval};
 use gradloom_extension::{logdet::logdet, lookup::lookup, mixed_precision::MixedPrecision};
 use gradloom_extension::{operations::operations, softplus::stable_logarithms, sparsity::jacobian_sparsity};
@@ -61,6 +63,59 @@ fn an_op_by_other_ops_is_fused_and_has_its_own_derivative() -> Result<()> {
     assert_eq!(lowered.compile()?.schedule().matches("kernel").count(), 1);
     assert!(jit(f).lower(&x)?.stablehlo()?.contains("stablehlo.select"));
     Ok(())
+}
+
+#[test]
+fn an_op_by_a_loop_nest_is_compiled_as_it_is_written() -> Result<()> {
+    let op = first_difference();
+    let f = |x: &Tensor| op.call(&[x]).remove(0);
+    let x = random::normal(&Key::new(3), [5, 70]);
+    let known = |x: &Tensor| x.i((.., 1..)) - x.i((.., ..69));
+    assert_eq!(values(&f(&x)), values(&known(&x)));
+    let compiled = jit(f).lower(&x)?.compile()?;
+    assert_eq!(values(&compiled.call(&x)?), values(&known(&x)));
+    assert!(compiled.schedule().contains("kernel") && compiled.schedule().contains("first_difference"));
+    assert_eq!(values(&vmap(f)(&x)), values(&known(&x)));
+    let got = jit(grad(|x: &Tensor| f(x).square().sum(..))).call(&x)?;
+    close(&got, &grad(|x: &Tensor| known(x).square().sum(..))(&x), 1e-6);
+    Ok(())
+}
+
+/// Loop nests that anybody may write are checked before they run.
+#[test]
+fn loop_nests_that_are_wrong_are_refused() {
+    use gradloom::{CustomOp, custom_op, kernel::LoopNest};
+    type Break = fn(&mut LoopNest);
+    struct Broken(Break);
+    impl CustomOp for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+        fn shape(&self, args: &[ir::Type]) -> Result<Vec<ir::Type>> {
+            FirstDifference.shape(args)
+        }
+        fn kernel(&self, args: &[ir::Type]) -> Option<LoopNest> {
+            let mut nest = FirstDifference.kernel(args)?;
+            (self.0)(&mut nest);
+            Some(nest)
+        }
+    }
+    let cases: [(Break, &str); 5] = [
+        (|n| n.axes[1].extent += 5, "kernel first_difference"),
+        (|n| n.axes[0].extent = 1, "do not write the"),
+        (|n| n.params[0].len += 1, "are not the operands"),
+        (|n| n.stores[0].param = 0, "do not write the"),
+        (|n| n.stores.clear(), "do not write the"),
+    ];
+    let x = random::normal(&Key::new(3), [5, 70]);
+    for (how, what) in cases {
+        let op = custom_op(Broken(how));
+        for e in
+            [jit(|x: &Tensor| op.call(&[x]).remove(0)).call(&x).unwrap_err(), op.call(&[&x])[0].check().unwrap_err()]
+        {
+            assert!(e.op() == "broken" && e.message().contains(what), "{e}");
+        }
+    }
 }
 
 #[test]
@@ -186,5 +241,27 @@ fn the_sparsity_of_a_jacobian_contains_its_nonzeros() -> Result<()> {
         filled += row.len();
     }
     assert_eq!((pattern.len(), filled), (12, 6 * 3 + 4 * 2));
+    Ok(())
+}
+
+#[test]
+fn names_of_axes_are_followed_and_must_agree() -> Result<()> {
+    let attention = |(q, k, v): &(Tensor, Tensor, Tensor)| {
+        let scores = einsum("qd,kd->qk", &[q, k]) / 2.0;
+        scores.softmax(-1).matmul(v)
+    };
+    let [q, k, v] = [[5, 4], [7, 4], [7, 3]].map(|shape| Tensor::ones(shape));
+    let names: [&[&str]; 3] = [&["query", "feature"], &["key", "feature"], &["key", "value"]];
+    let found = axis_names(attention, &(q.clone(), k.clone(), v), &names)?;
+    assert_eq!(found, [[Some("query"), Some("value")]]);
+    // of one shape, and yet not to be added
+    let add = |(x, y): &(Tensor, Tensor)| x + y.t();
+    let square = Tensor::ones([4, 4]);
+    let e = axis_names(add, &(square.clone(), square), &[&["row", "column"], &["row", "column"]]).unwrap_err();
+    assert!(
+        e.message().contains("`add` of axis `row` and axis `column`") && e.to_string().contains("extension.rs:"),
+        "{e}"
+    );
+    assert!(axis_names(|x: &Tensor| x.clone(), &q, &[&["query"]]).is_err());
     Ok(())
 }

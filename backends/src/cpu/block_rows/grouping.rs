@@ -71,7 +71,7 @@ pub(super) struct Grouping<'a> {
     g: &'a Graph,
     rows: usize,
     with: Blocking,
-    definitions: Vec<Option<usize>>,
+    definitions: std::sync::Arc<[Option<usize>]>,
     c: Clustered,
     /// The step that computes each stored value.
     step_of: Vec<Option<usize>>,

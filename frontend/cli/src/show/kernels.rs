@@ -1,8 +1,8 @@
 //! What a program is compiled to, as text.
 
 use gradloom_backends::cpu::codegen::Listing;
-use gradloom_backends::cpu::{Explained, StepInfo};
-use gradloom_ir::{Graph, Names, Value};
+use gradloom_backends::cpu::{self, Explained, StepInfo};
+use gradloom_ir::{Error, Graph, Names, Result, Value};
 use std::fmt::Write;
 
 /// A step of the program or of a nested one.
@@ -46,6 +46,24 @@ fn collect<'a>(
             collect(body, &prefix, inside, graph.nodes()[node].op.bodies()[k], names, all);
         }
     }
+}
+
+/// Why two values of the compiled program run together, or do not.
+///
+/// # Errors
+/// If there is no value of such a name.
+pub fn why_apart(explained: &Explained, names: &Names, a: &str, b: &str) -> Result<String> {
+    let name = |v: Value| names.values.get(v.index()).map_or_else(|| v.to_string(), |n| format!("%{n}"));
+    let find = |wanted: &str| {
+        let values = (0..explained.graph.num_values()).map(Value::from_index);
+        values.into_iter().find(|&v| name(v).trim_start_matches('%') == wanted.trim_start_matches('%')).ok_or_else(
+            || {
+                Error::user("explain", format!("what is compiled has no value `{wanted}`"))
+                    .help("`--kernels` prints the names; passes may have removed a value, or joined it with another")
+            },
+        )
+    };
+    cpu::why_apart(&explained.graph, find(a)?, find(b)?, &name)
 }
 
 /// A count in three digits and a prefix.

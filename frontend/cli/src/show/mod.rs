@@ -38,6 +38,9 @@ pub struct Show {
     /// Print what is compiled, step by step: which ops run together, their loops, their code, operations and bytes.
     #[arg(long)]
     kernels: bool,
+    /// Say why two values, named as `--passes` and `--kernels` name them, are computed together or are not.
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    explain: Vec<String>,
     /// Print constants of any size in full, so that the text can be read back.
     #[arg(long)]
     full: bool,
@@ -62,7 +65,7 @@ impl Show {
         if let Some(path) = &self.dot {
             write(path, g.to_dot().as_bytes())?;
         }
-        let compiled = self.kernels || self.html.is_some() || self.memory.is_some();
+        let compiled = self.kernels || self.html.is_some() || self.memory.is_some() || !self.explain.is_empty();
         let passes = self.passes || (!self.with.is_empty() && !compiled);
         if !(passes || compiled) {
             if self.dot.is_none() {
@@ -83,10 +86,13 @@ impl Show {
                 eprintln!("the page shows no kernels: {e}");
             }
         }
-        if self.kernels || self.memory.is_some() {
+        if self.kernels || self.memory.is_some() || !self.explain.is_empty() {
             let compiled = history.compiled.as_ref().map_err(Clone::clone)?;
             if self.kernels {
                 print(&wrap::wrap(&kernels::text(compiled, history.names()), wrap::WIDTH));
+            }
+            if let [a, b] = &self.explain[..] {
+                print(&format!("{}\n", kernels::why_apart(compiled, history.names(), a, b)?));
             }
             if let Some(path) = &self.memory {
                 write(path, memory::plot(compiled)?.as_bytes())?;

@@ -22,7 +22,7 @@ struct Counter {
 /// A small program whose values are looked up by what defines them.
 struct Definitions<'g> {
     g: &'g Graph,
-    nodes: Vec<Option<usize>>,
+    nodes: Arc<[Option<usize>]>,
 }
 
 impl<'g> Definitions<'g> {

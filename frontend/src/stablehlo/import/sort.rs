@@ -20,7 +20,7 @@ struct Key {
 /// A comparator's program: parameters come in pairs, the left and the right element of each operand.
 struct Comparator<'g> {
     g: &'g Graph,
-    definitions: Vec<Option<usize>>,
+    definitions: std::sync::Arc<[Option<usize>]>,
     /// Steps left before the comparator counts as not recognised: what is shared is looked at once a use.
     patience: Cell<u32>,
 }

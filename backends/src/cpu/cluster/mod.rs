@@ -1,0 +1,320 @@
+//! Clusters: which values are stored, and which ops run together as one loop nest.
+//!
+//! Every value is one of
+//! - *stored*: it has a place in memory (inputs, outputs, operands of library calls, values worth sharing);
+//! - an *alias* of a stored value: the same bytes under another shape or dtype;
+//! - *inlined*: computed again, in registers, in each cluster that uses it.
+//!
+//! A [`Step`] is a cluster (one loop nest), a library call, or an op with bodies. Steps are in an order in which
+//! operands come before uses.
+//!
+//! **Requires** a graph without remat and custom derivative ops. **Ensures** every output, and every operand of a
+//! step other than a cluster, is stored or an alias. **Never** changes what is computed.
+
+mod steps;
+
+pub(super) use steps::{Obstacle, obstacle};
+
+use gradloom_ir::{Binary, Graph, Node, Op, Shape, Unary, Value};
+use smallvec::SmallVec;
+use steps::Grouper;
+
+/// A value inlined into more than one cluster may cost at most this much each time (in simple operations).
+const MAX_RECOMPUTE: u32 = 8;
+
+/// A value may be computed again along a broadcast axis if it costs at most this much.
+const MAX_BROADCAST_RECOMPUTE: u32 = 4;
+
+/// What a transcendental function or a division counts for.
+const HEAVY: u32 = 12;
+
+/// A value whose expression grows beyond this cost is stored, whoever uses it: code size stays linear in the graph.
+const MAX_EXPRESSION: u32 = 600;
+
+/// The unit of execution.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A loop nest over `shape`.
+    Cluster(Cluster),
+    /// The node at this position, by a library call or a call of the host.
+    Library(usize),
+    /// The node at this position, which has bodies.
+    Control(usize),
+}
+
+/// Values computed by one loop nest.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    /// Iteration space: the shape of the roots, or of what is reduced.
+    pub shape: Shape,
+    /// The reduced axes of `shape`; empty if nothing is reduced.
+    pub reduced: Shape,
+    /// The values it computes, in SSA order. With reductions: results of `reduce` nodes over exactly these axes, and
+    /// values of the reduced shape computed from them.
+    pub roots: SmallVec<[Value; 4]>,
+    /// Operations inlined so far.
+    size: u32,
+}
+
+/// A clustered graph.
+#[derive(Debug)]
+pub(super) struct Clustered {
+    /// The steps in order.
+    pub steps: Vec<Step>,
+    /// Which values have memory of their own.
+    pub stored: Vec<bool>,
+    /// The stored value whose bytes a value shares.
+    pub alias: Vec<Option<Value>>,
+}
+
+/// Whether the op can be part of a loop nest.
+fn is_fusible(g: &Graph, node: &Node) -> bool {
+    match &node.op {
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select {}
+        | Op::Convert { .. }
+        | Op::Bitcast { .. }
+        | Op::Threefry { .. }
+        | Op::Iota { .. }
+        | Op::Broadcast { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Reverse { .. } => true,
+        Op::Constant { value } => value.ty().numel() == 1 || value.splat_value().is_some(),
+        Op::Reshape { shape } => reshape_is_affine(&g.ty(node.args[0]).shape, shape),
+        Op::Reduce { .. }
+        | Op::Pad { .. }
+        | Op::Concatenate { .. }
+        | Op::DynamicSlice { .. }
+        | Op::DynamicUpdateSlice {}
+        | Op::Gather { .. }
+        | Op::Scatter { .. }
+        | Op::DotGeneral { .. }
+        | Op::Convolution { .. }
+        | Op::ArgReduce { .. }
+        | Op::Cumulative { .. }
+        | Op::ReduceWindow { .. }
+        | Op::SelectAndGather { .. }
+        | Op::SelectAndScatter { .. }
+        | Op::Sort { .. }
+        | Op::Fft { .. }
+        | Op::AllReduce { .. }
+        | Op::AxisIndex { .. }
+        | Op::Barrier {}
+        | Op::HostCall { .. }
+        | Op::Custom { .. }
+        | gradloom_ir::body_ops!()
+        | gradloom_ir::linalg_ops!() => false,
+    }
+}
+
+/// Whether every operand index is an affine function of result indices: each operand axis splits into consecutive
+/// result axes (axes of length 1 may come and go).
+pub(super) fn reshape_is_affine(from: &[usize], to: &[usize]) -> bool {
+    split_axes(from, to).is_some()
+}
+
+/// For each operand axis the result axes it splits into.
+pub(super) fn split_axes(from: &[usize], to: &[usize]) -> Option<Vec<SmallVec<[usize; 4]>>> {
+    if from.contains(&0) {
+        return None;
+    }
+    let mut groups = Vec::with_capacity(from.len());
+    let mut next = 0;
+    for &n in from {
+        let mut group = SmallVec::new();
+        let mut product = 1;
+        while product < n {
+            let &m = to.get(next)?;
+            if m != 1 {
+                group.push(next);
+            }
+            product *= m;
+            next += 1;
+        }
+        if product != n {
+            return None;
+        }
+        groups.push(group);
+    }
+    to[next..].iter().all(|&m| m == 1).then_some(groups)
+}
+
+/// Whether the op only renames its operand's bytes.
+fn is_alias(op: &Op) -> bool {
+    matches!(op, Op::Reshape { .. } | Op::Barrier {})
+}
+
+/// Whether a broadcast repeats elements.
+fn expands(g: &Graph, node: &Node) -> bool {
+    matches!(node.op, Op::Broadcast { .. }) && g.ty(node.results[0]).numel() > g.ty(node.args[0]).numel()
+}
+
+/// What one evaluation of the op costs, apart from its operands.
+fn own_cost(op: &Op) -> u32 {
+    match op {
+        Op::Unary(u) => match u {
+            Unary::Real | Unary::Imag => 0,
+            Unary::Neg | Unary::Abs | Unary::Not | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => 1,
+            Unary::Sqrt | Unary::Rsqrt | Unary::IsFinite | Unary::PopulationCount | Unary::LeadingZeros => 3,
+            _ => HEAVY,
+        },
+        Op::Binary(b) => match b {
+            Binary::Div => 4,
+            Binary::Rem | Binary::Pow | Binary::Atan2 | Binary::Zeta => HEAVY,
+            _ => 1,
+        },
+        Op::Compare(_) | Op::Select {} | Op::Convert { .. } | Op::Bitcast { .. } => 1,
+        Op::Threefry { .. } => 100,
+        _ => 0,
+    }
+}
+
+/// Where the roots that a value is inlined into are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Users {
+    None,
+    One(u32),
+    Many,
+}
+
+impl Users {
+    fn join(self, other: Users) -> Users {
+        match (self, other) {
+            (Users::None, x) | (x, Users::None) => x,
+            (Users::One(a), Users::One(b)) if a == b => self,
+            _ => Users::Many,
+        }
+    }
+}
+
+/// Why a value has memory of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reason {
+    /// It is an argument or a result of the program.
+    Interface,
+    /// What computes it is no loop nest.
+    Made,
+    /// The node at this position reads it from memory.
+    Read(usize),
+    /// Several loop nests use it, and it costs this much to compute.
+    Shared(u32),
+    /// The broadcast at this position would compute it once for each copy, at this cost.
+    Repeated(usize, u32),
+    /// Its expression has grown too large.
+    Large,
+}
+
+/// Clusters a graph.
+pub(super) fn cluster(g: &Graph) -> Clustered {
+    let definitions = g.definitions();
+    let (cost, large) = inline_costs(g);
+    let (reasons, alias) = decide_stored(g, &definitions, &cost, large);
+    let stored: Vec<bool> = reasons.iter().map(Option::is_some).collect();
+    let steps = Grouper { g, definitions: &definitions, cost: &cost, stored: &stored, alias: &alias }.steps();
+    Clustered { steps, stored, alias }
+}
+
+/// Why each value is stored that is.
+pub(super) fn reasons(g: &Graph) -> Vec<Option<Reason>> {
+    let (cost, large) = inline_costs(g);
+    decide_stored(g, &g.definitions(), &cost, large).0
+}
+
+/// For each value the stored value whose memory it is, if it has any.
+pub fn storage(g: &Graph) -> gradloom_passes::Storage {
+    let (cost, large) = inline_costs(g);
+    let (stored, alias) = decide_stored(g, &g.definitions(), &cost, large);
+    let of = |(v, (stored, alias)): (usize, (&Option<Reason>, Option<Value>))| {
+        alias.or(stored.is_some().then(|| Value::from_index(v)))
+    };
+    stored.iter().zip(alias).enumerate().map(of).collect()
+}
+
+/// An upper bound of what inlining each value costs, if everything it is computed from is inlined too, and the
+/// values at which an expression has grown too large.
+fn inline_costs(g: &Graph) -> (Vec<u32>, Vec<bool>) {
+    let mut cost = vec![1; g.num_values()];
+    let mut large = vec![false; g.num_values()];
+    for node in g.nodes().iter().filter(|n| is_fusible(g, n)) {
+        let r = node.results[0].index();
+        let sum = node.args.iter().fold(own_cost(&node.op), |s, a| s.saturating_add(cost[a.index()]));
+        large[r] = sum > MAX_EXPRESSION;
+        cost[r] = match node.op {
+            Op::Constant { .. } | Op::Iota { .. } => 0,
+            _ if large[r] => 1,
+            _ => sum,
+        };
+    }
+    (cost, large)
+}
+
+fn decide_stored(
+    g: &Graph,
+    definitions: &[Option<usize>],
+    cost: &[u32],
+    large: Vec<bool>,
+) -> (Vec<Option<Reason>>, Vec<Option<Value>>) {
+    let n = g.num_values();
+    let mut stored = vec![None; n];
+    let mut users = vec![Users::None; n];
+    g.inputs().for_each(|v| stored[v.index()] = Some(Reason::Interface));
+    // must be addressable memory (own or aliased)
+    let mut needed: Vec<Option<Reason>> = large.into_iter().map(|large| large.then_some(Reason::Large)).collect();
+    g.outputs().iter().for_each(|v| needed[v.index()] = Some(Reason::Interface));
+    for (i, node) in g.nodes().iter().enumerate().rev() {
+        if !is_fusible(g, node) {
+            let alias = is_alias(&node.op);
+            for r in &node.results {
+                stored[r.index()] = (!alias).then_some(Reason::Made);
+            }
+            // a constant array is memory of the program; a reduction reads its operand in its own cluster
+            for a in &node.args {
+                match node.op {
+                    Op::Reduce { .. } => {
+                        users[a.index()] = users[a.index()].join(Users::One(node.results[0].index() as u32))
+                    }
+                    _ => needed[a.index()] = Some(Reason::Read(i)),
+                }
+            }
+            continue;
+        }
+        // the parts of a complex number are read from memory
+        if let Op::Unary(Unary::Real | Unary::Imag) = node.op {
+            needed[node.args[0].index()] = Some(Reason::Read(i));
+        }
+        let r = node.results[0];
+        let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE;
+        let store = needed[r.index()].or(shared.then_some(Reason::Shared(cost[r.index()])));
+        if store.is_some() && matches!(node.op, Op::Reshape { .. }) {
+            needed[node.args[0].index()] = store;
+            continue;
+        }
+        stored[r.index()] = store;
+        let user = if store.is_some() { Users::One(r.index() as u32) } else { users[r.index()] };
+        for a in &node.args {
+            let repeated = expands(g, node) && cost[a.index()] > MAX_BROADCAST_RECOMPUTE;
+            if repeated && definitions[a.index()].is_some() {
+                needed[a.index()] = Some(Reason::Repeated(i, cost[a.index()]));
+            }
+            users[a.index()] = users[a.index()].join(user);
+        }
+    }
+    let mut alias = vec![None; n];
+    for node in g.nodes() {
+        for (k, r) in node.results.iter().enumerate() {
+            let is = match node.op {
+                Op::Barrier {} => true,
+                Op::Reshape { .. } => !is_fusible(g, node) || needed[r.index()].is_some(),
+                _ => false,
+            };
+            if is {
+                let a = node.args[k];
+                alias[r.index()] = Some(alias[a.index()].unwrap_or(a));
+            }
+        }
+    }
+    (stored, alias)
+}

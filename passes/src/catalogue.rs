@@ -161,6 +161,15 @@ const PASSES: &[Offer] = &[
         make: || function("distribute", crate::distribute),
     },
     Offer {
+        name: "choose_layouts",
+        what: "convolutions compute with channels last, and transpositions sink until they meet",
+        role: Role::Optional,
+        keeps: Keeps::Rounding,
+        restless: None,
+        example: include_str!("catalogue/choose_layouts.txt"),
+        make: || function("choose_layouts", crate::choose_layouts),
+    },
+    Offer {
         name: "rematerialise",
         what: "values are computed again instead of being kept in memory; by default as many as help, with a budget as many \
                as it takes (`jit(f).memory_budget(bytes)`)",

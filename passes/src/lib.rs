@@ -4,6 +4,7 @@
 
 pub mod analyses;
 mod catalogue;
+mod choose_layouts;
 mod context;
 pub mod cost;
 mod cse;
@@ -25,6 +26,7 @@ pub mod transform;
 mod widen_sums;
 
 pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
+pub use choose_layouts::choose_layouts;
 pub use context::{Event, PassContext, PassRecord};
 pub use cse::cse;
 pub use dce::dead_code;

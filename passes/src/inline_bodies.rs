@@ -48,19 +48,7 @@ pub(crate) fn expand(b: &mut Builder, op: &Op, args: &[Value], first: Option<&Li
             }
             Ok(Some(results))
         }
-        Op::Scan { body, length: 1, consts, carry, .. } => {
-            let mut inner = args[..consts + carry].to_vec();
-            for &x in &args[consts + carry..] {
-                let row = b.ty(x).shape[1..].to_vec();
-                inner.push(b.reshape(x, &row));
-            }
-            let mut results = b.inline(body, &inner)?;
-            for y in &mut results[*carry..] {
-                let stacked = [&[1], &b.ty(*y).shape[..]].concat();
-                *y = b.reshape(*y, &stacked);
-            }
-            Ok(Some(results))
-        }
+        Op::Scan { length: 1, .. } => crate::unroll_scans::straight(b, op, args).map(Some),
         _ => Ok(None),
     }
 }

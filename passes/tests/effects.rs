@@ -2,7 +2,7 @@
 
 use gradloom_ir::{Callback, Graph, Literal, eval::eval, parse};
 use gradloom_passes::transform::{batch, jvp, linearize};
-use gradloom_passes::{Changed, Pipeline};
+use gradloom_passes::{Pipeline, catalogue};
 use std::sync::{Arc, Mutex};
 
 /// What the callbacks of a program have seen, as text.
@@ -107,21 +107,12 @@ fn passes_keep_effects() {
         let (g, log) = program(text);
         let (out, effects) = run(&g, &log);
         assert!(!effects.is_empty(), "{text}");
-        type Step = fn(&mut Graph) -> gradloom_ir::Result<Changed>;
-        let alone: [(&str, Step); 7] = [
-            ("inline_bodies", gradloom_passes::inline_bodies),
-            ("simplify", gradloom_passes::simplify),
-            ("fold", gradloom_passes::fold),
-            ("cse", gradloom_passes::cse),
-            ("hoist", gradloom_passes::hoist),
-            ("distribute", gradloom_passes::distribute),
-            ("dce", |g| Ok(Changed::from(std::mem::replace(g, gradloom_passes::dead_code(g)) != *g))),
-        ];
-        for (name, pass) in alone {
+        for offer in catalogue() {
             let mut new = g.clone();
-            pass(&mut new).unwrap_or_else(|e| panic!("{name}: {e}\n{g}"));
-            gradloom_ir::verify(&new).unwrap_or_else(|e| panic!("{name}: {e}\n{new}"));
-            assert_eq!(run(&new, &log), (out.clone(), effects.clone()), "{name}\n{g}\n{new}");
+            let p = Pipeline::empty().push(offer.pass());
+            p.run(&mut new).unwrap_or_else(|e| panic!("{e}\n{g}"));
+            gradloom_ir::verify(&new).unwrap_or_else(|e| panic!("{}: {e}\n{new}", offer.name));
+            assert_eq!(run(&new, &log), (out.clone(), effects.clone()), "{}\n{g}\n{new}", offer.name);
         }
         for pipeline in [Pipeline::standard(), Pipeline::lowering()] {
             let mut new = g.clone();

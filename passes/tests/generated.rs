@@ -128,7 +128,10 @@ fn mixed_programs_keep_their_values() {
         names(&g, &mut all);
         verify(&g).expect("generated programs are well-formed");
         let name = format!("mixed {seed} of {} and {}", palette.float, palette.int);
-        let after = run(&Pipeline::standard(), &g);
+        // half of them by optional passes too, as far as these store numbers in full
+        let (p, keeps) = shuffled(&mut Random(seed));
+        let p = if seed % 2 == 0 || keeps == Keeps::LowPrecision { Pipeline::standard() } else { p };
+        let after = run(&p, &g);
         for k in 0..3 {
             let inputs = mixed::inputs(seed + k, &g);
             let [x, y] = [&g, &after]
@@ -146,4 +149,22 @@ fn mixed_programs_keep_their_values() {
     }
     assert!(numbers > 30_000 && lost < numbers / 4, "of {numbers} floats {lost} are 0, huge or no numbers");
     assert!(all.len() >= 98, "{} ops: {all:?}", all.len());
+}
+
+#[test]
+fn optional_passes_keep_mixed_programs_in_any_order() {
+    for seed in 0..SEEDS {
+        let palette = Palette::nth(seed as usize, false);
+        let g = mixed::program(&mut Random(seed), palette);
+        let (p, keeps) = shuffled(&mut Random(seed));
+        let after = run(&p, &g);
+        verify(&after).expect("passes leave well-formed programs");
+        let inputs = mixed::inputs(seed, &g);
+        let [x, y] =
+            [&g, &after].map(|g| gradloom_ir::eval::eval(g, &inputs).unwrap_or_else(|e| panic!("{seed}: {e}")));
+        for (i, (x, y)) in x.iter().zip(&y).enumerate() {
+            let same = oracle::agree(x, y, allowed(keeps, Some(palette.tolerance())));
+            assert!(same, "{seed}, {}, output {i}: {x:?} became {y:?}\n{g}\n{after}", p.names().join(", "));
+        }
+    }
 }

@@ -44,7 +44,7 @@ fn all() -> String {
     for (role, heading) in ROLES {
         let _ = writeln!(text, "{heading}");
         for offer in catalogue().iter().filter(|o| o.role == *role) {
-            let _ = writeln!(text, "  {:18} {}", offer.name, offer.what);
+            let _ = writeln!(text, "  {:21} {}", offer.name, offer.what);
         }
     }
     text

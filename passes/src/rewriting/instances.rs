@@ -1,7 +1,7 @@
 //! Random programs of the form of a rule's left side: a rule is tried, and proved, on them.
 
 use super::matching::Bindings;
-use super::rule::{Rule, RuleSet};
+use super::rule::{Accuracy, Rule, RuleSet};
 use super::term::{AttrPattern, Condition, NodePattern, Number, Pattern};
 use crate::manager::Changed;
 use gradloom_ir::{Attr, Builder, DType, Error, Graph, Literal, Op, Result, Type, Value, eval::eval};
@@ -56,9 +56,14 @@ impl Random {
         self.pick(numbers)
     }
 
-    fn literal(&mut self, ty: &Type) -> Literal {
-        let elements: Vec<u8> =
-            (0..ty.numel()).flat_map(|_| Literal::scalar(ty.dtype, self.element(ty.dtype)).bytes().to_vec()).collect();
+    fn literal(&mut self, ty: &Type, finite: bool) -> Literal {
+        let mut element = || loop {
+            let x = self.element(ty.dtype);
+            if x.is_finite() || !finite {
+                return Literal::scalar(ty.dtype, x).bytes().to_vec();
+            }
+        };
+        let elements: Vec<u8> = (0..ty.numel()).flat_map(|_| element()).collect();
         Literal::from_bytes(ty.clone(), elements).unwrap_or_else(|| Literal::scalar(ty.dtype, 0.0))
     }
 }
@@ -365,9 +370,10 @@ pub(super) fn prove(rule: &Rule, programs: usize, seed: u64) -> Result<usize> {
         let Some((before, after)) = next(rule, &set, &mut r, &mut formed)? else {
             return if i > 0 { Ok(i) } else { Err(without_form(rule)) };
         };
-        let inputs: Vec<Literal> = before.inputs().map(|x| r.literal(before.ty(x))).collect();
+        let inputs: Vec<Literal> =
+            before.inputs().map(|x| r.literal(before.ty(x), rule.accuracy() == Accuracy::Finite)).collect();
         let (old, new) = (eval(&before, &inputs)?, eval(&after, &inputs)?);
-        if !old.iter().zip(&new).all(|(a, b)| alike(a, b, rule.is_exact())) {
+        if !old.iter().zip(&new).all(|(a, b)| alike(a, b, rule.accuracy())) {
             let what = format!(
                 "`{}` does not hold: on {inputs:?}\n{before}\ngives {old:?}, and\n{after}\ngives {new:?}",
                 rule.text()
@@ -379,7 +385,8 @@ pub(super) fn prove(rule: &Rule, programs: usize, seed: u64) -> Result<usize> {
 }
 
 /// Whether two results are the same: bits but for NaNs, or up to rounding.
-fn alike(a: &Literal, b: &Literal, exact: bool) -> bool {
+fn alike(a: &Literal, b: &Literal, accuracy: Accuracy) -> bool {
+    let exact = accuracy == Accuracy::Bits;
     if a.ty() != b.ty() {
         return false;
     }
@@ -390,7 +397,8 @@ fn alike(a: &Literal, b: &Literal, exact: bool) -> bool {
         _ => 0.05,
     };
     let near = |x: f64, y: f64| {
-        (x.is_nan() && y.is_nan())
+        (accuracy == Accuracy::Finite && !x.is_finite())
+            || (x.is_nan() && y.is_nan())
             || (x == y && (!exact || x.is_sign_negative() == y.is_sign_negative()))
             || (!exact && (x - y).abs() <= tolerance * (1.0 + x.abs().max(y.abs())))
     };

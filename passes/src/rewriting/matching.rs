@@ -70,7 +70,7 @@ impl Number {
     }
 
     /// Whether every element of `x` is this number.
-    fn matches(self, v: &View, x: Value) -> bool {
+    pub(super) fn matches(self, v: &View, x: Value) -> bool {
         let Some(c) = v.splat(x) else { return false };
         match self {
             Number::Is(n) => c.splat_f64() == Some(n),
@@ -282,7 +282,7 @@ impl<'a> Maker<'a> {
 }
 
 /// What an elementwise op makes of numbers is a number.
-fn constant(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
+pub(super) fn constant(v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
     if !matches!(op, Op::Unary(_) | Op::Binary(_)) {
         return None;
     }

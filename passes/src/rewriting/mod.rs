@@ -22,12 +22,14 @@ mod instances;
 mod matching;
 mod parse;
 mod rule;
+mod saturate;
 mod term;
 mod view;
 
 pub use matching::Match;
 pub(crate) use matching::identity;
 pub use rule::{Rewrite, Rule, RuleSet};
+pub use saturate::{Price, Saturate, identities};
 pub use view::View;
 
 use crate::context::PassContext;

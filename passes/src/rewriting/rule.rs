@@ -23,6 +23,15 @@ enum Right {
     Computed(Rewrite),
 }
 
+/// How alike both sides of a rule are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Accuracy {
+    Bits,
+    Rounding,
+    /// Up to rounding, where all numbers are finite.
+    Finite,
+}
+
 type Predicate = dyn Fn(&Match) -> bool + Send + Sync;
 
 /// One rewrite: where its left side stands, its right side may.
@@ -51,7 +60,7 @@ pub struct Rule {
     predicate: Option<Arc<Predicate>>,
     functions: BTreeMap<String, Arc<Function>>,
     properties: BTreeMap<String, Property>,
-    exact: bool,
+    accuracy: Accuracy,
 }
 
 impl fmt::Debug for Rule {
@@ -87,7 +96,7 @@ impl Rule {
             predicate: None,
             functions: BTreeMap::new(),
             properties: BTreeMap::new(),
-            exact: true,
+            accuracy: Accuracy::Bits,
         })
     }
 
@@ -104,7 +113,7 @@ impl Rule {
             predicate: None,
             functions: BTreeMap::new(),
             properties: BTreeMap::new(),
-            exact: true,
+            accuracy: Accuracy::Bits,
         }
     }
 
@@ -129,13 +138,28 @@ impl Rule {
 
     /// Both sides are equal up to rounding, or but for the sign of a zero.
     pub fn reassociates(mut self) -> Rule {
-        self.exact = false;
+        self.accuracy = Accuracy::Rounding;
+        self
+    }
+
+    /// Both sides are equal up to rounding as long as all numbers that come up on either are finite.
+    pub fn of_finite_numbers(mut self) -> Rule {
+        self.accuracy = Accuracy::Finite;
         self
     }
 
     /// Whether both sides are equal bit by bit.
     pub fn is_exact(&self) -> bool {
-        self.exact
+        self.accuracy == Accuracy::Bits
+    }
+
+    /// Whether both sides are equal, or equal up to rounding, for infinities and NaN as well.
+    pub fn holds_of_all_numbers(&self) -> bool {
+        self.accuracy != Accuracy::Finite
+    }
+
+    pub(super) fn accuracy(&self) -> Accuracy {
+        self.accuracy
     }
 
     /// The rule as it was written.
@@ -154,7 +178,8 @@ impl Rule {
 
     /// Evaluates both sides on random programs of the left side's form, with random operands among which are zeros of both
     /// signs, infinities and NaN; returns on how many programs. For a rule that [`Rule::reassociates`] results may differ by
-    /// 1e-9 of their size in f64, and other dtypes accordingly. Of complex numbers the signs of zeros, and the parts of
+    /// 1e-9 of their size in f64, and other dtypes accordingly; one [`Rule::of_finite_numbers`] is tried on these, and where
+    /// the left side gives one. Of complex numbers the signs of zeros, and the parts of
     /// what is not finite, are not compared.
     ///
     /// # Errors
@@ -165,23 +190,57 @@ impl Rule {
 
     /// What the rule makes of `op` on `args`.
     fn apply(&self, v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
-        let term = match &self.right {
-            Right::Computed(rewrite) => return rewrite(v, op, args),
-            Right::Term(term) => term,
-        };
+        if let Right::Computed(rewrite) = &self.right {
+            return rewrite(v, op, args);
+        }
         let bindings = self.patterns.iter().find_map(|p| {
-            let mut b = Bindings::default();
-            b.values.resize(self.names.values.len(), None);
-            b.attrs.resize(self.names.attrs.len(), None);
-            let found = matches(v, p, op, args, &mut b) && holds(v, &self.condition, &b, self);
-            let accepts = |p: &Arc<Predicate>| p(&Match { view: v, names: &self.names, bindings: &b });
-            (found && self.predicate.as_ref().is_none_or(accepts)).then_some(b)
+            let mut b = self.no_bindings();
+            (matches(v, p, op, args, &mut b) && self.accepts(v, &b)).then_some(b)
         })?;
         let types: SmallVec<[Type; 4]> = args.iter().map(|&x| v.ty(x).clone()).collect();
         let ty = infer(op, &types).ok()?.pop()?;
-        let made = Maker { bindings: &bindings, known: self, made: Vec::new() }.make(v, term, &ty);
+        self.make(v, &bindings, &ty)
+    }
+
+    /// The function that a computed rule is.
+    pub(super) fn rewrite(&self) -> Option<Rewrite> {
+        match self.right {
+            Right::Computed(rewrite) => Some(rewrite),
+            Right::Term(_) => None,
+        }
+    }
+
+    /// The ops that the left side begins with.
+    pub(super) fn ops(&self) -> &[&'static str] {
+        &self.patterns[0].ops
+    }
+
+    pub(super) fn no_bindings(&self) -> Bindings {
+        let mut b = Bindings::default();
+        b.values.resize(self.names.values.len(), None);
+        b.attrs.resize(self.names.attrs.len(), None);
+        b
+    }
+
+    /// Whether what must hold beside the pattern does.
+    pub(super) fn accepts(&self, v: &View, b: &Bindings) -> bool {
+        let m = Match { view: v, names: &self.names, bindings: b };
+        holds(v, &self.condition, b, self) && self.predicate.as_ref().is_none_or(|p| p(&m))
+    }
+
+    /// Whether the condition asks for more than types: how values are made, or what only Rust code tells.
+    pub(super) fn looks_closer(&self) -> bool {
+        let (mut calls, mut properties) = (Vec::new(), Vec::new());
+        condition_calls(&self.condition, &mut calls, &mut properties);
+        self.predicate.is_some() || properties.iter().any(|p| self.properties.contains_key(*p))
+    }
+
+    /// The right side, which is of type `ty`; an error becomes the view's.
+    pub(super) fn make(&self, v: &mut View, bindings: &Bindings, ty: &Type) -> Option<Value> {
+        let Right::Term(term) = &self.right else { return None };
+        let made = Maker { bindings, known: self, made: Vec::new() }.make(v, term, ty);
         let why = match made {
-            Ok(x) if *v.ty(x) == ty => return Some(x),
+            Ok(x) if v.ty(x) == ty => return Some(x),
             Ok(x) => format!("the left side is {ty} and the right side {}", v.ty(x)),
             Err(e) => e.message().to_string(),
         };
@@ -246,7 +305,7 @@ fn condition_calls<'a>(c: &'a Condition, calls: &mut Vec<&'a str>, properties: &
 }
 
 /// Whether the operands of all these ops may be exchanged.
-fn commutes(ops: &[&str]) -> bool {
+pub(super) fn commutes(ops: &[&str]) -> bool {
     let one = |name: &&str| {
         Binary::from_name(name).is_some_and(Binary::is_commutative)
             || matches!(Comparison::from_name(name), Some(Comparison::Eq | Comparison::Ne))

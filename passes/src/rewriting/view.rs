@@ -5,6 +5,9 @@ use gradloom_ir::{
     Binary, Builder, DType, Error, Graph, Literal, Loc, Node, Op, ReduceKind, Result, Shape, Type, Unary, Value,
 };
 
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
 /// How deep rules may call constructors that apply rules. No chain of ours comes near it.
 const MAX_DEPTH: u32 = 32;
 
@@ -23,6 +26,8 @@ pub struct View<'r> {
     depth: u32,
     /// Whether any rule applied.
     pub(super) any: bool,
+    /// Where equal applications are made once: those there are.
+    made: Option<HashMap<(Op, SmallVec<[Value; 4]>), Value>>,
     /// How many more may apply: rules that only make each other work must come to an end.
     left: usize,
 }
@@ -40,8 +45,19 @@ impl<'r> View<'r> {
             seen: 0,
             depth: 0,
             any: false,
+            made: None,
             left: APPLICATIONS.1,
         }
+    }
+
+    /// A view that makes equal applications once.
+    pub(super) fn sharing(rules: &'r RuleSet) -> View<'r> {
+        View { made: Some(HashMap::new()), ..View::new(rules) }
+    }
+
+    /// The nodes so far.
+    pub(super) fn nodes(&self) -> &[Node] {
+        self.b.nodes()
     }
 
     /// Allows for the rules that apply at `nodes` nodes.
@@ -85,6 +101,9 @@ impl<'r> View<'r> {
                     self.defs.resize(r.index() + 1, INPUT);
                 }
                 self.defs[r.index()] = i as u32;
+            }
+            if let (Some(made), [result]) = (&mut self.made, &node.results[..]) {
+                made.entry((node.op.clone(), node.args.clone())).or_insert(*result);
             }
         }
         self.seen = self.b.nodes().len();
@@ -179,6 +198,10 @@ impl View<'_> {
 impl View<'_> {
     /// An application of an op; ill-typed ones become the rewrite's error.
     pub fn op(&mut self, op: Op, args: &[Value]) -> Value {
+        if let Some(made) = &self.made {
+            let key = (op, SmallVec::from(args));
+            return made.get(&key).copied().unwrap_or_else(|| self.raw(|b| b.op(key.0, args)));
+        }
         self.try_rules(&op, args).unwrap_or_else(|| self.raw(|b| b.op(op, args)))
     }
 

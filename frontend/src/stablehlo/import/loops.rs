@@ -6,18 +6,9 @@
 
 use super::{Call, Closure};
 use gradloom_ir::{Binary, Builder, Comparison, Error, Graph, Node, Op, Result, Shape, Value, Values};
+use gradloom_passes::Counter;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// The value of the loop that counts.
-struct Counter {
-    /// Which of the loop values it is.
-    index: usize,
-    start: i64,
-    step: i64,
-    /// How often the body runs.
-    length: usize,
-}
 
 /// A small program whose values are looked up by what defines them.
 struct Definitions<'g> {
@@ -55,36 +46,13 @@ const LARGEST: f64 = 1e15;
 
 /// A counted loop as a scan; `None` if the loop does not count.
 pub(super) fn scan(c: &mut Call<'_, '_>, cond: &Closure, body: &Closure, init: &[Value]) -> Result<Option<Values>> {
-    let Some(counter) = counter(c, cond, body, init) else { return Ok(None) };
+    let operands = [&cond.captures[..], &body.captures, init].concat();
+    let consts = [cond.captures.len(), body.captures.len()];
+    let Some(counter) = Counter::of(&cond.graph, &body.graph, consts, &|k| c.literal(*operands.get(k)?)) else {
+        return Ok(None);
+    };
     let plan = Plan::new(body, init.len(), &counter);
     plan.emit(c, body, init).map(Some)
-}
-
-/// A value starts at a constant, grows by a constant, and is compared with a constant.
-fn counter(c: &Call<'_, '_>, cond: &Closure, body: &Closure, init: &[Value]) -> Option<Counter> {
-    let (in_cond, in_body) = (Definitions::new(&cond.graph), Definitions::new(&body.graph));
-    let test = in_cond.node(cond.graph.outputs()[0])?;
-    let limit = in_cond.integer(*test.args.get(1)?)?;
-    let limit = match test.op {
-        Op::Compare(Comparison::Lt) => limit,
-        Op::Compare(Comparison::Le) => limit + 1,
-        _ => return None,
-    };
-    let index = test.args[0].index().checked_sub(cond.captures.len()).filter(|&i| i < init.len())?;
-    let own = Value::from_index(body.captures.len() + index);
-    let next = in_body.node(body.graph.outputs()[index]).filter(|n| n.op == Op::Binary(Binary::Add))?;
-    let step = match next.args[..] {
-        [x, y] if x == own => in_body.integer(y)?,
-        [x, y] if y == own => in_body.integer(x)?,
-        _ => return None,
-    };
-    let start = c.literal(init[index]).filter(|l| l.ty().dtype.is_int())?.get_f64(0);
-    if step <= 0 || start.abs() > LARGEST {
-        return None;
-    }
-    let start = start as i64;
-    let length = ((limit - start).max(0) as u64).div_ceil(step as u64);
-    Some(Counter { index, start, step, length: usize::try_from(length).ok()? })
 }
 
 /// What becomes of a loop value.
@@ -113,7 +81,7 @@ impl Plan {
         let g = &body.graph;
         let captures = body.captures.len();
         let mut plan = Plan {
-            length: counter.length,
+            length: counter.trips,
             reverse: false,
             roles: vec![Role::Carry; carry],
             rows: vec![None; g.nodes().len()],
@@ -124,7 +92,7 @@ impl Plan {
                 *role = Role::Constant;
             }
         }
-        if counter.start != 0 || counter.step != 1 || counter.length == 0 {
+        if counter.start != 0 || counter.step != 1 || counter.trips == 0 {
             return plan; // rows are numbered otherwise
         }
         let definitions = Definitions::new(g);
@@ -132,11 +100,11 @@ impl Plan {
         // the direction of the first row that is read or written decides
         let mut direction = None;
         let mut fits = |start: &[Value], shape: &[usize], row: &[usize]| {
-            let whole = shape[0] == counter.length && row[0] == 1 && shape[1..] == row[1..];
+            let whole = shape[0] == counter.trips && row[0] == 1 && shape[1..] == row[1..];
             let rest = start[1..].iter().all(|&s| definitions.integer(s) == Some(0));
-            let reverse = match definitions.row(start[0], own, counter.length, MAX_INDEX_DEPTH) {
+            let reverse = match definitions.row(start[0], own, counter.trips, MAX_INDEX_DEPTH) {
                 Some((1, 0)) => false,
-                Some((-1, b)) if b == counter.length as i64 - 1 => true,
+                Some((-1, b)) if b == counter.trips as i64 - 1 => true,
                 _ => return false,
             };
             whole && rest && *direction.get_or_insert(reverse) == reverse

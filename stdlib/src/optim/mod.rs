@@ -3,7 +3,8 @@
 //! A [`Transformation`] makes updates of gradients, with a state that is a tree: a training step that carries it
 //! compiles, batches and is saved like any other function. A tuple of transformations is their chain; [`adam`] and its
 //! like are such chains by name. Constants that one may want to change over time take a number or a [`Schedule`].
-//! Leaves that are no numbers to train (tables of indices, keys) stay as they are; complex ones are an error.
+//! Leaves that are no numbers to train (tables of indices, keys) stay as they are; complex ones move along the conjugate of
+//! their gradient (see [`Transformation`]).
 //!
 //! [`Lbfgs`] takes the loss function, [`LevenbergMarquardt`] the residuals; [`riemannian_sgd`] and [`riemannian_adam`]
 //! move on a [`crate::manifold::Manifold`].

@@ -1,6 +1,6 @@
 //! The trait of gradient transformations, how they chain, and how updates reach the parameters.
 
-use super::leafwise::{leafwise, own_state};
+use super::leafwise::{conjugate, leafwise, own_state};
 use crate::checks::checked;
 use gradloom_frontend::{DType, Tensor, Tree, value_and_grad, value_and_grad_aux};
 
@@ -8,6 +8,27 @@ use gradloom_frontend::{DType, Tensor, Tree, value_and_grad, value_and_grad_aux}
 ///
 /// An optimizer is a chain of them: a tuple is a transformation that applies its members in order (see [`chain`]). What
 /// the last one returns is added to the parameters. Leaves of integers and bools (tables, keys) stay as they are.
+///
+/// Parameters may be complex. The gradient of a real f by x + iy, as `grad` returns it, is df/dx - i df/dy; f grows fastest
+/// along its conjugate. [`Transformation::step`] takes gradients, and conjugates them; `update` takes directions, so
+/// who calls it with gradients conjugates complex ones first. Squares of complex numbers are |z|², as in optax; what
+/// needs an order or a matrix of real numbers (clipping by value, Shampoo, SOAP, Muon, Prodigy, L-BFGS) refuses them.
+///
+/// ```
+/// # use gradloom_frontend as gradloom;
+/// use gradloom::prelude::*;
+/// use gradloom_stdlib::optim::*;
+/// let goal = Tensor::complex(&Tensor::from(1.0f32), &Tensor::from(-2.0f32));
+/// let loss = |z: &Tensor| (z - &goal).abs().square();
+/// let (mut z, optimizer) = (goal.zeros_like(), adam(0.1));
+/// let mut state = optimizer.init(&z);
+/// for _ in 0..200 {
+///     (z, state) = optimizer.step(&z, &grad(loss)(&z), &state);
+/// }
+/// assert!((z - goal).abs().item::<f32>()? < 1e-2);
+/// # Ok::<(), gradloom::Error>(())
+/// ```
+///
 /// A constant that has no meaning is an error in every tensor that `init`, `update` and `step` return.
 pub trait Transformation {
     /// What is remembered between steps, for parameters of type `P`.
@@ -21,10 +42,11 @@ pub trait Transformation {
     #[track_caller]
     fn update<P: Tree + Clone>(&self, updates: &P, state: &Self::State<P>, params: &P) -> (P, Self::State<P>);
 
-    /// One whole step: the parameters with the updates added, and the new state.
+    /// One whole step from gradients as `grad` returns them (complex ones too): the parameters with the updates added, and
+    /// the new state.
     #[track_caller]
     fn step<P: Tree + Clone>(&self, params: &P, grads: &P, state: &Self::State<P>) -> (P, Self::State<P>) {
-        let (updates, state) = self.update(grads, state, params);
+        let (updates, state) = self.update(&conjugate(grads), state, params);
         (apply_updates(params, &updates), state)
     }
 
@@ -55,7 +77,7 @@ pub trait Transformation {
     }
 }
 
-/// params + updates, leaf by leaf where leaves are floats.
+/// params + updates, leaf by leaf where leaves are floats or complex.
 #[track_caller]
 pub fn apply_updates<P: Tree + Clone>(params: &P, updates: &P) -> P {
     let [params] = leafwise([params, updates], |[p, u]| [p + u]);

@@ -1,6 +1,7 @@
 //! Optimizers against stored results of optax, of loops over numpy, and of scipy.
 
 mod chains;
+mod complex;
 mod least;
 mod manifolds;
 mod misuse;

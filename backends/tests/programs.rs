@@ -362,3 +362,71 @@ fn late_users_join_the_kernel_of_what_they_use() {
     let exe = compile_for(&parse(&text).expect("parses"), Device::Cpu).expect("compiles");
     assert_eq!(exe.cost().kernels, n, "{}", exe.schedule());
 }
+
+const PRODUCT: &str = "lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]";
+
+/// A product with integers, which `rest` reads too or not.
+fn product_with_integers(rest: &str) -> String {
+    format!(
+        "graph(%0: f32[6,70], %1: i8[70,90]) {{
+        %2 = convert(%1) {{dtype = f32}} : f32[70,90]
+        %3 = dot_general(%0, %2) {{{PRODUCT}}} : f32[6,90]
+        {rest}
+    }}"
+    )
+}
+
+#[test]
+fn integers_that_products_widen() {
+    check(&product_with_integers("return %3"));
+    check(&product_with_integers("%4 = tanh(%3) : f32[6,90] return %4, %3"));
+    // others read them in f32, too
+    check(&product_with_integers("%4 = tanh(%2) : f32[70,90] return %3, %4"));
+    check(&product_with_integers("return %3, %2"));
+    // twice, once in another shape
+    check(&product_with_integers(&format!(
+        "%4 = dot_general(%3, %2) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]}} : f32[6,70]
+        %5 = reshape(%1) {{shape = [90, 70]}} : i8[90,70]
+        %6 = convert(%5) {{dtype = f32}} : f32[90,70]
+        %7 = dot_general(%6, %4) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]}} : f32[90,6]
+        %8 = dot_general(%7, %0) {{{PRODUCT}}} : f32[90,70]
+        return %8"
+    )));
+    // computed integers, and integers on both sides
+    check(&format!(
+        "graph(%0: f32[6,70], %1: i8[70,90], %2: i8[6,70]) {{
+        %3 = add(%1, %1) : i8[70,90]
+        %4 = convert(%3) {{dtype = f32}} : f32[70,90]
+        %5 = dot_general(%0, %4) {{{PRODUCT}}} : f32[6,90]
+        %6 = convert(%2) {{dtype = f32}} : f32[6,70]
+        %7 = dot_general(%6, %4) {{{PRODUCT}}} : f32[6,90]
+        return %5, %7
+    }}"
+    ));
+    // in a loop
+    check(&format!(
+        "graph(%0: f32[3,6,70], %1: i8[70,70], %2: f32[6,70]) {{
+        %3 = scan(%1, %2, %0) {{body = graph(%0: i8[70,70], %1: f32[6,70], %2: f32[6,70]) {{
+            %3 = convert(%0) {{dtype = f32}} : f32[70,70]
+            %4 = dot_general(%1, %3) {{{PRODUCT}}} : f32[6,70]
+            %5 = add(%4, %2) : f32[6,70]
+            %6 = tanh(%5) : f32[6,70]
+            return %6
+        }}, length = 3, reverse = false, consts = 1, carry = 1}} : f32[6,70]
+        return %3
+    }}"
+    ));
+}
+
+#[test]
+fn no_copy_of_widened_integers_is_kept() {
+    // a quarter of the bytes of the matrix in f32 is that of the integers themselves
+    let text = "graph(%0: f32[1,2048], %1: i8[2048,2048]) {
+        %2 = convert(%1) {dtype = f32} : f32[2048,2048]
+        %3 = dot_general(%0, %2) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[1,2048]
+        return %3
+    }";
+    let exe = compile_for(&parse(text).expect("a program"), Device::Cpu).expect("compiles");
+    let cost = exe.cost();
+    assert!(cost.peak_bytes < 1 << 19 && cost.bytes < 5 << 20, "{cost}");
+}

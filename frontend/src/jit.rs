@@ -7,7 +7,7 @@ use crate::tree::{Signature, Tree, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
 use gradloom_backends::{Buffer, Cost, Device, Executable, Profile, compile_for};
 use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Result, Type};
-use gradloom_passes::{Pipeline, Rematerialise};
+use gradloom_passes::{Pipeline, QuantizeWeights, Rematerialise};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub struct Jit<A, B, F> {
     pipeline: Pipeline,
     device: Device,
     nan_check: bool,
+    /// Whether captured tensors are constants of the program, for passes to see.
+    closed: bool,
     memory_budget: Option<usize>,
     cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
 }
@@ -44,6 +46,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
         pipeline: Pipeline::standard(),
         device: Device::default(),
         nan_check: nan_check_everywhere(),
+        closed: false,
         memory_budget: None,
         cache: RwLock::new(HashMap::new()),
     }
@@ -55,6 +58,26 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.pipeline = change(self.pipeline);
         self.cache = RwLock::default();
         self
+    }
+
+    /// For inference: makes constants of the tensors that the function captures and, by the pass
+    /// [`QuantizeWeights`], stores the matrices among them in 8 bits. The function itself still holds them; what
+    /// [`Lowered::compile`] and [`Lowered::write_object`] make does not.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let w = random::normal(&Key::new(0), [64, 64]);
+    /// let f = |x: &Tensor| x.matmul(&w).tanh();
+    /// let x = random::normal(&Key::new(1), [1, 64]);
+    /// let small = jit(f).quantize_weights();
+    /// assert!(small.lower(&x)?.text().contains(": i8[64,64]"));
+    /// assert!((small.call(&x)? - f(&x)).abs().max(..).item::<f32>()? < 0.2);
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    pub fn quantize_weights(mut self) -> Self {
+        self.closed = true;
+        self.pipeline(|p| p.with(QuantizeWeights::default()))
     }
 
     /// Where to run.
@@ -155,6 +178,9 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             captures.push(c.into_buffer()?);
         }
         let mut graph = if self.nan_check { with_nan_checks(&t.graph)? } else { t.graph.clone() };
+        if self.closed {
+            graph = closed(&graph, &std::mem::take(&mut captures))?;
+        }
         crate::log::start();
         self.pipeline.run(&mut graph)?;
         if let Some(bytes) = self.memory_budget {
@@ -170,6 +196,21 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             lower_time: start.elapsed(),
         })
     }
+}
+
+/// The program with its first inputs as constants.
+fn closed(g: &Graph, captures: &[Arc<Buffer>]) -> Result<Graph> {
+    let (types, names) = (g.input_types(), g.input_names());
+    let mut b = Builder::new();
+    let inputs: Vec<_> = types.iter().zip(names).skip(captures.len()).map(|(t, n)| b.input(t.clone(), n)).collect();
+    let mut args = Vec::with_capacity(types.len());
+    for (ty, buffer) in types.iter().zip(captures) {
+        let value = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
+        args.push(b.literal(value.ok_or_else(|| Error::internal("lower", "a captured tensor has lost its type"))?));
+    }
+    args.extend(inputs);
+    let outputs = b.inline(g, &args)?;
+    b.finish(&outputs)
 }
 
 /// Budgets that are tried for one: what the compiler fuses is only known when it has.
@@ -287,18 +328,7 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
     /// # Errors
     /// If the program is malformed, which a pass of one's own may have made it.
     pub fn closed_graph(&self) -> Result<Graph> {
-        let (types, names) = (self.graph.input_types(), self.graph.input_names());
-        let captures = self.captures.len();
-        let mut b = Builder::new();
-        let inputs: Vec<_> = types.iter().zip(names).skip(captures).map(|(t, n)| b.input(t.clone(), n)).collect();
-        let mut args = Vec::with_capacity(types.len());
-        for (ty, buffer) in types.iter().zip(&self.captures) {
-            let value = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
-            args.push(b.literal(value.ok_or_else(|| Error::internal("lower", "a captured tensor has lost its type"))?));
-        }
-        args.extend(inputs);
-        let outputs = b.inline(&self.graph, &args)?;
-        b.finish(&outputs)
+        closed(&self.graph, &self.captures)
     }
 
     /// Compiles the program into an object file and a C header beside it, with the extension `.h`. Both define the

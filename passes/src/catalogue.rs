@@ -161,6 +161,33 @@ const PASSES: &[Offer] = &[
         make: || function("distribute", crate::distribute),
     },
     Offer {
+        name: "mixed_precision",
+        what: "f32 programs compute their products, and what is safe between them, in bf16",
+        role: Role::Optional,
+        keeps: Keeps::LowPrecision,
+        restless: None,
+        example: include_str!("catalogue/mixed_precision.txt"),
+        make: || Arc::new(crate::MixedPrecision::default()),
+    },
+    Offer {
+        name: "quantize_weights",
+        what: "constant matrices that products read become 8-bit integers with a scale for each channel",
+        role: Role::Optional,
+        keeps: Keeps::LowPrecision,
+        restless: None,
+        example: include_str!("catalogue/quantize_weights.txt"),
+        make: || Arc::new(crate::QuantizeWeights::default()),
+    },
+    Offer {
+        name: "choose_layouts",
+        what: "convolutions compute with channels last, and transpositions sink until they meet",
+        role: Role::Optional,
+        keeps: Keeps::Rounding,
+        restless: None,
+        example: include_str!("catalogue/choose_layouts.txt"),
+        make: || function("choose_layouts", crate::choose_layouts),
+    },
+    Offer {
         name: "rematerialise",
         what: "values are computed again instead of being kept in memory; by default as many as help, with a budget as many \
                as it takes (`jit(f).memory_budget(bytes)`)",

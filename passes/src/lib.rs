@@ -4,6 +4,7 @@
 
 pub mod analyses;
 mod catalogue;
+mod choose_layouts;
 mod context;
 pub mod cost;
 mod count_loops;
@@ -17,7 +18,9 @@ mod fuse_loops;
 mod hoist;
 mod inline_bodies;
 mod manager;
+mod mixed_precision;
 mod nan_check;
+mod quantize_weights;
 mod reassociate_products;
 mod rematerialise;
 pub mod rewriting;
@@ -29,6 +32,7 @@ mod unroll_scans;
 mod widen_sums;
 
 pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
+pub use choose_layouts::choose_layouts;
 pub use context::{Event, PassContext, PassRecord};
 pub use count_loops::{Counter, count_loops};
 pub use cse::cse;
@@ -40,7 +44,9 @@ pub use fuse_loops::FuseLoops;
 pub use hoist::hoist;
 pub use inline_bodies::inline_bodies;
 pub use manager::{Changed, Pass, Pipeline, map_bodies, pass_fn, rewrite_nodes};
+pub use mixed_precision::MixedPrecision;
 pub use nan_check::nan_check;
+pub use quantize_weights::QuantizeWeights;
 pub use reassociate_products::ReassociateProducts;
 pub use rematerialise::{Rematerialise, Storage, fused_storage};
 pub use rewriting::Saturate;

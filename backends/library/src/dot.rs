@@ -4,6 +4,7 @@ use super::half_product::HalfProduct;
 use super::parallel::{self, In, Out, chunk};
 use super::product::{Product, ProductFn, Strides, product_fn, side_by_side};
 use super::strided::{StridedCopy, Walk, dense};
+use super::widened::{WidenedProduct, is_widened};
 use super::{ALIGN, LibraryCall, Scratch};
 use gradloom_ir::{DType, Result, Shape, Type};
 use smallvec::SmallVec;
@@ -84,6 +85,12 @@ enum Multiply {
         at: usize,
         bytes: usize,
     },
+    /// As above.
+    Widened {
+        widened: WidenedProduct,
+        at: usize,
+        bytes: usize,
+    },
 }
 
 impl Multiply {
@@ -95,6 +102,9 @@ impl Multiply {
             match self {
                 Multiply::Whole(product, multiply) => multiply(product, dst, lhs, rhs, false, par),
                 Multiply::Half { half, at, bytes } => half.run(dst, lhs, rhs, scratch.add(at + i * bytes), par),
+                Multiply::Widened { widened, at, bytes } => {
+                    widened.run(dst, lhs, rhs, scratch.add(at + i * bytes), par)
+                }
             }
         }
     }
@@ -116,7 +126,9 @@ pub(super) fn dot_general(
     let l = operand(lhs, lhs_batch, &lf, &lc, &mut scratch);
     let r = operand(rhs, rhs_batch, &rf, &rc, &mut scratch);
 
-    let size = lhs.dtype.size();
+    // where they differ, one is widened to the other
+    let [l_size, r_size] = [lhs, rhs].map(|t| t.dtype.size());
+    let size = l_size.max(r_size);
     let product = Product {
         m,
         n,
@@ -134,6 +146,11 @@ pub(super) fn dot_general(
     let flops = 2 * batch.len() as u64 * each as u64;
     let out_bytes = batch.len() * m * n * size;
     let multiply = match lhs.dtype {
+        _ if is_widened(lhs.dtype, rhs.dtype) => {
+            let widened = WidenedProduct::new(product, lhs.dtype == DType::I8)?;
+            let bytes = widened.scratch_bytes().next_multiple_of(ALIGN);
+            Multiply::Widened { widened, at: scratch.take(bytes.saturating_mul(chunks)), bytes }
+        }
         DType::BF16 => {
             let half = HalfProduct::new(product)?;
             let bytes = half.scratch_bytes().next_multiple_of(ALIGN);
@@ -163,7 +180,7 @@ pub(super) fn dot_general(
             let run = |i: usize, range: std::ops::Range<usize>, parallel: bool| {
                 let mut dst = out.get().add(range.start * m * n * size);
                 batch.for_each(range, |[x, y]| {
-                    let (x, y) = (l.get().offset(x * size as isize), r.get().offset(y * size as isize));
+                    let (x, y) = (l.get().offset(x * l_size as isize), r.get().offset(y * r_size as isize));
                     multiply.run(i, dst, x, y, scratch.get(), parallel);
                     dst = dst.add(m * n * size);
                 });

@@ -24,12 +24,13 @@ mod scatter;
 mod shaping;
 mod sort;
 mod strided;
+mod widened;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use gradloom_ir::{Error, Op, Result, Type, infer};
+use gradloom_ir::{DType, Error, Op, Result, Type, infer};
 use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
@@ -96,7 +97,8 @@ impl Scratch {
     }
 }
 
-/// Prepares `op` on operands and results of the given types; `None` if it is not a library op.
+/// Prepares `op` on operands and results of the given types; `None` if it is not a library op. Of a product in f32 one
+/// operand may be of 8-bit integers, which are widened as they are read.
 pub fn prepare(op: &Op, args: &[Type], results: &[Type]) -> Option<Result<LibraryCall>> {
     if !is_library_op(op) {
         return None;
@@ -191,7 +193,12 @@ fn too_many(op: &str) -> Error {
 
 /// Kernels trust their types, so these are checked whoever prepared them.
 fn check(op: &Op, args: &[Type], results: &[Type]) -> Result<()> {
-    let inferred = infer(op, args)?;
+    let inferred = match (op, args) {
+        (Op::DotGeneral { .. }, [l, r]) if widened::is_widened(l.dtype, r.dtype) => {
+            infer(op, &[l, r].map(|t| Type::new(DType::F32, &t.shape)))?
+        }
+        _ => infer(op, args)?,
+    };
     if inferred.as_slice() == results {
         return Ok(());
     }

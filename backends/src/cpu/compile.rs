@@ -256,7 +256,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
                     p.free_dead(s, &dying[s]);
                     continue;
                 }
-                let call = prepare(g, node)?;
+                let call = prepare(g, &c, node)?;
                 let scratch = p.arena.take(call.scratch_bytes);
                 p.arena.free(scratch);
                 program_steps.push(Step::Library { call, args, outs, scratch });
@@ -500,10 +500,12 @@ fn frames_at_once(body: &Program, length: usize) -> usize {
     if worth && !body.has_host_call() { length.min(rayon::current_num_threads()).max(1) } else { 1 }
 }
 
-fn prepare(g: &Graph, node: &Node) -> Result<Prepared> {
-    let types = |vs: &[Value]| -> Vec<Type> { vs.iter().map(|&v| g.ty(v).clone()).collect() };
+fn prepare(g: &Graph, c: &Clustered, node: &Node) -> Result<Prepared> {
+    // an operand is what its memory holds
+    let operand = |v: &Value| Type::new(g.ty(c.alias[v.index()].unwrap_or(*v)).dtype, &g.ty(*v).shape);
+    let results: Vec<Type> = node.results.iter().map(|&v| g.ty(v).clone()).collect();
     let reads = matches!(node.op, Op::Sort { .. } | Op::Qr { .. }).then(|| reads(g, node));
-    let call = Prepared::new(node.op.clone(), types(&node.args), &types(&node.results), reads);
+    let call = Prepared::new(node.op.clone(), node.args.iter().map(operand).collect(), &results, reads);
     call.map_err(|e| e.at(&node.loc))
 }
 

@@ -141,7 +141,9 @@ pub(crate) fn sqrt_zero_safe(x: &Tensor) -> Tensor {
 
 #[track_caller]
 pub(crate) fn norm(op: &str, x: &Tensor, order: f64, axes: &Axes, keep: bool) -> Result<Tensor> {
-    checks::float(op, x)?;
+    if !x.dtype().is_complex() {
+        checks::float(op, x)?;
+    }
     let axes = Axes::Listed(resolve_axes(op, axes, x.ty_ref())?.iter().map(|&a| a as i64).collect());
     if order.is_nan() {
         return Err(Error::user(op, "the order of the norm is NaN").help("e.g. 1.0, 2.0 or f64::INFINITY"));
@@ -153,9 +155,11 @@ pub(crate) fn norm(op: &str, x: &Tensor, order: f64, axes: &Axes, keep: bool) ->
         return Ok(if keep { x.abs().min_keepdims(axes) } else { x.abs().min(axes) });
     }
     let terms = if order == 0.0 {
-        x.ne(0.0).to(x.dtype())
+        x.ne(0.0).to(x.dtype().real())
     } else if order == 1.0 {
         x.abs()
+    } else if order == 2.0 && x.dtype().is_complex() {
+        x.real().square() + x.imag().square()
     } else if order == 2.0 {
         x.square()
     } else {
@@ -328,7 +332,7 @@ impl Tensor {
         settled(corrcoef(self))
     }
 
-    /// The Euclidean norm along axes, with derivative 0 where it is 0.
+    /// The Euclidean norm along axes, √Σ|x|² (real, also of complex numbers), with derivative 0 where it is 0.
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;

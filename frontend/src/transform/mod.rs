@@ -10,6 +10,7 @@ mod custom_op;
 mod differentiate;
 mod interpret;
 mod map;
+mod precision;
 
 pub use combine::{reduce_window_with, reduce_with, sort_with};
 pub use control::{associative_scan, cond, fori_loop, map, scan, scan_reverse, switch, while_loop};
@@ -20,3 +21,4 @@ pub use differentiate::{
 };
 pub use interpret::{Interpreter, interpret, walk};
 pub use map::{Vmap, axis_index, pmax, pmean, pmin, psum, vmap, vmap_with};
+pub use precision::mixed_precision;

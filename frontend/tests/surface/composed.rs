@@ -250,3 +250,20 @@ fn eight_axes() {
     let y = numbers(&[4], 1).convolve(&f64s(&[1.0]), Overlap::Same);
     near(&y, &[4], &read(&numbers(&[4], 1)).1, 0.0);
 }
+
+#[test]
+fn norms_of_complex_vectors_are_those_of_their_absolute_values() {
+    let (re, im) = (f64s(&[3.0, 0.0, -1.0, 0.0]), f64s(&[4.0, 2.0, 0.0, 0.0]));
+    let z = Tensor::complex(&re, &im);
+    for order in [2.0, 1.0, 0.0, 3.0, f64::INFINITY, f64::NEG_INFINITY] {
+        let (got, expected) = (z.norm_order(order, ..), z.abs().norm_order(order, ..));
+        assert_eq!(got.dtype(), DType::F64);
+        assert!((got - expected).abs().item::<f64>().unwrap() < 1e-15, "{order}");
+    }
+    // d|z| = conj(z) / |z|, and 0 at 0
+    let g = grad(|z: &Tensor| z.norm_keepdims(0).sum(..))(&z);
+    let expected = z.conj() / Tensor::complex(&z.norm(..), &Tensor::full((), 0.0, DType::F64));
+    assert!((g - expected).abs().max(..).item::<f64>().unwrap() < 1e-15);
+    let zero = grad(|z: &Tensor| z.norm(..))(&z.zeros_like());
+    assert_eq!(zero.abs().max(..).item::<f64>().unwrap(), 0.0);
+}

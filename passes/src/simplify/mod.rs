@@ -17,6 +17,7 @@ mod cutting;
 mod indexing;
 mod lifting;
 mod reductions;
+mod scaled;
 mod shaping;
 mod table;
 

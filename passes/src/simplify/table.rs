@@ -1,7 +1,7 @@
 //! The rules of the simplifier. Where several apply, the first does.
 
 use super::converting::keeps_numbers;
-use super::{contractions, cutting, indexing, lifting, reductions, shaping};
+use super::{contractions, cutting, indexing, lifting, reductions, scaled, shaping};
 use crate::rewriting::{Rule, View};
 use gradloom_ir::{Attr, Binary, DType, Literal, Op, ReduceKind, Result, Unary, Value};
 
@@ -206,6 +206,13 @@ fn computed() -> Vec<Rule> {
         "products of transposes, reshapes and outer products"
             "dot_general" Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }, v, args =>
                 contractions::dot_general(v, args, [lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
+        "dot_general(x, convert(q) * s) = dot_general(x, convert(q)) * s or = dot_general(x * s, convert(q)) where q has 8 bits"
+            "dot_general" Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }, v, args =>
+                scaled::dot_general(v, args, [lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
+        "convolution(x, convert(q) * s) = convolution(x, convert(q)) * s where q has 8 bits"
+            "convolution" op @ Op::Convolution { .. }, v, args => scaled::convolution(v, op, args);
+        "gather(convert(q) * s) = convert(gather(q)) * s where q has 8 bits"
+            "gather" op @ Op::Gather { .. }, v, args => scaled::gather(v, op, args);
         "reductions of nothing, of broadcasts, reductions, transposes, reshapes and reversals"
             "reduce" Op::Reduce { kind, axes }, v, args => reductions::reduce(v, *kind, args[0], axes);
         "cumulative(x) = x along an axis of length 1"

@@ -102,6 +102,12 @@ activations! {
     HardSigmoid hard_sigmoid |x| relu6(&(x + 3.0)) / 6.0;
     /// x min(max(x + 3, 0), 6) / 6, also called hard swish (Howard et al. 2019).
     HardSilu hard_silu |x| x * hard_sigmoid(x);
+    /// x where |x| > 1/2, else 0.
+    HardShrink hard_shrink |x| x.abs().le(0.5).select(0.0, x);
+    /// x drawn towards 0 by 1/2: x - 1/2 above 1/2, x + 1/2 below -1/2, 0 between (Donoho 1995).
+    SoftShrink soft_shrink |x| x - hard_tanh(&(x * 2.0)) * 0.5;
+    /// x - tanh x
+    TanhShrink tanh_shrink |x| x - x.tanh();
     /// max(x, 0)² (So et al. 2021).
     ReluSquared relu_squared |x| relu(x).square();
     /// sin x

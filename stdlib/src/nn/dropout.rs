@@ -5,7 +5,7 @@ use gradloom_frontend::Tensor;
 use gradloom_frontend::random::{self, Key};
 
 /// Each element of x becomes 0 with probability `rate`, else x / (1 - rate) (Srivastava et al. 2014); `None` as key,
-/// as when a model is evaluated, leaves x alone. A rate of 1 gives zeros.
+/// as when a model is evaluated, leaves x alone. A rate of 1 gives zeros. The same elements as flax drops from the same key.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
@@ -36,7 +36,7 @@ pub fn dropout_shared(key: Option<&Key>, rate: f64, x: &Tensor, axes: &[i64]) ->
         Some(key) if rate > 0.0 => {
             let mut shape = x.shape().to_vec();
             axes.iter().for_each(|a| shape[a.rem_euclid(rank) as usize] = 1);
-            let keep = random::uniform(key, shape).ge(rate);
+            let keep = random::uniform(key, shape).lt(1.0 - rate);
             keep.select(x / (1.0 - rate), 0.0)
         }
         _ => x.clone(),

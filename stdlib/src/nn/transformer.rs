@@ -47,7 +47,7 @@ pub struct BlockConfig {
     pub norm: NormKind,
     /// Where it stands.
     pub order: NormOrder,
-    /// How often a number of what is added to x is dropped, if there is a key.
+    /// How often a number of what is added to x is dropped, if there is a key; attention has a dropout of its own.
     pub dropout: f64,
 }
 
@@ -193,7 +193,9 @@ impl EncoderBlock {
     /// `[batch, t, width]` to the same; the mask as in [`Attention::forward`], the key for dropout.
     #[track_caller]
     pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>, key: Option<&Key>) -> Tensor {
-        let x = self.attention_residual.forward(x, part(key, 0).as_ref(), |x| self.attention.forward(x, mask));
+        let seen = part(key, 2);
+        let attend = |x: &Tensor| self.attention.forward(x, mask, seen.as_ref());
+        let x = self.attention_residual.forward(x, part(key, 0).as_ref(), attend);
         self.network_residual.forward(&x, part(key, 1).as_ref(), |x| self.network.forward(x))
     }
 
@@ -263,8 +265,11 @@ impl DecoderBlock {
         context_mask: Option<&Tensor>,
         key: Option<&Key>,
     ) -> Tensor {
-        let x = self.attention_residual.forward(x, part(key, 0).as_ref(), |x| self.attention.forward(x, mask));
-        let x = self.cross_residual.forward(&x, part(key, 1).as_ref(), |x| self.cross.cross(x, context, context_mask));
+        let seen = [3, 4].map(|i| part(key, i));
+        let attend = |x: &Tensor| self.attention.forward(x, mask, seen[0].as_ref());
+        let cross = |x: &Tensor| self.cross.cross(x, context, context_mask, seen[1].as_ref());
+        let x = self.attention_residual.forward(x, part(key, 0).as_ref(), attend);
+        let x = self.cross_residual.forward(&x, part(key, 1).as_ref(), cross);
         self.network_residual.forward(&x, part(key, 2).as_ref(), |x| self.network.forward(x))
     }
 
@@ -278,7 +283,7 @@ impl DecoderBlock {
         cache: &KvCache,
     ) -> (Tensor, KvCache) {
         let (x, cache) = decoded(&self.attention_residual, &self.attention, x, cache);
-        let x = self.cross_residual.forward(&x, None, |x| self.cross.cross(x, context, context_mask));
+        let x = self.cross_residual.forward(&x, None, |x| self.cross.cross(x, context, context_mask, None));
         (self.network_residual.forward(&x, None, |x| self.network.forward(x)), cache)
     }
 }

@@ -1,7 +1,7 @@
 //! Adam and its relatives: a mean of gradients over the root of a mean of squares.
 
 use super::Transformation;
-use super::leafwise::{debiased, decay, leafwise, mean, no_steps};
+use super::leafwise::{debiased, decay, leafwise, mean, no_steps, over, real_zeros, squares, times};
 use crate::checks::{checked, require};
 use gradloom_frontend::{Result, Tensor, Tree};
 
@@ -10,16 +10,16 @@ use gradloom_frontend::{Result, Tensor, Tree};
 pub struct MomentState<P> {
     /// Mean of gradients.
     pub m: P,
-    /// Mean of squares.
+    /// Mean of squares, real.
     pub v: P,
     /// Steps taken (i32).
     pub t: Tensor,
 }
 
-impl<P: Tree> MomentState<P> {
+impl<P: Tree + Clone> MomentState<P> {
     #[track_caller]
     fn zeros(params: &P) -> MomentState<P> {
-        MomentState { m: params.zeros_like(), v: params.zeros_like(), t: no_steps() }
+        MomentState { m: params.zeros_like(), v: real_zeros(params), t: no_steps() }
     }
 }
 
@@ -75,12 +75,12 @@ impl Transformation for ScaleByAdam {
         let next = &t + 1;
         let [u, m, v] = leafwise([&checked(g, self.check()), &s.m, &s.v], |[g, m, v]| {
             let m = mean(b1, m, g);
-            let v = mean(b2, v, &g.square());
+            let v = mean(b2, v, &squares(g));
             let m_hat =
                 if nesterov { mean(b1, &debiased(&m, b1, &next), &debiased(g, b1, &t)) } else { debiased(&m, b1, &t) };
             let v_hat = debiased(&v, b2, &t);
             let v_hat = if eps_root == 0.0 { v_hat } else { v_hat + eps_root };
-            [m_hat / (v_hat.sqrt() + eps), m, v]
+            [over(&m_hat, &(v_hat.sqrt() + eps)), m, v]
         });
         (u, MomentState { m, v, t })
     }
@@ -123,8 +123,8 @@ impl Transformation for ScaleByBelief {
         let t = &state.t + 1;
         let [u, m, s] = leafwise([&checked(g, self.check()), &state.m, &state.v], |[g, m, s]| {
             let m = mean(self.b1, m, g);
-            let s = mean(self.b2, s, &(g - &m).square()) + self.eps_root;
-            [debiased(&m, self.b1, &t) / (debiased(&s, self.b2, &t).sqrt() + self.eps), m, s]
+            let s = mean(self.b2, s, &squares(&(g - &m))) + self.eps_root;
+            [over(&debiased(&m, self.b1, &t), &(debiased(&s, self.b2, &t).sqrt() + self.eps)), m, s]
         });
         (u, MomentState { m, v: s, t })
     }
@@ -179,9 +179,9 @@ impl Transformation for ScaleByRadam {
         let r = ((&long - 4.0) * (&long - 2.0) / &long * (rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0)))).sqrt();
         let [u, m, v] = leafwise([&checked(g, self.check()), &s.m, &s.v], |[g, m, v]| {
             let m = mean(self.b1, m, g);
-            let v = mean(self.b2, v, &g.square());
+            let v = mean(self.b2, v, &squares(g));
             let m_hat = debiased(&m, self.b1, &t);
-            let scaled = r.to(m.dtype()) * &m_hat / (debiased(&v, self.b2, &t).sqrt() + self.eps);
+            let scaled = over(&times(&m_hat, &r.to(v.dtype())), &(debiased(&v, self.b2, &t).sqrt() + self.eps));
             [trusted.select(scaled, m_hat), m, v]
         });
         (u, MomentState { m, v, t })

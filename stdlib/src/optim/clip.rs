@@ -1,7 +1,7 @@
 //! Bounds on updates.
 
 use super::Transformation;
-use super::leafwise::{global_norm, leafwise, map_floats};
+use super::leafwise::{all_real, global_norm, leafwise, map_numbers, over, times};
 use super::scale::rms;
 use crate::checks::{checked, require};
 use gradloom_frontend::{Result, Tensor, Tree};
@@ -22,7 +22,7 @@ pub struct Clip {
     limit: f64,
 }
 
-/// Each element into [-limit, limit].
+/// Each element, which must be real, into [-limit, limit].
 pub fn clip(limit: f64) -> Clip {
     Clip { bound: Bound::Value, limit }
 }
@@ -48,8 +48,9 @@ pub fn clip_by_rms(limit: f64) -> Clip {
 const LEAST_UNIT_NORM: f64 = 1e-3;
 
 impl Clip {
-    fn check(&self) -> Result<()> {
-        require("clip", self.limit > 0.0, || format!("the bound is {}, not positive", self.limit))
+    fn check<P: Tree>(&self, updates: &P) -> Result<()> {
+        require("clip", self.limit > 0.0, || format!("the bound is {}, not positive", self.limit))?;
+        if self.bound == Bound::Value { all_real("clip", updates) } else { Ok(()) }
     }
 }
 
@@ -59,24 +60,24 @@ impl Transformation for Clip {
     fn init<P: Tree + Clone>(&self, _: &P) {}
 
     fn update<P: Tree + Clone>(&self, u: &P, (): &(), params: &P) -> (P, ()) {
-        let (u, c) = (&checked(u, self.check()), self.limit);
+        let (u, c) = (&checked(u, self.check(u)), self.limit);
         let clipped = match self.bound {
-            Bound::Value => map_floats(u, |u| u.clip(-c, c)),
+            Bound::Value => map_numbers(u, |u| u.clip(-c, c)),
             Bound::GlobalNorm => {
                 let norm = global_norm(u);
                 // max(norm, c) below: the factor is 1 under the bound and needs no branch at norm 0
                 let factor = norm.full_like(c) / norm.maximum(c);
-                map_floats(u, |u| u * factor.to(u.dtype()))
+                map_numbers(u, |u| times(u, &factor.to(u.dtype().real())))
             }
             Bound::Adaptive => {
                 let [u] = leafwise([u, params], |[u, p]| {
                     let limit = unit_norm(p).maximum(LEAST_UNIT_NORM) * c;
                     let norm = unit_norm(u);
-                    [u * (&limit / norm.maximum(&limit))]
+                    [times(u, &(&limit / norm.maximum(&limit)))]
                 });
                 u
             }
-            Bound::Rms => map_floats(u, |u| u / (rms(u) / c).maximum(1.0)),
+            Bound::Rms => map_numbers(u, |u| over(u, &(rms(u) / c).maximum(1.0))),
         };
         (clipped, ())
     }

@@ -1,7 +1,7 @@
 //! L-BFGS: the directions as a transformation, and the whole method with its line search.
 
 use super::Transformation;
-use super::leafwise::{flat, one_dtype, unflat};
+use super::leafwise::{all_real, flat, one_dtype, unflat};
 use super::line_search::{Point, Wolfe};
 use crate::checks::{checked, failed, require};
 use gradloom_frontend::{Result, Tensor, Tree, cond, scan, scan_reverse, value_and_grad, while_loop};
@@ -91,15 +91,22 @@ fn check_memory(memory: usize) -> Result<()> {
     require("lbfgs", memory > 0, || "a memory of 0 steps".into())
 }
 
+impl ScaleByLbfgs {
+    fn check<P: Tree>(&self, tree: &P) -> Result<()> {
+        check_memory(self.memory)?;
+        all_real("lbfgs", tree)
+    }
+}
+
 impl Transformation for ScaleByLbfgs {
     type State<P: Tree + Clone> = LbfgsMemory;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> LbfgsMemory {
-        LbfgsMemory::new(self.memory.max(1), &flat(&checked(params, check_memory(self.memory))))
+        LbfgsMemory::new(self.memory.max(1), &flat(&checked(params, self.check(params))))
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, memory: &LbfgsMemory, params: &P) -> (P, LbfgsMemory) {
-        let g = &checked(g, check_memory(self.memory));
+        let g = &checked(g, self.check(g));
         let memory = memory.push(&flat(params), &flat(g));
         (unflat(g, &memory.times_gradient()), memory)
     }

@@ -1,14 +1,13 @@
 //! Work on the leaves of several trees at once, and what all optimizers need of a leaf.
 
 use crate::checks::{failed, require};
-use gradloom_frontend::ir::Loc;
 use gradloom_frontend::tree::same_structure;
 use gradloom_frontend::{DType, Error, Result, Tensor, Tree};
 
 /// `f` of the leaves at each position of `N` trees, as `M` trees.
 ///
-/// Where the first tree's leaf is no float, leaf `j` of the results is that of tree `j`. If structures differ, every leaf
-/// holds the error.
+/// Where the first tree's leaf is no number to train, leaf `j` of the results is that of tree `j`. If structures differ,
+/// every leaf holds the error.
 #[track_caller]
 pub(crate) fn leafwise<P: Tree + Clone, const N: usize, const M: usize>(
     trees: [&P; N],
@@ -23,23 +22,19 @@ pub(crate) fn leafwise<P: Tree + Clone, const N: usize, const M: usize>(
     let rows: Vec<[Tensor; M]> = (0..columns[0].len())
         .map(|i| {
             let row: [&Tensor; N] = std::array::from_fn(|j| &columns[j][i]);
-            match row[0].dtype() {
-                d if d.is_float() => f(row),
-                d if d.is_complex() => std::array::from_fn(|_| complex(row[0])),
-                _ => std::array::from_fn(|j| row[j].clone()),
-            }
+            if row[0].dtype().is_inexact() { f(row) } else { std::array::from_fn(|j| row[j].clone()) }
         })
         .collect();
     std::array::from_fn(|j| replace(trees[0], rows.iter().map(|row| row[j].clone())))
 }
 
-/// No complex leaf stays silently where it was: its derivative is no direction of descent as it comes (that is its
-/// conjugate).
-#[track_caller]
-fn complex(x: &Tensor) -> Tensor {
-    let e = Error::user("optim", format!("a leaf is {}; optimizers take real parameters", x.ty()))
-        .help("keep real and imaginary part as two leaves, and make the complex tensor of them in the model");
-    Tensor::failed(e.at(&Loc::caller()))
+/// All numbers of the tree must be real.
+pub(crate) fn all_real<P: Tree>(op: &str, tree: &P) -> Result<()> {
+    match tree.leaves().iter().find(|t| t.dtype().is_complex()) {
+        None => Ok(()),
+        Some(z) => Err(Error::user(op, format!("a leaf is {}; this works on real parameters only", z.ty()))
+            .help("keep real and imaginary part as two leaves, and make the complex tensor of them in the model")),
+    }
 }
 
 /// The tree with these leaves, as many as it has.
@@ -58,19 +53,50 @@ pub(crate) fn decay(op: &str, name: &str, b: f64) -> Result<()> {
     require(op, (0.0..1.0).contains(&b), || format!("{name} is {b}; a decay is at least 0 and below 1"))
 }
 
+/// The leaves that are floats, or complex.
+fn numbers<P: Tree>(tree: &P) -> Vec<Tensor> {
+    tree.leaves().into_iter().filter(|t| t.dtype().is_inexact()).collect()
+}
+
 /// The leaves that are floats.
 pub(crate) fn floats<P: Tree>(tree: &P) -> Vec<Tensor> {
     // one that holds an error counts too, so that the error shows
     tree.leaves().into_iter().filter(|t| t.dtype().is_float()).collect()
 }
 
-/// A tree like `params` with `f` of the leaves that are floats.
-pub(crate) fn map_floats<P: Tree>(params: &P, f: impl Fn(&Tensor) -> Tensor) -> P {
-    params.map(|p| match p.dtype() {
-        d if d.is_float() => f(p),
-        d if d.is_complex() => complex(p),
-        _ => p.clone(),
-    })
+/// A tree like `params` with `f` of the leaves that are floats or complex.
+pub(crate) fn map_numbers<P: Tree>(params: &P, f: impl Fn(&Tensor) -> Tensor) -> P {
+    params.map(|p| if p.dtype().is_inexact() { f(p) } else { p.clone() })
+}
+
+/// The conjugates of complex leaves: of gradients df/dx - i df/dy of a real f, the directions in which f grows fastest.
+#[track_caller]
+pub(crate) fn conjugate<P: Tree + Clone>(grads: &P) -> P {
+    if grads.leaves().iter().any(|g| g.dtype().is_complex()) { grads.map(Tensor::conj) } else { grads.clone() }
+}
+
+/// |x|², real.
+#[track_caller]
+pub(crate) fn squares(x: &Tensor) -> Tensor {
+    if x.dtype().is_complex() { x.real().square() + x.imag().square() } else { x.square() }
+}
+
+/// Zeros for means of [`squares`].
+#[track_caller]
+pub(crate) fn real_zeros<P: Tree>(params: &P) -> P {
+    map_numbers(&params.zeros_like(), Tensor::real)
+}
+
+/// x times real numbers; the parts of a complex x each, so that a part that is 0 stays 0.
+#[track_caller]
+pub(crate) fn times(x: &Tensor, r: &Tensor) -> Tensor {
+    if x.dtype().is_complex() { Tensor::complex(&(x.real() * r), &(x.imag() * r)) } else { x * r }
+}
+
+/// x over real numbers.
+#[track_caller]
+pub(crate) fn over(x: &Tensor, r: &Tensor) -> Tensor {
+    if x.dtype().is_complex() { Tensor::complex(&(x.real() / r), &(x.imag() / r)) } else { x / r }
 }
 
 /// The float leaves as one vector; they must have one dtype.
@@ -87,9 +113,10 @@ pub(crate) fn unflat<P: Tree>(tree: &P, x: &Tensor) -> P {
     replace(tree, tree.leaves().into_iter().map(leaf))
 }
 
-/// There must be float leaves, all of one dtype.
+/// There must be float leaves, all of one dtype, and no complex ones.
 pub(crate) fn one_dtype<P: Tree>(op: &str, tree: &P) -> Result<()> {
     tree.leaves().iter().try_for_each(Tensor::check)?;
+    all_real(op, tree)?;
     let floats = floats(tree);
     let first = floats.first().ok_or_else(|| Error::user(op, "the unknown has no elements of a float dtype"))?;
     match floats.iter().find(|t| t.dtype() != first.dtype()) {
@@ -98,7 +125,7 @@ pub(crate) fn one_dtype<P: Tree>(op: &str, tree: &P) -> Result<()> {
     }
 }
 
-/// √Σ x² over all elements of all float leaves, in the widest of their dtypes.
+/// √Σ |x|² over all elements of all leaves of floats or complex numbers, in the widest of their dtypes, real.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
@@ -109,7 +136,7 @@ pub(crate) fn one_dtype<P: Tree>(op: &str, tree: &P) -> Result<()> {
 /// ```
 #[track_caller]
 pub fn global_norm<P: Tree>(tree: &P) -> Tensor {
-    sum(floats(tree).iter().map(|x| x.square().sum(..))).sqrt()
+    sum(numbers(tree).iter().map(|x| squares(x).sum(..))).sqrt()
 }
 
 /// ⟨a, b⟩ over all elements of all float leaves.
@@ -143,5 +170,5 @@ pub(crate) fn mean(b: f64, m: &Tensor, x: &Tensor) -> Tensor {
 #[track_caller]
 pub(crate) fn debiased(m: &Tensor, b: f64, t: &Tensor) -> Tensor {
     // expm1 keeps the digits that 1 - bᵗ loses where bᵗ is near 1
-    m / -(t.to(m.dtype()) * b.ln()).expm1()
+    over(m, &-(t.to(m.dtype().real()) * b.ln()).expm1())
 }

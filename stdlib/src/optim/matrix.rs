@@ -1,7 +1,7 @@
 //! Shampoo and SOAP: preconditioners for each side of a matrix.
 
 use super::Transformation;
-use super::leafwise::{debiased, decay, leafwise, mean, no_steps};
+use super::leafwise::{all_real, debiased, decay, leafwise, mean, no_steps};
 use crate::checks::{checked, require};
 use gradloom_frontend::{DType, Result, Tensor, Tree, cond, linalg, switch};
 
@@ -82,7 +82,8 @@ pub struct ShampooState<P> {
 }
 
 impl ScaleByShampoo {
-    fn check(&self) -> Result<()> {
+    fn check<P: Tree>(&self, tree: &P) -> Result<()> {
+        all_real("shampoo", tree)?;
         decay("shampoo", "the decay", self.decay.unwrap_or(0.0))?;
         require("shampoo", self.eps > 0.0, || format!("ε is {}, not positive", self.eps))?;
         require("shampoo", self.every > 0, || "roots every 0 steps".into())
@@ -106,7 +107,7 @@ impl Transformation for ScaleByShampoo {
     type State<P: Tree + Clone> = ShampooState<P>;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> ShampooState<P> {
-        let params = &checked(params, self.check());
+        let params = &checked(params, self.check(params));
         let [l, r, v] = leafwise([params; 3], |[p, ..]| {
             let [l, r] = sides(p, self.max_dim, |n| Tensor::eye(n).to(p.dtype()) * self.eps);
             [l, r, if p.ndim() < 2 { p.full_like(self.eps) } else { none(p.dtype()) }]
@@ -115,7 +116,7 @@ impl Transformation for ScaleByShampoo {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &ShampooState<P>, _: &P) -> (P, ShampooState<P>) {
-        let g = &checked(g, self.check());
+        let g = &checked(g, self.check(g));
         let [l, r, v] = {
             let [_, l, r, v] = leafwise([g, &s.l, &s.r, &s.v], |[g, l, r, v]| match as_matrix(g) {
                 Some(m) => {
@@ -195,7 +196,8 @@ pub struct SoapState<P> {
 }
 
 impl ScaleBySoap {
-    fn check(&self) -> Result<()> {
+    fn check<P: Tree>(&self, tree: &P) -> Result<()> {
+        all_real("soap", tree)?;
         decay("soap", "β₁", self.b1)?;
         decay("soap", "β₂", self.b2)?;
         decay("soap", "β", self.beta)?;
@@ -208,7 +210,7 @@ impl Transformation for ScaleBySoap {
     type State<P: Tree + Clone> = SoapState<P>;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> SoapState<P> {
-        let params = &checked(params, self.check());
+        let params = &checked(params, self.check(params));
         let zeros = params.zeros_like();
         let [l, r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, |n| Tensor::full([n, n], 0.0, p.dtype())));
         let [q_l, q_r] = leafwise([params; 2], |[p, _]| sides(p, self.max_dim, |n| Tensor::eye(n).to(p.dtype())));
@@ -216,7 +218,7 @@ impl Transformation for ScaleBySoap {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &SoapState<P>, _: &P) -> (P, SoapState<P>) {
-        let g = &checked(g, self.check());
+        let g = &checked(g, self.check(g));
         let first = s.t.eq(0);
         // the step that finds the bases does not count
         let t = s.t.maximum(1);

@@ -3,7 +3,8 @@
 //! A [`Transformation`] makes updates of gradients, with a state that is a tree: a training step that carries it
 //! compiles, batches and is saved like any other function. A tuple of transformations is their chain; [`adam`] and its
 //! like are such chains by name. Constants that one may want to change over time take a number or a [`Schedule`].
-//! Leaves that are no numbers to train (tables of indices, keys) stay as they are; complex ones are an error.
+//! Leaves that are no numbers to train (tables of indices, keys) stay as they are; complex ones move along the conjugate of
+//! their gradient (see [`Transformation`]).
 //!
 //! [`Lbfgs`] takes the loss function, [`LevenbergMarquardt`] the residuals; [`riemannian_sgd`] and [`riemannian_adam`]
 //! move on a [`crate::manifold::Manifold`].
@@ -33,6 +34,7 @@ mod lbfgs;
 pub(crate) mod leafwise;
 mod least_squares;
 mod line_search;
+mod loss_scale;
 mod matrix;
 mod momentum;
 mod muon;
@@ -50,6 +52,7 @@ pub use clip::{Clip, adaptive_grad_clip, clip, clip_by_global_norm, clip_by_rms}
 pub use lbfgs::{Lbfgs, LbfgsMemory, LbfgsState, Minimum, ScaleByLbfgs};
 pub use leafwise::global_norm;
 pub use least_squares::{LeastSquares, LevenbergMarquardt};
+pub use loss_scale::{LossScaleState, LossScaled, all_finite, loss_scaled};
 pub use matrix::{ScaleByShampoo, ScaleBySoap, ShampooState, SoapState};
 pub use momentum::{Ema, EmaState, ScaleByLion, Trace};
 pub use muon::ScaleByMuon;

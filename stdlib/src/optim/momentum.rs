@@ -77,7 +77,8 @@ impl Transformation for Ema {
     }
 }
 
-/// Lion (Chen et al. 2023, algorithm 2): c = β₁ m + (1 - β₁) g, m ← β₂ m + (1 - β₂) g, update sign(c).
+/// Lion (Chen et al. 2023, algorithm 2): c = β₁ m + (1 - β₁) g, m ← β₂ m + (1 - β₂) g, update sign(c), of a
+/// complex c that is c / |c|.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScaleByLion {
     /// Decay of the mean in the update.

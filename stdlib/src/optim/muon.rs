@@ -1,7 +1,7 @@
 //! Muon: momentum whose matrices are made orthogonal.
 
 use super::Transformation;
-use super::leafwise::{debiased, decay, leafwise, mean, no_steps};
+use super::leafwise::{all_real, debiased, decay, leafwise, mean, no_steps};
 use super::momentum::EmaState;
 use crate::checks::{checked, require};
 use gradloom_frontend::{Result, Tensor, Tree};
@@ -33,6 +33,7 @@ impl Default for ScaleByMuon {
 
 impl ScaleByMuon {
     fn check<P: Tree>(&self, tree: &P) -> Result<()> {
+        all_real("muon", tree)?;
         decay("muon", "β", self.beta)?;
         require("muon", self.eps >= 0.0, || format!("ε is {}; it must not be negative", self.eps))?;
         tree.paths().iter().zip(tree.leaves()).filter(|(_, p)| p.dtype().is_float()).try_for_each(|(path, p)| {

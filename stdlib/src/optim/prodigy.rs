@@ -1,7 +1,7 @@
 //! Prodigy: Adam that finds its step size.
 
 use super::Transformation;
-use super::leafwise::{debiased, decay, floats, inner, leafwise, mean, no_steps, sum};
+use super::leafwise::{all_real, debiased, decay, floats, inner, leafwise, mean, no_steps, sum};
 use super::schedule::Schedule;
 use crate::checks::{checked, require};
 use gradloom_frontend::{DType, Result, Tensor, Tree};
@@ -70,7 +70,8 @@ pub struct ProdigyState<P> {
 }
 
 impl Prodigy {
-    fn check(&self) -> Result<()> {
+    fn check<P: Tree>(&self, tree: &P) -> Result<()> {
+        all_real("prodigy", tree)?;
         decay("prodigy", "β₁", self.b1)?;
         decay("prodigy", "β₂", self.b2)?;
         self.lr.check("prodigy")?;
@@ -84,7 +85,7 @@ impl Transformation for Prodigy {
     type State<P: Tree + Clone> = ProdigyState<P>;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> ProdigyState<P> {
-        let x0 = checked(params, self.check());
+        let x0 = checked(params, self.check(params));
         let zeros = x0.zeros_like();
         let wide = floats(&x0).iter().any(|x| x.dtype() == DType::F64);
         let r = Tensor::full((), 0.0, if wide { DType::F64 } else { DType::F32 });
@@ -93,7 +94,7 @@ impl Transformation for Prodigy {
 
     fn update<P: Tree + Clone>(&self, g: &P, state: &ProdigyState<P>, x: &P) -> (P, ProdigyState<P>) {
         let &Prodigy { b1, b2, eps, d0, .. } = self;
-        let g = &checked(g, self.check());
+        let g = &checked(g, self.check(g));
         let ProdigyState { x0, d, .. } = state;
         let t = &state.t + 1;
         let lr = self.lr.factor(1.0, &Some(state.t.clone()));

@@ -1,7 +1,7 @@
 //! Gradient descent and Adam along geodesics.
 
 use super::Transformation;
-use super::leafwise::{debiased, decay, leafwise, mean, no_steps, own_state};
+use super::leafwise::{all_real, debiased, decay, leafwise, mean, no_steps, own_state};
 use super::schedule::Schedule;
 use crate::checks::{checked, require};
 use crate::manifold::Manifold;
@@ -71,7 +71,8 @@ pub struct RiemannianState<P> {
 }
 
 /// Whether all float leaves can be points.
-fn check_points<M: Manifold, P: Tree>(manifold: &M, params: &P) -> Result<()> {
+fn check_points<M: Manifold, P: Tree>(op: &str, manifold: &M, params: &P) -> Result<()> {
+    all_real(op, params)?;
     params.leaves().iter().filter(|p| p.dtype().is_float()).try_for_each(|p| manifold.check(p))
 }
 
@@ -88,7 +89,7 @@ impl<M: Manifold> RiemannianSgd<M> {
     fn check<P: Tree>(&self, params: &P) -> Result<()> {
         decay("riemannian_sgd", "μ", self.momentum)?;
         self.lr.check("riemannian_sgd")?;
-        check_points(&self.manifold, params)
+        check_points("riemannian_sgd", &self.manifold, params)
     }
 }
 
@@ -118,7 +119,7 @@ impl<M: Manifold> RiemannianAdam<M> {
         decay(op, "β₂", self.b2)?;
         require(op, self.eps >= 0.0, || format!("ε is {}; it must not be negative", self.eps))?;
         self.lr.check(op)?;
-        check_points(&self.manifold, params)
+        check_points(op, &self.manifold, params)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gradients over the root of a mean, or of the sum, of their squares.
 
 use super::Transformation;
-use super::leafwise::{decay, leafwise, mean, own_state};
+use super::leafwise::{decay, leafwise, mean, own_state, real_zeros, squares, times};
 use crate::checks::{checked, require};
 use gradloom_frontend::{DType, Result, Tensor, Tree};
 
@@ -43,8 +43,8 @@ impl Transformation for ScaleByRms {
     type State<P: Tree + Clone> = RmsState<P>;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> RmsState<P> {
-        let zeros = checked(params, self.check()).zeros_like();
-        RmsState { v: zeros.clone(), m: self.centered.then_some(zeros) }
+        let params = checked(params, self.check());
+        RmsState { v: real_zeros(&params), m: self.centered.then(|| params.zeros_like()) }
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &RmsState<P>, _: &P) -> (P, RmsState<P>) {
@@ -53,16 +53,16 @@ impl Transformation for ScaleByRms {
         match &s.m {
             None => {
                 let [u, v] = leafwise([g, &s.v], |[g, v]| {
-                    let v = mean(self.decay, v, &g.square());
-                    [g * (&v + self.eps).rsqrt(), v]
+                    let v = mean(self.decay, v, &squares(g));
+                    [times(g, &(&v + self.eps).rsqrt()), v]
                 });
                 (u, RmsState { v, m: None })
             }
             Some(m) => {
                 let [u, v, m] = leafwise([g, &s.v, m], |[g, v, m]| {
                     let m = mean(self.decay, m, g);
-                    let v = mean(self.decay, v, &g.square());
-                    [g * (&v - m.square() + self.eps).rsqrt(), v, m]
+                    let v = mean(self.decay, v, &squares(g));
+                    [times(g, &(&v - squares(&m) + self.eps).rsqrt()), v, m]
                 });
                 (u, RmsState { v, m: Some(m) })
             }
@@ -97,15 +97,15 @@ impl Transformation for ScaleByRss {
     type State<P: Tree + Clone> = P;
 
     fn init<P: Tree + Clone>(&self, params: &P) -> P {
-        let [v] = leafwise([&checked(params, self.check())], |[p]| [p.full_like(self.start)]);
+        let [v] = leafwise([&checked(params, self.check())], |[p]| [p.real().full_like(self.start)]);
         v
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, v: &P, _: &P) -> (P, P) {
         let [u, v] = leafwise([&checked(g, self.check()), v], |[g, v]| {
-            let v = v + g.square();
+            let v = v + squares(g);
             let known = v.gt(0.0);
-            [known.select(g * (known.select(&v, 1.0) + self.eps).rsqrt(), 0.0), v]
+            [times(g, &known.select((known.select(&v, 1.0) + self.eps).rsqrt(), 0.0)), v]
         });
         (u, v)
     }
@@ -172,10 +172,10 @@ impl Transformation for ScaleByFactoredRms {
             if p.check().is_err() {
                 return [p.clone(), p.clone(), p.clone()];
             }
-            let empty = Tensor::full([0], 0.0, p.dtype());
+            let (zeros, empty) = (p.zeros_like().real(), Tensor::full([0], 0.0, p.dtype().real()));
             match self.axes(p) {
-                Some((d1, d0)) => [p.zeros_like().mean(d0), p.zeros_like().mean(d1), empty],
-                None => [empty.clone(), empty, p.zeros_like()],
+                Some((d1, d0)) => [zeros.mean(d0), zeros.mean(d1), empty],
+                None => [empty.clone(), empty, zeros],
             }
         });
         FactoredState { rows, columns, v, t: super::leafwise::no_steps() }
@@ -186,20 +186,20 @@ impl Transformation for ScaleByFactoredRms {
         let keep = |dtype: DType| 1.0 - (t.to(dtype).log() * -self.decay_rate).exp();
         let g = &checked(g, self.check());
         let [u, rows, columns, v] = leafwise([g, &s.rows, &s.columns, &s.v], |[g, rows, columns, v]| {
-            let b = keep(g.dtype());
+            let b = keep(g.dtype().real());
             let mean = |old: &Tensor, new: &Tensor| old * &b + new * (1.0 - &b);
-            let squares = g.square() + self.eps;
+            let squares = squares(g) + self.eps;
             match self.axes(g) {
                 Some((d1, d0)) => {
                     let rows = mean(rows, &squares.mean(d0));
                     let columns = mean(columns, &squares.mean(d1));
                     let whole = rows.mean_keepdims(if d1 > d0 { d1 - 1 } else { d1 });
                     let row_factor = (&rows / whole).rsqrt().expand_dims(d0);
-                    [g * row_factor * columns.rsqrt().expand_dims(d1), rows, columns, v.clone()]
+                    [times(&times(g, &row_factor), &columns.rsqrt().expand_dims(d1)), rows, columns, v.clone()]
                 }
                 None => {
                     let v = mean(v, &squares);
-                    [g * v.rsqrt(), rows.clone(), columns.clone(), v]
+                    [times(g, &v.rsqrt()), rows.clone(), columns.clone(), v]
                 }
             }
         });

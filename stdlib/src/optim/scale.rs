@@ -1,7 +1,7 @@
 //! Transformations that multiply or add, leaf by leaf.
 
 use super::Transformation;
-use super::leafwise::{leafwise, map_floats, no_steps, replace};
+use super::leafwise::{leafwise, map_numbers, no_steps, replace, squares, times};
 use super::schedule::Schedule;
 use crate::checks::{checked, require};
 use gradloom_frontend::{Result, Tensor, Tree};
@@ -35,7 +35,7 @@ impl Transformation for Scale {
 
     fn update<P: Tree + Clone>(&self, u: &P, t: &Option<Tensor>, _: &P) -> (P, Option<Tensor>) {
         let c = self.factor.factor(self.sign, t);
-        let u = map_floats(&checked(u, self.factor.check(self.op)), |u| c.times(u));
+        let u = map_numbers(&checked(u, self.factor.check(self.op)), |u| c.times(u));
         (u, t.as_ref().map(|t| t + 1))
     }
 }
@@ -110,7 +110,7 @@ impl Transformation for ScaleByPath {
         });
         let leaves = checked(u, check).leaves();
         // a factor of 0 freezes a leaf also where its gradient is NaN
-        let scaled = leaves.iter().zip(factors).map(|(u, c)| match (u.dtype().is_float(), c == 0.0) {
+        let scaled = leaves.iter().zip(factors).map(|(u, c)| match (u.dtype().is_inexact(), c == 0.0) {
             (false, _) => u.clone(),
             (true, true) => u.check().map_or_else(|_| u.clone(), |()| u.zeros_like()),
             (true, false) => u * c,
@@ -132,7 +132,7 @@ impl Transformation for ScaleByTrustRatio {
         let [u] = leafwise([u, params], |[u, p]| {
             let (u_norm, p_norm) = (u.norm(..), p.norm(..));
             let defined = u_norm.ne(0.0) & p_norm.ne(0.0);
-            [u * defined.select(p_norm / defined.select(&u_norm, 1.0), 1.0)]
+            [times(u, &defined.select(p_norm / defined.select(&u_norm, 1.0), 1.0))]
         });
         (u, ())
     }
@@ -163,7 +163,7 @@ impl Transformation for ScaleByParamRms {
     fn init<P: Tree + Clone>(&self, _: &P) {}
 
     fn update<P: Tree + Clone>(&self, u: &P, (): &(), params: &P) -> (P, ()) {
-        let [u] = leafwise([&checked(u, self.check()), params], |[u, p]| [u * rms(p).maximum(self.floor)]);
+        let [u] = leafwise([&checked(u, self.check()), params], |[u, p]| [times(u, &rms(p).maximum(self.floor))]);
         (u, ())
     }
 }
@@ -171,5 +171,5 @@ impl Transformation for ScaleByParamRms {
 /// The root of the mean of squares; 0 of no elements.
 #[track_caller]
 pub(crate) fn rms(x: &Tensor) -> Tensor {
-    (x.square().sum(..) / x.size().max(1)).sqrt()
+    (squares(x).sum(..) / x.size().max(1)).sqrt()
 }

@@ -1,5 +1,6 @@
 //! Constants that change with the step.
 
+use super::leafwise::times;
 use crate::checks::{failed, require};
 use gradloom_frontend::{DType, Result, Tensor};
 use std::f64::consts::PI;
@@ -208,7 +209,7 @@ impl Factor {
     pub(crate) fn times(&self, x: &Tensor) -> Tensor {
         match self {
             Factor::Number(c) => x * *c,
-            Factor::Tensor(c) => x * c.to(x.dtype()),
+            Factor::Tensor(c) => times(x, &c.to(x.dtype().real())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Transformations around transformations: on some leaves, on every k-th step, beside an average of the parameters.
 
 use super::Transformation;
-use super::leafwise::{decay, leafwise, map_floats, mean, no_steps, replace};
+use super::leafwise::{decay, leafwise, map_numbers, mean, no_steps, over, replace};
 use crate::checks::{checked, require};
 use gradloom_frontend::{Result, Tensor, Tree, cond};
 use std::collections::BTreeMap;
@@ -73,6 +73,10 @@ impl<T: Transformation> Transformation for Masked<T> {
         let leaves = u.paths().into_iter().zip(u.leaves()).map(|(path, u)| part.get(&path).cloned().unwrap_or(u));
         (replace(u, leaves), state)
     }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        self.inner.loss_scale::<Leaves>(state)
+    }
 }
 
 /// u ← 0.
@@ -85,7 +89,7 @@ impl Transformation for SetToZero {
     fn init<P: Tree + Clone>(&self, _: &P) {}
 
     fn update<P: Tree + Clone>(&self, u: &P, (): &(), _: &P) -> (P, ()) {
-        (map_floats(u, |u| u.zeros_like()), ())
+        (map_numbers(u, Tensor::zeros_like), ())
     }
 }
 
@@ -122,18 +126,22 @@ impl<T: Transformation> Transformation for Accumulate<T> {
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
         let count = &s.count + 1;
-        let [mean] = leafwise([&s.mean, g], |[mean, g]| [mean + (g - mean) / count.to(g.dtype())]);
+        let [mean] = leafwise([&s.mean, g], |[mean, g]| [mean + over(&(g - mean), &count.to(g.dtype().real()))]);
         let full = count.ge(self.k);
         type Args<P, S> = (P, S, P);
         let args: Args<P, T::State<P>> = (mean.clone(), s.inner.clone(), params.clone());
         let (updates, inner) = cond(
             &full,
             |(mean, state, params): &Args<P, T::State<P>>| self.inner.update(mean, state, params),
-            |(mean, state, _): &Args<P, T::State<P>>| (map_floats(mean, |m| m.zeros_like()), state.clone()),
+            |(mean, state, _): &Args<P, T::State<P>>| (map_numbers(mean, Tensor::zeros_like), state.clone()),
             &args,
         );
-        let mean = map_floats(&mean, |m| full.select(m.zeros_like(), m));
+        let mean = map_numbers(&mean, |m| full.select(m.zeros_like(), m));
         (updates, AccumulateState { mean, count: full.select(0, &count), inner })
+    }
+
+    fn loss_scale<P: Tree + Clone>(&self, state: &Self::State<P>) -> Option<Tensor> {
+        self.inner.loss_scale::<P>(&state.inner)
     }
 }
 

@@ -14,6 +14,20 @@
 use crate::checks::{Checks, ensure};
 use gradloom_frontend::{Tensor, fft::Fft};
 
+/// The least even number of at least `n` without prime factors beyond 5: lengths that transforms are fast at.
+fn fast_length(n: usize) -> usize {
+    let smooth = |n: &usize| {
+        let mut rest = *n;
+        for p in [2, 3, 5] {
+            while rest.is_multiple_of(p) {
+                rest /= p;
+            }
+        }
+        rest == 1
+    };
+    (n.next_multiple_of(2)..).step_by(2).find(smooth).unwrap_or(n)
+}
+
 /// y_n = Σ_(i ≤ n) f_i u_(n-i) in each channel: u `[.., l, channels]`, kernels f `[channels, any length]`, in O(l log l) by
 /// transforms of twice the length.
 #[track_caller]
@@ -28,8 +42,21 @@ pub fn causal_convolution(u: &Tensor, f: &Tensor) -> Tensor {
     ensure!(checks);
     let l = u.dim(-2);
     let kept = f.dim(1).min(l);
-    let n = l + kept - 1;
+    let n = fast_length(l + kept - 1);
     let f_hat = Fft::over(1).lengths(&[n]).rfft(&f.slice_axis(1, 0, kept)).mt();
     let along = Fft::over(-2).lengths(&[n]);
     along.irfft(&(along.rfft(u) * f_hat)).slice_axis(u.ndim() - 2, 0, l)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fast_length;
+
+    #[test]
+    fn lengths_are_smooth() {
+        let pairs = [(1, 2), (2, 2), (7, 8), (255, 256), (383, 384), (655, 720), (1001, 1024), (2049, 2160)];
+        for (n, length) in pairs {
+            assert_eq!(fast_length(n), length);
+        }
+    }
 }

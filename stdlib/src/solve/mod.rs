@@ -42,7 +42,7 @@ pub use fixed_point::FixedPoint;
 pub use krylov::{Cg, Gmres, LinearSolution};
 pub use ode::{FixedStep, Flow, OdeSolver, Solution, Tableau, odeint};
 pub use root::{Bisection, Newton};
-pub use sinkhorn::{sinkhorn, sinkhorn_implicit};
+pub use sinkhorn::{Sinkhorn, Transport, sinkhorn, sinkhorn_implicit};
 pub use stochastic::{ReversibleHeun, sdeint};
 
 use gradloom_frontend::Tensor;

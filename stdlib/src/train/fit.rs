@@ -2,7 +2,7 @@
 
 use super::{Fitted, Trainer};
 use crate::optim::Transformation;
-use gradloom_frontend::{Result, Tensor, Tree, jit, value_and_grad};
+use gradloom_frontend::{Result, Tensor, Tree, jit};
 
 impl Trainer {
     /// Minimises `loss(model, step)` by an optimizer, with one compiled step; `step` is the number of the step as an i32
@@ -34,7 +34,7 @@ impl Trainer {
         mut evaluate: impl FnMut(&M) -> Result<Vec<(&'static str, f64)>>,
     ) -> Result<Fitted<M>> {
         let step = jit(|(model, state, i): &(M, O::State<M>, Tensor)| {
-            let (value, g) = value_and_grad(|model: &M| loss(model, i))(model);
+            let (value, g) = optimizer.value_and_grad(|model: &M| loss(model, i), model, state);
             (value, optimizer.step(model, &g, state))
         });
         let start = (model.clone(), optimizer.init(model));

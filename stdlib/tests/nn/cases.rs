@@ -1,6 +1,7 @@
 //! One row a stored case: the layer as its `init` makes it, and what is computed with it.
 
 use super::reference::Reference;
+use gradloom_frontend::Padding;
 use gradloom_frontend::prelude::*;
 use gradloom_stdlib::nn::*;
 
@@ -20,7 +21,7 @@ fn transposed(r: &Reference, case: &str, config: ConvConfig) {
 
 #[track_caller]
 fn attention(r: &Reference, case: &str, config: AttentionConfig) {
-    r.check(case, Attention::init(&key(), config), |m, x| m.forward(&x[0], None));
+    r.check(case, Attention::init(&key(), config), |m, x| m.forward(&x[0], None, None));
 }
 
 #[track_caller]
@@ -40,6 +41,7 @@ fn layers_are_those_of_flax_and_torch() {
     attentions(&r);
     transformers(&r);
     recurrent(&r);
+    dropouts(&r);
     r.finish();
 }
 
@@ -101,11 +103,19 @@ fn norms(r: &Reference) {
 }
 
 fn pooling(r: &Reference) {
-    function(r, "mean_pool", |x| mean_pool(x, &[3, 2], &[2, 2], &gradloom_frontend::Padding::Same));
+    function(r, "mean_pool", |x| mean_pool(x, &[3, 2], &[2, 2], &Padding::Same));
     function(r, "global_mean_pool", global_mean_pool);
     function(r, "global_max_pool", global_max_pool);
     function(r, "adaptive_mean_pool", |x| adaptive_mean_pool(x, &[3, 4]));
     function(r, "adaptive_max_pool", |x| adaptive_max_pool(x, &[3, 4]));
+    let windows: [(&[usize], &[usize]); 3] = [(&[3], &[2]), (&[3, 2], &[2, 1]), (&[2, 3, 1], &[1, 2, 1])];
+    for (window, strides) in windows {
+        for (name, padding) in [("same", Padding::Same), ("valid", Padding::Valid)] {
+            let case = |kind: &str| format!("{kind}_pool_{}d_{name}", window.len());
+            function(r, &case("max"), |x| x.max_pool(window, strides, &padding));
+            function(r, &case("avg"), |x| x.avg_pool(window, strides, &padding));
+        }
+    }
 }
 
 fn features(r: &Reference) {
@@ -118,9 +128,9 @@ fn attentions(r: &Reference) {
     let small = || AttentionConfig::new(6, 2);
     attention(r, "attention", small());
     attention(r, "attention_causal", AttentionConfig { causal: true, ..small() });
-    r.check("attention_masked", Attention::init(&key(), small()), |m, x| m.forward(&x[0], Some(&x[1])));
+    r.check("attention_masked", Attention::init(&key(), small()), |m, x| m.forward(&x[0], Some(&x[1]), None));
     let config = AttentionConfig { context_width: 5, ..small() };
-    r.check("attention_cross", Attention::init(&key(), config), |m, x| m.cross(&x[0], &x[1], None));
+    r.check("attention_cross", Attention::init(&key(), config), |m, x| m.cross(&x[0], &x[1], None, None));
 
     let causal = |width, heads, kv_heads, bias, positions| AttentionConfig {
         kv_heads,
@@ -174,4 +184,11 @@ fn recurrent(r: &Reference) {
     });
     let pair = (GruCell::init(&key(), 2, 3), GruCell::init(&key(), 2, 3));
     r.check("bidirectional", pair, |(there, back), x| bidirectional(there, back, &x[0]));
+}
+
+fn dropouts(r: &Reference) {
+    let key = Key::new(3);
+    function(r, "dropout", |x| dropout(Some(&key), 0.3, x));
+    let config = AttentionConfig { causal: true, bias: false, dropout: 0.4, ..AttentionConfig::new(6, 2) };
+    r.check("attention_dropout", Attention::init(&key, config), |m, x| m.forward(&x[0], None, Some(&key)));
 }

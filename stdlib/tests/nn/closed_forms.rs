@@ -75,6 +75,31 @@ fn initial_weights_are_those_of_jax() {
 }
 
 #[test]
+fn further_initial_weights_are_those_of_jax() {
+    use initial::*;
+    let key = Key::new(7);
+    let cut = [0.214_679_18, 0.837_442_9, -0.245_357_2, -0.067_243_9, 0.291_987_12, 0.159_283_1];
+    close(&truncated_normal(&key, [2, 3], 0.5), &cut, 1e-6);
+    let wide = [0.979_470_25, -1.120_571_3, 1.336_023_3, 1.739_524, 0.734_434_8, -0.659_288_76];
+    close(&orthogonal(&key, [2, 3], 2.0), &wide, 2e-6);
+    let kernel = [
+        0.315_753_22,
+        0.886_025_37,
+        -0.150_249_24,
+        -0.098_623_41,
+        0.371_982_7,
+        0.136_806_7,
+        -0.090_495_35,
+        -0.076_026_8,
+        -0.978_695,
+        -0.939_352_87,
+        0.266_097_34,
+        0.029_417_37,
+    ];
+    close(&orthogonal(&key, [2, 2, 3], 1.0), &kernel, 2e-6);
+}
+
+#[test]
 fn initial_weights_of_odd_shapes() {
     for shape in [vec![], vec![3], vec![0, 3], vec![3, 0]] {
         let w = initial::glorot_normal(&Key::new(0), &shape);

@@ -83,6 +83,8 @@ fn refused_attention() {
         |buckets| AttentionConfig { positions: Positions::Relative { buckets, max_distance: 9 }, ..config(6, 2) };
     refused(attention(relative(3)), "3 buckets cannot be told apart up to distance 9");
     refused(attention(relative(64)), "64 buckets cannot be told apart up to distance 9");
+    let dropout = AttentionConfig { dropout: -0.5, ..config(8, 2) };
+    refused(attention(dropout), "the dropout -0.5 is not between 0 and 1");
     let block = BlockConfig { dropout: 1.5, ..BlockConfig::new(8, 2) };
     refused(EncoderBlock::init(&key, block.clone()).attention, "the dropout 1.5 is not between 0 and 1");
     refused(DecoderBlock::init(&key, block).cross, "the dropout 1.5 is not between 0 and 1");
@@ -94,7 +96,7 @@ fn refused_operands() {
     let key = Key::new(0);
     let attention = Attention::init(&key, AttentionConfig::new(8, 2));
     let x = |shape: &[usize]| Tensor::zeros(shape);
-    refused(attention.forward(&x(&[4, 8]), None), "x is f32[4,8], it should be [batch, t, width]");
+    refused(attention.forward(&x(&[4, 8]), None, None), "x is f32[4,8], it should be [batch, t, width]");
     let (y, _) = attention.decode(&x(&[1, 1, 8]), &attention.cache(1, 4));
     refused(y, "only causal attention can be decoded step by step");
     refused(attention.cache(1, 0), "capacity is 0, it must be at least 1");

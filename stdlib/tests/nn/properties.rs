@@ -44,7 +44,7 @@ fn decodes(config: AttentionConfig) {
     let table = attention.relative.as_ref().map(|t| random::normal(&Key::new(7), t.shape()));
     let attention = Attention { relative: table, ..attention };
     let x = random::normal(&Key::new(1), [2, 7, 8]);
-    let all = attention.forward(&x, None);
+    let all = attention.forward(&x, None, None);
     let step = jit(|(attention, x, cache): &(Attention, Tensor, KvCache)| attention.decode(x, cache));
     let (mut cache, mut at) = (attention.cache(2, 7), 0);
     for n in [3, 2, 1, 1] {
@@ -146,6 +146,27 @@ fn dropout_in_blocks_needs_a_key() {
 }
 
 #[test]
+fn dropout_of_attention_keeps_the_mean() {
+    let attention = AttentionConfig { dropout: 0.4, ..AttentionConfig::new(8, 2) };
+    let config = BlockConfig { attention, ..BlockConfig::new(8, 2) };
+    let (block, decoder) = (EncoderBlock::init(&Key::new(0), config.clone()), DecoderBlock::init(&Key::new(0), config));
+    let x = random::normal(&Key::new(1), [1, 4, 8]);
+    // the output is linear in the weights that are dropped
+    let keys = Key::new(2).split_batch(4000);
+    let many = vmap(|key: &Key| block.attention.forward(&x, None, Some(key)))(&keys);
+    let error = (many.mean(0) - block.attention.forward(&x, None, None)).abs() / (many.std(0) / 4000f64.sqrt());
+    assert!(error.max(..).item::<f32>().unwrap() < 5.0, "{error}");
+    // each attention of a block draws from a key of its own
+    let of = |key: u64| {
+        (block.forward(&x, None, Some(&Key::new(key))), decoder.forward(&x, &x, None, None, Some(&Key::new(key))))
+    };
+    let (a, b) = (of(5), of(6));
+    for (a, b) in [(a.0, b.0), (a.1, b.1)] {
+        assert!((a - b).abs().max(..).item::<f32>().unwrap() > 1e-3);
+    }
+}
+
+#[test]
 fn unknown_ids_are_seen() {
     let table = Embedding::init(&Key::new(0), 3, 2);
     let rows = table.forward(&Tensor::from_vec(vec![-1i32, 3, 2])).to_vec::<f32>().unwrap();
@@ -191,9 +212,9 @@ fn causal_attention_takes_a_mask_too() {
     let x = random::normal(&Key::new(1), [1, 3, 8]);
     // the second place is padding
     let mask = Tensor::from([true, false, true]).reshape([1, 1, 1, 3]);
-    let y = attention.forward(&x, Some(&mask));
+    let y = attention.forward(&x, Some(&mask), None);
     let without = Tensor::concatenate(&[x.slice_axis(1, 0, 1), x.slice_axis(1, 2, 3)], 1);
-    close(&y.slice_axis(1, 2, 3), &attention.forward(&without, None).slice_axis(1, 1, 2));
+    close(&y.slice_axis(1, 2, 3), &attention.forward(&without, None, None).slice_axis(1, 1, 2));
 }
 
 #[test]
@@ -239,9 +260,9 @@ fn nothing_panics_whatever_comes() {
             batch.evaluate(x, &batch.statistics()),
             conv.forward(x),
             up.forward(x),
-            attention.forward(x, None),
-            attention.forward(&Tensor::zeros([1, 2, 4]), Some(x)),
-            attention.cross(&Tensor::zeros([1, 2, 4]), x, None),
+            attention.forward(x, None, None),
+            attention.forward(&Tensor::zeros([1, 2, 4]), Some(x), Some(&key)),
+            attention.cross(&Tensor::zeros([1, 2, 4]), x, None, None),
             attention.decode(x, &attention.cache(1, 3)).0,
             block.forward(x, None, Some(&key)),
             decoder.forward(x, x, None, Some(x), None),
@@ -285,7 +306,7 @@ fn second_derivatives_are_those_of_differences() {
         Attention::init(&Key::new(0), AttentionConfig { causal: true, ..AttentionConfig::new(2, 1) }).map(wide);
     let functions: [&dyn Fn(&Tensor) -> Tensor; 3] =
         [&|x| siren.forward(x).square().sum(..), &|x| unroll(&cell, &cell.start(2), x).0.square().sum(..), &|x| {
-            attention.forward(x, None).square().sum(..)
+            attention.forward(x, None, None).square().sum(..)
         }];
     let [x, v] = [1, 2].map(|i| random::normal_as(&Key::new(i), [2, 4, 2], DType::F64));
     for f in functions {

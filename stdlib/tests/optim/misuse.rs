@@ -25,6 +25,10 @@ fn constants() {
     refused(ScaleByRadam { threshold: 1.0, ..Default::default() }, "the threshold is 1");
     refused(clip(0.0), "the bound is 0");
     refused(accumulate(0, sgd(0.1)), "0 gradients make no step");
+    refused(LossScaled { init: 0.5, ..loss_scaled(sgd(0.1)) }, "the scale starts at 0.5 and is at least 1");
+    refused(LossScaled { growth: 0.5, ..loss_scaled(sgd(0.1)) }, "the scale grows by 0.5");
+    refused(LossScaled { backoff: 0.0, ..loss_scaled(sgd(0.1)) }, "the scale shrinks by 0");
+    refused(LossScaled { interval: 0, ..loss_scaled(sgd(0.1)) }, "the scale grows after 0 steps");
     refused(ScaleByLbfgs { memory: 0 }, "a memory of 0 steps");
     refused(ScaleByShampoo { every: 0, ..Default::default() }, "roots every 0 steps");
     refused(ScaleBySoap { beta: 1.5, ..Default::default() }, "β is 1.5");
@@ -84,10 +88,32 @@ fn states_of_other_optimizers() {
 
 #[test]
 fn complex_parameters() {
-    let x = Tensor::complex(&Tensor::ones([2]), &Tensor::ones([2]));
-    let optimizer = adam(0.1);
-    let (y, _) = optimizer.step(&x, &x, &optimizer.init(&x));
-    assert!(y.check().unwrap_err().to_string().contains("a leaf is c64[2]; optimizers take real parameters"));
+    let z = Tensor::complex(&Tensor::ones([2, 2]), &Tensor::ones([2, 2]));
+    #[track_caller]
+    fn refused<T: Transformation>(z: &Tensor, optimizer: T) {
+        let (y, _) = optimizer.step(z, z, &optimizer.init(z));
+        let e = y.check().unwrap_err().to_string();
+        assert!(e.contains("a leaf is c64[2,2]; this works on real parameters only"), "{e}");
+        assert!(e.contains("keep real and imaginary part as two leaves"), "{e}");
+    }
+    refused(&z, clip(1.0));
+    refused(&z, shampoo(0.1));
+    refused(&z, soap(0.1, 0.0));
+    refused(&z, muon(0.1, 0.0));
+    refused(&z, prodigy());
+    refused(&z, ScaleByLbfgs::default());
+    refused(&z, riemannian_sgd(Sphere, 0.1, 0.0));
+    refused(&z, riemannian_adam(Sphere, 0.1));
+    // not even beside real ones
+    let both = (z.real(), z);
+    let loss = |(a, z): &(Tensor, Tensor)| a.square().sum(..) + z.abs().square().sum(..);
+    let minima = [
+        Lbfgs::default().minimize(loss, &both).value,
+        LevenbergMarquardt::default().minimize(|(a, _): &(Tensor, Tensor)| a.flatten(), &both).value,
+    ];
+    for m in minima {
+        assert!(m.check().unwrap_err().to_string().contains("real parameters only"), "{m}");
+    }
 }
 
 #[test]

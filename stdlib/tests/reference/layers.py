@@ -82,6 +82,8 @@ def activations():
     for name, f in table.items():
         kinks = {"relu6": smooth, "hard_tanh": smooth, "hard_sigmoid": smooth, "hard_silu": smooth}
         jax_case("act_" + name, lambda p, x: f(x), {}, kinks.get(name, x[x != 0] if name == "leaky_relu" else x))
+    for name, f in {"hard_shrink": F.hardshrink, "soft_shrink": F.softshrink, "tanh_shrink": F.tanhshrink}.items():
+        torch_case("act_" + name, lambda p, x: f(x), {}, x[x != -0.5])
     jax_case("glu", lambda p, x: nn.glu(x, axis=1), {}, draw(2, 6, 3))
     jax_case("elu_by", lambda p, x: nn.elu(x, 0.7), {}, x)
     jax_case("celu_by", lambda p, x: nn.celu(x, 0.7), {}, x)
@@ -364,6 +366,30 @@ def recurrent():
     jax_case("bidirectional", both, {f"{i}.{k}": v for i in range(2) for k, v in params(2, 3, 3).items()}, draw(2, 5, 2))
 
 
-for part in (dense, activations, convolutions, norms, pooling, features, attention, transformers, recurrent):
+def dropouts():
+    # what is kept is what flax.linen.Dropout keeps from this key in f32
+    kept = lambda shape, rate: jax.random.bernoulli(jax.random.PRNGKey(3), np.float32(1 - rate), shape)
+    jax_case("dropout", lambda p, x: jnp.where(kept(x.shape, 0.3), x / 0.7, 0), {}, draw(4, 5))
+    p = {"w_q": draw(6, 2, 3), "w_k": draw(6, 2, 3), "w_v": draw(6, 2, 3), "w_o": draw(2, 3, 6)}
+
+    def attention(p, x):
+        q, k, v = (jnp.einsum("btc,chd->bthd", x, p["w_" + n]) for n in "qkv")
+        weights = nn.dot_product_attention_weights(q, k, mask=nn.make_causal_mask(x[..., 0], dtype=bool))
+        weights = jnp.where(kept(weights.shape, 0.4), weights / 0.6, 0)
+        return jnp.einsum("bhts,bshe,hec->btc", weights, v, p["w_o"])
+
+    jax_case("attention_dropout", attention, p, draw(2, 4, 6))
+
+
+def windows():
+    for n, window, strides in ((1, (3,), (2,)), (2, (3, 2), (2, 1)), (3, (2, 3, 1), (1, 2, 1))):
+        x = draw(1, *(5, 6, 4)[:n], 2)
+        for padding in ("SAME", "VALID"):
+            options = dict(window_shape=window, strides=strides, padding=padding)
+            jax_case(f"max_pool_{n}d_{padding.lower()}", lambda p, x: nn.max_pool(x, **options), {}, x)
+            jax_case(f"avg_pool_{n}d_{padding.lower()}", lambda p, x: nn.avg_pool(x, **options), {}, x)
+
+
+for part in (dense, activations, convolutions, norms, pooling, features, attention, transformers, recurrent, dropouts, windows):
     part()
 save(os.path.join(HERE, "layers.npz"))

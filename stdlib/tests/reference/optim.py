@@ -105,6 +105,37 @@ for name, tx in cases.items():
         run(name, tx)
 
 
+# complex parameters: gradients as jax.grad gives them, conjugated as optax asks for
+complex_rng = np.random.default_rng(1)
+draw = lambda *shape: complex_rng.normal(size=shape) + 1j * complex_rng.normal(size=shape)
+COMPLEX = {"s": draw(), "z": draw(4, 4)}
+COMPLEX_GRADS = [{k: draw(*v.shape) * 10 ** complex_rng.uniform(-1, 0.5) for k, v in COMPLEX.items()} for _ in range(STEPS)]
+
+
+def keep_complex(name, path):
+    for k in COMPLEX:
+        x = np.stack([np.asarray(p[k]) for p in path])
+        out[f"{name}.{k}.re"], out[f"{name}.{k}.im"] = x.real, x.imag
+
+
+keep_complex("complex_start", [COMPLEX])
+keep_complex("complex_grads", COMPLEX_GRADS)
+for name in [
+    "sgd", "nesterov", "adam", "adam_constants", "nadam", "adamw", "adabelief", "rmsprop", "rmsprop_centered", "adagrad", "lion",
+    "lamb", "radam_short", "adafactor", "clip_by_global_norm", "adaptive_grad_clip", "clip_by_rms", "ema", "accumulate", "adam_cosine",
+]:
+    # the mean of gradients has a dtype of its own
+    accumulate = optax.MultiSteps(optax.adam(0.1), 3, accumulator_dtype=jnp.complex128)
+    tx = accumulate.gradient_transformation() if name == "accumulate" else cases[name]
+    params = jax.tree.map(jnp.asarray, COMPLEX)
+    state, path = tx.init(params), []
+    for g in COMPLEX_GRADS:
+        updates, state = tx.update(jax.tree.map(lambda g: jnp.conj(jnp.asarray(g)), g), state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    keep_complex(f"complex_{name}", path)
+
+
 # the average of parameters
 average, params, path = PARAMS, PARAMS, []
 for g in GRADS:

@@ -4,3 +4,4 @@ mod equations;
 mod implicit;
 mod misuse;
 mod quadrature;
+mod transport;

@@ -14,7 +14,7 @@ pub type Names = Vec<Option<&'static str>>;
 /// Where axes of different names meet, with the line; those of `f`; loops whose length is not known.
 pub fn axis_names<A: Tree, B: Tree>(f: impl FnOnce(&A) -> B, x: &A, names: &[&[&'static str]]) -> Result<Vec<Names>> {
     let inputs: Vec<Names> = names.iter().map(|n| n.iter().copied().map(Some).collect()).collect();
-    let ranks = x.leaves().iter().map(Tensor::rank).collect::<Vec<_>>();
+    let ranks = x.leaves().iter().map(Tensor::ndim).collect::<Vec<_>>();
     if !ranks.iter().copied().eq(inputs.iter().map(Vec::len)) {
         return Err(Error::user("axis_names", format!("names {names:?} for arguments of ranks {ranks:?}")));
     }
@@ -37,7 +37,7 @@ impl Interpreter for Naming {
     type Value = Names;
 
     fn constant(&mut self, x: &Tensor) -> Result<Names> {
-        Ok(vec![None; x.rank()])
+        Ok(vec![None; x.ndim()])
     }
 
     fn apply(&mut self, op: &Op, args: &[Names], results: &[Type]) -> Result<Vec<Names>> {

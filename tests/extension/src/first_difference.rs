@@ -50,7 +50,7 @@ impl CustomOp for FirstDifference {
 
     /// Each difference is the later element and the earlier one taken away.
     fn vjp(&self, _x: &[Tensor], _y: &[Tensor], ct: &[Tensor]) -> Option<Vec<Tensor>> {
-        let axis = ct[0].rank() - 1;
+        let axis = ct[0].ndim() - 1;
         let side = |before: i64, after: i64| {
             let mut pads = vec![(0, 0); axis + 1];
             pads[axis] = (before, after);

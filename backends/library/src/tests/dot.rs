@@ -1,4 +1,5 @@
-use super::{COMPUTED, Random, assert_close, run, wrapped};
+use super::{COMPUTED, Random, assert_close, run, run_call, wrapped};
+use crate::prepare;
 use gradloom_ir::{DType, Literal, Op, Shape, Type, infer, row_major_strides};
 
 /// The definition, element by element.
@@ -122,4 +123,60 @@ fn random_dimension_numbers() {
         let r = rng.literal(&Type::new(dtype, &rs));
         check(&op, &l, &r);
     }
+}
+
+/// Of small integers and floats that are small integers, too, every sum is exact.
+#[test]
+fn matrices_of_8_bits_are_widened() {
+    let mut rng = Random::new(5);
+    let s = Shape::from_slice;
+    let mut check = |op: &Op, shapes: [&[usize]; 2]| {
+        for side in 0..2 {
+            let integers = shapes.map(|shape| rng.literal(&Type::new(DType::I8, shape)));
+            let floats = integers.each_ref().map(|q| {
+                let x: Vec<f32> = q.to_f64().iter().map(|&x| x as f32).collect();
+                Literal::new(&q.ty().shape, &x)
+            });
+            let mut args = floats.clone();
+            args[side] = integers[side].clone();
+            let types = args.each_ref().map(|a| a.ty().clone());
+            let results = infer(op, &floats.each_ref().map(|a| a.ty().clone())).unwrap();
+            let call = prepare(op, &types, &results).expect("a library op").expect("prepares");
+            let want = naive(op, &floats[0], &floats[1]);
+            assert_eq!(run_call(&call, op, &args, &results, 0xFF)[0], want, "{op:?} {types:?}");
+        }
+    };
+    // few rows and many, rows and columns longer than a panel
+    for (m, k, n) in [
+        (0, 3, 2),
+        (2, 0, 3),
+        (2, 3, 0),
+        (1, 1, 1),
+        (3, 5, 7),
+        (1, 700, 90),
+        (4, 131, 600),
+        (5, 131, 600),
+        (20, 1100, 33),
+        (17, 9, 1300),
+    ] {
+        for (lc, rc) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            check(&matmul(lc, rc), [&if lc == 1 { [m, k] } else { [k, m] }, &if rc == 1 { [n, k] } else { [k, n] }]);
+        }
+    }
+    // panels, on several threads
+    for (m, k, n) in [(1, 300, 4000), (2, 4000, 300), (40, 1100, 700)] {
+        for rc in [0, 1] {
+            check(&matmul(1, rc), [&[m, k], &if rc == 1 { [n, k] } else { [k, n] }]);
+        }
+    }
+    // batches, in an order that must be packed, and side by side
+    let batched =
+        |lhs_batch: &[usize], rhs_batch: &[usize], lhs_contract: &[usize], rhs_contract: &[usize]| Op::DotGeneral {
+            lhs_batch: s(lhs_batch),
+            rhs_batch: s(rhs_batch),
+            lhs_contract: s(lhs_contract),
+            rhs_contract: s(rhs_contract),
+        };
+    check(&batched(&[0], &[1], &[2], &[2]), [&[300, 9, 10], &[11, 300, 10]]);
+    check(&batched(&[1], &[0], &[0, 3], &[3, 1]), [&[3, 5, 4, 2], &[5, 2, 6, 3]]);
 }

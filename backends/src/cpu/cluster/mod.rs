@@ -2,7 +2,7 @@
 //!
 //! Every value is one of
 //! - *stored*: it has a place in memory (inputs, outputs, operands of library calls, values worth sharing);
-//! - an *alias* of a stored value: the same bytes under another shape or dtype;
+//! - an *alias* of a stored value: the same bytes under another shape, or 8-bit integers that products widen;
 //! - *inlined*: computed again, in registers, in each cluster that uses it.
 //!
 //! A [`Step`] is a cluster (one loop nest), a library call, or an op with bodies. Steps are in an order in which
@@ -15,7 +15,7 @@ mod steps;
 
 pub(super) use steps::{Obstacle, obstacle};
 
-use gradloom_ir::{Binary, Graph, Node, Op, Shape, Unary, Value};
+use gradloom_ir::{Binary, DType, Graph, Node, Op, Shape, Unary, Value};
 use smallvec::SmallVec;
 use steps::Grouper;
 
@@ -251,6 +251,27 @@ fn inline_costs(g: &Graph) -> (Vec<u32>, Vec<bool>) {
     (cost, large)
 }
 
+/// By value: whether it is 8-bit integers as f32, which nothing reads but products with floats. These widen the integers
+/// themselves.
+fn widened_in_products(g: &Graph, definitions: &[Option<usize>]) -> Vec<bool> {
+    let widens = |n: &Node| matches!(n.op, Op::Convert { dtype: DType::F32 }) && g.ty(n.args[0]).dtype == DType::I8;
+    let mut widened = vec![false; g.num_values()];
+    g.nodes().iter().filter(|n| widens(n)).for_each(|n| widened[n.results[0].index()] = true);
+    if !widened.contains(&true) {
+        return widened;
+    }
+    let defined = |v: Value| definitions[v.index()].is_some_and(|i| widens(&g.nodes()[i]));
+    for node in g.nodes() {
+        for (side, &a) in node.args.iter().enumerate() {
+            // of two, the right one
+            let reads = matches!(node.op, Op::DotGeneral { .. }) && !(side == 0 && defined(node.args[1]));
+            widened[a.index()] &= reads;
+        }
+    }
+    g.outputs().iter().for_each(|o| widened[o.index()] = false);
+    widened
+}
+
 fn decide_stored(
     g: &Graph,
     definitions: &[Option<usize>],
@@ -260,6 +281,7 @@ fn decide_stored(
     let n = g.num_values();
     let mut stored = vec![None; n];
     let mut users = vec![Users::None; n];
+    let widened = widened_in_products(g, definitions);
     g.inputs().for_each(|v| stored[v.index()] = Some(Reason::Interface));
     // must be addressable memory (own or aliased)
     let mut needed: Vec<Option<Reason>> = large.into_iter().map(|large| large.then_some(Reason::Large)).collect();
@@ -286,6 +308,10 @@ fn decide_stored(
             needed[node.args[0].index()] = Some(Reason::Read(i));
         }
         let r = node.results[0];
+        if widened[r.index()] {
+            needed[node.args[0].index()] = Some(Reason::Read(i));
+            continue;
+        }
         let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE;
         let store = needed[r.index()].or(shared.then_some(Reason::Shared(cost[r.index()])));
         if store.is_some() && matches!(node.op, Op::Reshape { .. }) {
@@ -308,6 +334,7 @@ fn decide_stored(
             let is = match node.op {
                 Op::Barrier {} => true,
                 Op::Reshape { .. } => !is_fusible(g, node) || needed[r.index()].is_some(),
+                Op::Convert { .. } => widened[r.index()],
                 _ => false,
             };
             if is {

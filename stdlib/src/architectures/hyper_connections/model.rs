@@ -52,7 +52,7 @@ impl Block {
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         match self {
-            Block::Attention(norm, attention) => attention.forward(&norm.forward(x), None),
+            Block::Attention(norm, attention) => attention.forward(&norm.forward(x), None, None),
             Block::Network(norm, network) => network.forward(&norm.forward(x)),
         }
     }

@@ -59,8 +59,8 @@ pub const PAPER: Paper = Paper {
         run: experiment::run,
     },
     remarks: &[
-        "The accuracy of m = 12 is 0.898 on 4,000 digits, just short of 0.90. On the draw of 1,000 on which the decay and the \
-         noise were chosen it was 0.924, on another one 0.900.",
+        "Further sweeps lower the cost and the accuracy on images that were not seen: after 5 sweeps it is 0.898 for m = 12. How \
+         many there are is therefore decided on a third of the training images.",
     ],
 };
 

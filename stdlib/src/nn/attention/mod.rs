@@ -13,7 +13,7 @@
 //! };
 //! let attention = Attention::init(&Key::new(0), config);
 //! let x = random::normal(&Key::new(1), [2, 6, 32]);
-//! let all = attention.forward(&x, None);
+//! let all = attention.forward(&x, None, None);
 //!
 //! // the same one step at a time
 //! let mut cache = attention.cache(2, 6);
@@ -29,6 +29,7 @@ mod position;
 
 pub use position::{Pairs, Positions, Rope, alibi, bucket};
 
+use super::dropout;
 use super::initial::glorot_uniform;
 use super::linear::add_bias;
 use crate::checks::{Checks, ensure};
@@ -55,11 +56,13 @@ pub struct AttentionConfig {
     pub positions: Positions,
     /// Whether the products have biases.
     pub bias: bool,
+    /// How often a query does not see a key that it would, if there is a key to draw from: dropout of softmax's weights.
+    pub dropout: f64,
 }
 
 impl AttentionConfig {
     /// Self-attention of as many heads of keys as of queries, each of width / heads numbers; with biases, not causal,
-    /// positions unknown.
+    /// positions unknown, no dropout.
     pub fn new(width: usize, heads: usize) -> AttentionConfig {
         AttentionConfig {
             width,
@@ -70,12 +73,13 @@ impl AttentionConfig {
             causal: false,
             positions: Positions::Unknown,
             bias: true,
+            dropout: 0.0,
         }
     }
 
     #[track_caller]
     fn checks(&self) -> Checks {
-        let AttentionConfig { width, heads, kv_heads, head_width, context_width, causal, .. } = *self;
+        let AttentionConfig { width, heads, kv_heads, head_width, context_width, causal, dropout, .. } = *self;
         let checks = Checks::of("Attention")
             .size("width", width)
             .size("heads", heads)
@@ -87,7 +91,8 @@ impl AttentionConfig {
             })
             .that(heads.is_multiple_of(kv_heads.max(1)), || {
                 format!("{kv_heads} heads of keys do not divide {heads} heads of queries")
-            });
+            })
+            .that((0.0..=1.0).contains(&dropout), || format!("the dropout {dropout} is not between 0 and 1"));
         match self.positions {
             Positions::Rotary(_) => checks.that(head_width.is_multiple_of(2), || {
                 format!("rotary positions need pairs of numbers, a head has {head_width}")
@@ -162,22 +167,22 @@ impl Attention {
     }
 
     /// Self-attention of `[batch, t, width]`. The mask, if any, is true where a query may see a key, and broadcasts to
-    /// `[batch, heads, t, t]`; what may see nothing gets nothing.
+    /// `[batch, heads, t, t]`; what may see nothing gets nothing. The key, if any, is for dropout.
     #[track_caller]
-    pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
-        self.cross(x, x, mask)
+    pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>, key: Option<&Key>) -> Tensor {
+        self.cross(x, x, mask, key)
     }
 
     /// Attention of x `[batch, t, width]` to a context `[batch, s, context width]`, with a mask that broadcasts to
-    /// `[batch, heads, t, s]`.
+    /// `[batch, heads, t, s]`, and a key for dropout.
     #[track_caller]
-    pub fn cross(&self, x: &Tensor, context: &Tensor, mask: Option<&Tensor>) -> Tensor {
+    pub fn cross(&self, x: &Tensor, context: &Tensor, mask: Option<&Tensor>, key: Option<&Key>) -> Tensor {
         let checks = sequence(x, "x").axes(context, "the context", &["batch", "s", "context width"]);
         ensure!(checks);
         let (queries, keys) = (Tensor::arange(x.dim(-2)), Tensor::arange(context.dim(-2)));
         let q = self.projected(x, 0, &queries);
         let (k, v) = (self.projected(context, 1, &keys), self.projected(context, 2, &keys));
-        self.attended(&q, &k, &v, [&queries, &keys], mask)
+        self.attended([&q, &k, &v], [&queries, &keys], mask, key)
     }
 
     /// An empty cache for `capacity` places.
@@ -210,7 +215,7 @@ impl Attention {
         let cache =
             KvCache { k: cache.k.dynamic_update_slice(&k, start), v: cache.v.dynamic_update_slice(&v, start), length };
         let q = self.projected(x, 0, &queries);
-        let y = self.attended(&q, &cache.k, &cache.v, [&queries, &Tensor::arange(capacity)], None);
+        let y = self.attended([&q, &cache.k, &cache.v], [&queries, &Tensor::arange(capacity)], None, None);
         (room.select(y, f64::NAN), cache)
     }
 
@@ -228,7 +233,7 @@ impl Attention {
 
     /// y of queries, keys and values at these positions.
     #[track_caller]
-    fn attended(&self, q: &Tensor, k: &Tensor, v: &Tensor, at: [&Tensor; 2], mask: Option<&Tensor>) -> Tensor {
+    fn attended(&self, [q, k, v]: [&Tensor; 3], at: [&Tensor; 2], mask: Option<&Tensor>, key: Option<&Key>) -> Tensor {
         let apart = distances(at[0], at[1]);
         let bias = match (&self.config.positions, &self.relative) {
             (Positions::Linear, _) => Some(alibi(self.config.heads, at[0], at[1]).to(q.dtype())),
@@ -243,7 +248,8 @@ impl Attention {
             (Some(past), Some(mask)) => Some(past & mask),
             (past, mask) => past.or(mask.cloned()),
         };
-        let heads = scaled_dot_product(q, k, v, bias.as_ref(), mask.as_ref());
+        let drop = |p: &Tensor| dropout(key, self.config.dropout, p);
+        let heads = weighted_values(q, k, v, bias.as_ref(), mask.as_ref(), drop);
         let y = einsum("bhtd,hdc->btc", &[&heads, &self.w_o]);
         add_bias(y, self.b.as_ref().map(|b| &b[3]))
     }
@@ -259,6 +265,19 @@ fn sequence(x: &Tensor, name: &str) -> Checks {
 /// where the mask is true, and gets 0 where there are none.
 #[track_caller]
 pub fn scaled_dot_product(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, mask: Option<&Tensor>) -> Tensor {
+    weighted_values(q, k, v, bias, mask, Tensor::clone)
+}
+
+/// [`scaled_dot_product`] with a function of softmax's weights, `[.., heads, t, s]`.
+#[track_caller]
+fn weighted_values(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bias: Option<&Tensor>,
+    mask: Option<&Tensor>,
+    drop: impl FnOnce(&Tensor) -> Tensor,
+) -> Tensor {
     let (heads, kv_heads) = (q.dim(-3), k.dim(-3));
     let checks = Checks::of("scaled_dot_product")
         .sound(q)
@@ -280,7 +299,7 @@ pub fn scaled_dot_product(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tens
         // -inf would make NaN of a row without keys
         Some(mask) => mask.select(mask.select(scores, lowest(q.dtype())).softmax(-1), 0.0),
     };
-    joined(&einsum("...ghts,...gse->...ghte", &[&grouped(&p, kv_heads), v]))
+    joined(&einsum("...ghts,...gse->...ghte", &[&grouped(&drop(&p), kv_heads), v]))
 }
 
 /// `[.., heads, a, b]` as `[.., kv_heads, heads / kv_heads, a, b]`.

@@ -122,7 +122,7 @@ impl Layer {
     #[track_caller]
     fn forward(&self, x: &Tensor, e: Option<&Tensor>) -> Tensor {
         let q = self.w[0].forward(x);
-        let x = x + self.attention.cross(&q, e.unwrap_or(&q), None);
+        let x = x + self.attention.cross(&q, e.unwrap_or(&q), None, None);
         &x + self.feed_forward.forward(&self.w[1].forward(&x))
     }
 }

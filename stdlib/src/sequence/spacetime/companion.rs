@@ -114,19 +114,21 @@ impl Companion {
         einsum("bkw,kwd->bwd", &[&u.flip(1), &powers])
     }
 
-    /// C (A + B K)ʰ x for h = 0 .. horizon - 1 of states `[batch, width, d]`: `[batch, horizon, width]`.
+    /// C (A + B K)ʰ x for h = 0 .. horizon - 1 of states `[batch, width, d]`: `[batch, horizon, width]`. The rows
+    /// r_h = C (A + B K)ʰ are the same for all states.
     #[track_caller]
     pub fn closed_loop(&self, k: &Tensor, x: &Tensor, horizon: usize) -> Tensor {
-        let a = self.column();
-        let (_, y) = scan(
-            |x: &Tensor, _: &Tensor| {
-                let u = (k * x).sum_keepdims(-1);
-                (times(&a, x) + &self.b * u, (&self.c * x).sum(-1))
+        let (a, d) = (self.column(), self.a.dim(-1));
+        let (_, rows) = scan(
+            |r: &Tensor, _: &Tensor| {
+                // r A: r one place on, and r a at its end
+                let on = Tensor::concatenate(&[r.slice_axis(1, 1, d), (r * &a).sum_keepdims(-1)], 1);
+                (on + (r * &self.b).sum_keepdims(-1) * k, r.clone())
             },
-            x,
+            &self.c,
             &Tensor::arange(horizon),
         );
-        y.swapaxes(0, 1)
+        einsum("hwd,bwd->bhw", &[&rows, x])
     }
 }
 

@@ -143,6 +143,13 @@ impl Rule {
     }
 
     /// Both sides are equal up to rounding as long as all numbers that come up on either are finite.
+    ///
+    /// ```
+    /// let rule = gradloom_passes::rule!("add(multiply(x, y), multiply(x, z)) => multiply(x, add(y, z))")?;
+    /// assert!(rule.clone().reassociates().prove(200, 1).is_err()); // inf 2 + inf -1 is NaN
+    /// assert_eq!(rule.of_finite_numbers().prove(200, 1)?, 200);
+    /// # Ok::<(), gradloom_ir::Error>(())
+    /// ```
     pub fn of_finite_numbers(mut self) -> Rule {
         self.accuracy = Accuracy::Finite;
         self

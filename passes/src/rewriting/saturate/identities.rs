@@ -132,6 +132,12 @@ fn products_of_sums() -> impl Iterator<Item = String> {
 /// Equations that [`super::Saturate`] adds to the simplifier's. Those that hold of finite numbers alone say so
 /// ([`Rule::holds_of_all_numbers`]).
 ///
+/// ```
+/// let finite = gradloom_passes::rewriting::identities()?.into_iter().filter(|r| !r.holds_of_all_numbers());
+/// assert!(finite.map(|r| r.text().to_string()).any(|t| t.starts_with("multiply(x, add(y, z)) =>")));
+/// # Ok::<(), gradloom_ir::Error>(())
+/// ```
+///
 /// # Errors
 /// None: the table is tested.
 pub fn identities() -> Result<Vec<Rule>> {

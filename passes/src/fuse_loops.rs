@@ -20,8 +20,8 @@ use std::sync::Arc;
 ///
 /// With `counted`, [`count_loops`] is run first, so that `while` loops take part.
 ///
-/// **Ensures** the same bits, and effects in the same number and order. **Never** fuses two loops that both have effects, nor
-/// one that carries a value with one that carries none: the steps of the latter may run at the same time. Idempotent.
+/// **Ensures** the same bits, and effects in the same number and order. **Never** fuses two loops that both have effects,
+/// nor one that carries a value with one that carries none: the steps of the latter may run at the same time. Idempotent.
 ///
 /// ```
 /// use gradloom_passes::{FuseLoops, Pipeline};

@@ -16,7 +16,7 @@
 //!
 //! [`Rule::when`], [`Rule::function`] and [`Rule::property`] add what a rule needs beyond that, [`Rule::computed`] makes a
 //! rule of a function. What rules do is applied to the operands first and then to what they feed, to what rules make as
-//! well, until none applies.
+//! well, until none applies. [`Saturate`] is another way to apply rules, for those that go both ways.
 
 mod instances;
 mod matching;

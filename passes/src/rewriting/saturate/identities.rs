@@ -6,8 +6,8 @@
 use super::super::rule::Rule;
 use gradloom_ir::{Attr, Result};
 
-/// Of integers bit by bit, of floats and complex numbers up to rounding, infinities and NaN as operands included. What comes up
-/// on the way may leave the dtype's range on one side alone.
+/// Of integers bit by bit, of floats and complex numbers up to rounding, infinities and NaN as operands included. What
+/// comes up on the way may leave the dtype's range on one side alone.
 const OF_ALL: &[&str] = &[
     // ---- associativity ----
     "add(add(x, y), z) => add(x, add(y, z))",
@@ -104,17 +104,29 @@ const OF_FINITE: &[&str] = &[
      negate(dot_general(x, y, lhs_batch=a, rhs_batch=b, lhs_contract=c, rhs_contract=d))",
 ];
 
-/// Sums and differences of products with a common factor: from the equation for f on one side, with the operand order it has.
+/// Sums and differences of products of matrices with a common factor.
 fn products_of_sums() -> impl Iterator<Item = String> {
     const AXES: &str = "lhs_batch=a, rhs_batch=b, lhs_contract=c, rhs_contract=d";
-    ["add", "subtract"].into_iter().flat_map(|f| {
-        [
-            format!("{f}(dot_general(x, y, {AXES}), dot_general(x, z, {AXES})) => dot_general(x, {f}(y, z), {AXES}) if shape(y) == shape(z)"),
-            format!("{f}(dot_general(x, z, {AXES}), dot_general(y, z, {AXES})) => dot_general({f}(x, y), z, {AXES}) if shape(x) == shape(y)"),
-            format!("dot_general(x, {f}(y, z), {AXES}) => {f}(dot_general(x, y, {AXES}), dot_general(x, z, {AXES}))"),
-            format!("dot_general({f}(x, y), z, {AXES}) => {f}(dot_general(x, z, {AXES}), dot_general(y, z, {AXES}))"),
-        ]
-    })
+    const EQUATIONS: &[(&str, &str, &str)] = &[
+        (
+            "F(dot_general(x, y, AXES), dot_general(x, z, AXES))",
+            "dot_general(x, F(y, z), AXES)",
+            "shape(y) == shape(z)",
+        ),
+        (
+            "F(dot_general(x, z, AXES), dot_general(y, z, AXES))",
+            "dot_general(F(x, y), z, AXES)",
+            "shape(x) == shape(y)",
+        ),
+    ];
+    let both_ways = |(sum, product, shapes): &(&str, &str, &str)| {
+        [format!("{sum} => {product} if {shapes}"), format!("{product} => {sum}")]
+    };
+    let of = move |f: &'static str| {
+        let fill = move |text: String| text.replace("AXES", AXES).replace('F', f);
+        EQUATIONS.iter().flat_map(both_ways).map(fill)
+    };
+    ["add", "subtract"].into_iter().flat_map(of)
 }
 
 /// Equations that [`super::Saturate`] adds to the simplifier's. Those that hold of finite numbers alone say so

@@ -1,6 +1,6 @@
-//! Equality saturation (Tate, Stepp, Tatlock and Lerner, "Equality saturation: a new approach to optimization", 2009; Willsey et
-//! al., "egg: Fast and extensible equality saturation", 2021): rules add what is equal instead of replacing it, and the
-//! cheapest of all the programs found is written down.
+//! Equality saturation: rules add what is equal instead of replacing it, and the cheapest of all the programs found is
+//! written down (Tate, Stepp, Tatlock and Lerner, "Equality saturation: a new approach to optimization", 2009; Willsey et
+//! al., "egg: Fast and extensible equality saturation", 2021).
 
 mod extract;
 mod identities;
@@ -28,8 +28,9 @@ pub use identities::identities;
 /// a x + b x + c x = (a + b + c) x                exp(x) exp(y) = exp(x + y)                A B + A C = A (B + C)
 /// ```
 ///
-/// The order in which rules are applied does not matter, as none of them takes anything away. Which program is cheapest is a
-/// matter of `price`: by default arithmetic operations and bytes together ([`crate::cost`]); what several ops use counts once.
+/// The order in which rules are applied does not matter, as none of them takes anything away. Which program is cheapest
+/// is a matter of `price`: by default arithmetic operations and bytes together ([`crate::cost`]); what several ops use
+/// counts once.
 ///
 /// **Ensures** the same results up to rounding, for integers the same bits, and a program that is cheaper, or the one it
 /// was given. Nested programs, effects and barriers stay what they are. **Never** looks at the clock: it ends by the numbers
@@ -92,8 +93,8 @@ impl Saturate {
         Saturate::new(identities.into_iter().chain(simple.rules().iter().cloned()).collect())
     }
 
-    /// By all of [`identities`] and the rules of the simplifier. Where an infinity or NaN comes up the result may be another:
-    /// x y + x z = x (y + z) does not hold for x infinite and y, z of different signs.
+    /// By all of [`identities`] and the rules of the simplifier. Where an infinity or NaN comes up the result may be
+    /// another: x y + x z = x (y + z) does not hold for x infinite and y, z of different signs.
     pub fn of_finite_numbers() -> Saturate {
         Saturate { finite: true, ..Saturate::of_all_numbers() }
     }

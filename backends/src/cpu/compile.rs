@@ -3,24 +3,19 @@
 //! **Requires** the passes to have removed remat and custom derivative ops. **Ensures** every op has a compiled form:
 //! one without is an error that names it, never a slow path.
 
-use super::block_rows::{Blocking, block_rows, has_rows_to_block};
 use super::cluster::{Clustered, Step as Work, cluster};
 use super::codegen::{Codegen, Jit, Output};
-use super::divide_reductions::{divide_reductions, has_long_reduction};
-use super::lead_batches::{has_inner_batch, lead_batches};
 use super::memory::Arena;
-use super::narrow_products::narrow_products;
 use super::nest::{self, kernel};
-use super::orient_products::{has_turned_product, orient_products};
-use super::trim_sorts::{has_idle_operand, reads, trim_sorts};
+use super::passes::lowered;
+use super::trim_sorts::reads;
 use super::unroll::recurrence;
 use crate::kernel::{LoopNest, of_primitive};
-use gradloom_ir::{DType, Error, Graph, Node, Op, Result, Type, Value};
-use gradloom_passes::{PassContext, Pipeline};
+use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
+use gradloom_passes::PassContext;
 use gradloom_runtime::{
     ALIGN, Buffer, Carry, Control, CpuProgram, HostCall, PARALLEL_COST, Prepared, Program, Rows, Slot, Step,
 };
-use std::borrow::Cow;
 
 /// Compiles an optimised graph.
 ///
@@ -39,42 +34,6 @@ pub fn compile(g: &Graph) -> Result<CpuProgram> {
 /// As [`compile`], with kernels that `code` takes up and that are yet to be placed.
 pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Result<Program> {
     build(&*lowered(g, &mut PassContext::from_env())?, code)
-}
-
-/// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
-/// sorts without operands that nobody reads, the matrices of its loops as products read them.
-pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    fn any(g: &Graph) -> bool {
-        let other = |d: DType| d.is_complex() || d.is_half();
-        g.types().iter().any(|t| other(t.dtype)) || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| any(b)))
-    }
-    fn has_primitive(g: &Graph) -> bool {
-        g.nodes().iter().any(|n| matches!(n.op, Op::Custom { .. }) || n.op.bodies().iter().any(|b| has_primitive(b)))
-    }
-    let mut g = Cow::Borrowed(g);
-    if has_primitive(&g) {
-        Pipeline::primitives().run_with(g.to_mut(), cx)?;
-    }
-    if any(&g) {
-        Pipeline::lowering().run_with(g.to_mut(), cx)?;
-        cx.step("narrow_products", g.to_mut(), |g, _| narrow_products(g))?;
-    }
-    if has_idle_operand(&g) {
-        cx.step("trim_sorts", g.to_mut(), |g, _| trim_sorts(g))?;
-    }
-    if has_turned_product(&g) {
-        cx.step("orient_products", g.to_mut(), |g, _| orient_products(g))?;
-    }
-    if has_long_reduction(&g) {
-        cx.step("divide_reductions", g.to_mut(), |g, _| divide_reductions(g))?;
-    }
-    if has_inner_batch(&g) {
-        cx.step("lead_batches", g.to_mut(), |g, _| lead_batches(g))?;
-    }
-    if has_rows_to_block(&g) {
-        cx.step("block_rows", g.to_mut(), |g, _| block_rows(g, Blocking::default()))?;
-    }
-    Ok(g)
 }
 
 /// Where a stored value lives.

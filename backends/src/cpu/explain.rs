@@ -2,7 +2,8 @@
 
 use super::cluster::{Clustered, Step as Work};
 use super::codegen::{Code, Jit, Listing};
-use super::compile::{Lowered, build, kernel_of, lower, lowered};
+use super::compile::{Lowered, build, kernel_of, lower};
+use super::passes::lowered;
 use super::unroll::recurrence;
 use gradloom_ir::{Graph, Op, Result, Value};
 use gradloom_passes::PassContext;

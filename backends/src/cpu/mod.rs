@@ -16,6 +16,7 @@ mod narrow_products;
 mod nest;
 mod object;
 mod orient_products;
+mod passes;
 mod trim_sorts;
 mod unroll;
 

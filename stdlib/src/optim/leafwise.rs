@@ -54,7 +54,7 @@ pub(crate) fn decay(op: &str, name: &str, b: f64) -> Result<()> {
 }
 
 /// The leaves that are floats, or complex.
-fn numbers<P: Tree>(tree: &P) -> Vec<Tensor> {
+pub(crate) fn numbers<P: Tree>(tree: &P) -> Vec<Tensor> {
     tree.leaves().into_iter().filter(|t| t.dtype().is_inexact()).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Loss scaling: gradients that 16-bit floats would round to 0 are computed of a multiple of the loss.
 
 use super::Transformation;
-use super::leafwise::{floats, map_floats, no_steps};
+use super::leafwise::{map_numbers, no_steps, numbers, over};
 use crate::checks::{Checks, checked};
 use gradloom_frontend::{DType, Result, Tensor, Tree, cond};
 
@@ -82,7 +82,7 @@ impl<T> LossScaled<T> {
     }
 }
 
-/// Whether no float leaf holds an infinity or NaN.
+/// Whether no leaf of floats or complex numbers holds an infinity or NaN.
 ///
 /// ```
 /// # use gradloom_frontend as gradloom;
@@ -94,14 +94,17 @@ impl<T> LossScaled<T> {
 /// ```
 #[track_caller]
 pub fn all_finite<P: Tree>(tree: &P) -> Tensor {
-    let leaves = floats(tree);
-    leaves.iter().map(|x| x.is_finite().all(..)).reduce(|a, b| a & b).unwrap_or_else(|| Tensor::from(true))
+    let parts = |x: Tensor| if x.dtype().is_complex() { vec![x.real(), x.imag()] } else { vec![x] };
+    let finite = numbers(tree).into_iter().flat_map(parts).map(|x| x.is_finite().all(..));
+    finite.reduce(|a, b| a & b).unwrap_or_else(|| Tensor::from(true))
 }
 
 /// x / scale; what has 16 bits is divided in 32.
 fn unscaled(x: &Tensor, scale: &Tensor) -> Tensor {
-    let dtype = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    (x.to(dtype) / scale.to(dtype)).to(x.dtype())
+    match x.dtype() {
+        d if d.is_half() => (x.to(DType::F32) / scale).to(d),
+        d => over(x, &scale.to(d.real())),
+    }
 }
 
 impl<T: Transformation> Transformation for LossScaled<T> {
@@ -113,14 +116,14 @@ impl<T: Transformation> Transformation for LossScaled<T> {
     }
 
     fn update<P: Tree + Clone>(&self, g: &P, s: &Self::State<P>, params: &P) -> (P, Self::State<P>) {
-        let g = map_floats(&checked(g, self.check()), |g| unscaled(g, &s.scale));
+        let g = map_numbers(&checked(g, self.check()), |g| unscaled(g, &s.scale));
         let finite = all_finite(&g);
         type Args<P, S> = (P, S, P);
         let args: Args<P, T::State<P>> = (g, s.inner.clone(), params.clone());
         let (updates, inner) = cond(
             &finite,
             |(g, state, params): &Args<P, T::State<P>>| self.inner.update(g, state, params),
-            |(g, state, _): &Args<P, T::State<P>>| (map_floats(g, |g| g.zeros_like()), state.clone()),
+            |(g, state, _): &Args<P, T::State<P>>| (map_numbers(g, |g| g.zeros_like()), state.clone()),
             &args,
         );
         let good = &s.good_steps + 1;

@@ -1,0 +1,118 @@
+//! The passes for this machine, in order.
+
+use super::block_rows::{Blocking, block_rows, has_rows_to_block};
+use super::divide_reductions::{divide_reductions, has_long_reduction};
+use super::lead_batches::{has_inner_batch, lead_batches};
+use super::narrow_products::narrow_products;
+use super::orient_products::{has_turned_product, orient_products};
+use super::trim_sorts::{has_idle_operand, trim_sorts};
+use gradloom_ir::{DType, Graph, Op, Result};
+use gradloom_passes::{Changed, PassContext, Pipeline};
+use std::borrow::Cow;
+
+/// A pass that runs where a program holds what it is about.
+struct Pass {
+    name: &'static str,
+    is_needed: fn(&Graph) -> bool,
+    run: fn(&mut Graph) -> Result<Changed>,
+}
+
+/// Each leaves nothing to do for itself. What makes a program larger comes last.
+const PASSES: &[Pass] = &[
+    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products },
+    Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts },
+    Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products },
+    Pass { name: "divide_reductions", is_needed: has_long_reduction, run: divide_reductions },
+    Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches },
+    Pass { name: "block_rows", is_needed: has_rows_to_block, run: |g| block_rows(g, Blocking::default()) },
+];
+
+/// Whether there are complex numbers or 16-bit floats.
+fn has_other_numbers(g: &Graph) -> bool {
+    let other = |d: DType| d.is_complex() || d.is_half();
+    g.types().iter().any(|t| other(t.dtype))
+        || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| has_other_numbers(b)))
+}
+
+fn has_primitive(g: &Graph) -> bool {
+    g.nodes().iter().any(|n| matches!(n.op, Op::Custom { .. }) || n.op.bodies().iter().any(|b| has_primitive(b)))
+}
+
+/// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
+/// sorts without operands that nobody reads, the matrices of its loops as products read them.
+pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+    let mut g = Cow::Borrowed(g);
+    if has_primitive(&g) {
+        Pipeline::primitives().run_with(g.to_mut(), cx)?;
+    }
+    if has_other_numbers(&g) {
+        Pipeline::lowering().run_with(g.to_mut(), cx)?;
+    }
+    for pass in PASSES {
+        if (pass.is_needed)(&g) {
+            cx.step(pass.name, g.to_mut(), |g, _| (pass.run)(g))?;
+        }
+    }
+    Ok(g)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradloom_ir::parse;
+
+    /// A program for each pass, and one with work for most.
+    const PROGRAMS: &[(&str, &str)] = &[
+        (
+            "trim_sorts",
+            "graph(%0: f32[9], %1: f32[9]) {
+               %2, %3 = sort(%0, %1) {axis = 0, num_keys = 1} : f32[9], f32[9]
+               return %2 }",
+        ),
+        (
+            "orient_products",
+            "graph(%0: f32[64,80], %1: f32[3,80]) {
+               %2 = scan(%0, %1) {body = graph(%0: f32[64,80], %1: f32[3,80]) {
+                 %2 = dot_general(%1, %0) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]} : f32[3,64]
+                 %3 = dot_general(%2, %0) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[3,80]
+                 return %3
+               }, length = 5, reverse = false, consts = 1, carry = 1} : f32[3,80]
+               return %2 }",
+        ),
+        (
+            "divide_reductions",
+            "graph(%0: f32[4000000]) { %1 = reduce(%0) {kind = \"sum\", axes = [0]} : f32[] return %1 }",
+        ),
+        (
+            "lead_batches",
+            "graph(%0: f32[2,64,4,16], %1: f32[2,64,4,16]) {
+               %2 = dot_general(%0, %1) {lhs_batch = [0, 2], rhs_batch = [0, 2], lhs_contract = [3], rhs_contract = [3]} : f32[2,4,64,64]
+               return %2 }",
+        ),
+        (
+            "block_rows",
+            "graph(%0: f32[4096,1024]) {
+               %1 = reduce(%0) {kind = \"max\", axes = [1]} : f32[4096]
+               %2 = broadcast_in_dim(%1) {shape = [4096, 1024], dims = [0]} : f32[4096,1024]
+               %3 = subtract(%0, %2) : f32[4096,1024]
+               %4 = exponential(%3) : f32[4096,1024]
+               %5 = reduce(%4) {kind = \"sum\", axes = [1]} : f32[4096]
+               %6 = broadcast_in_dim(%5) {shape = [4096, 1024], dims = [0]} : f32[4096,1024]
+               %7 = divide(%4, %6) : f32[4096,1024]
+               return %7 }",
+        ),
+    ];
+
+    #[test]
+    fn passes_leave_nothing_to_do_for_themselves() {
+        for (name, text) in PROGRAMS {
+            let mut g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let pass = PASSES.iter().find(|p| p.name == *name).expect("a pass of this name");
+            assert!((pass.is_needed)(&g), "{name}");
+            assert_eq!((pass.run)(&mut g).unwrap_or_else(|e| panic!("{e}")), Changed::Yes, "{name}");
+            let once = g.clone();
+            assert_eq!((pass.run)(&mut g).unwrap_or_else(|e| panic!("{e}")), Changed::No, "{name} on\n{once}");
+            assert_eq!(g, once, "{name}");
+        }
+    }
+}

@@ -24,7 +24,7 @@ use gradloom_ir::{DType, Graph, Literal, Node, Op, Result, Shape, row_major_stri
 ///     %2 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[1,2]
 ///     return %2
 /// }")?;
-/// Pipeline::standard().with(QuantizeWeights { least: 6 }).run(&mut g)?;
+/// Pipeline::empty().push(QuantizeWeights { least: 6 }).run(&mut g)?;
 /// assert!(g.to_string().contains("dense<[64, 32, -127, 0, 16, 127] : i8[3,2]>"), "{g}");
 /// # Ok::<(), gradloom_ir::Error>(())
 /// ```

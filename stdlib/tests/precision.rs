@@ -133,18 +133,18 @@ fn rounding_is_that_of_a_loop() {
         assert_eq!((values.dtype(), scales[0].as_ref().unwrap().shape()), (DType::I8, &[1, 1, 3][..]));
         let (w, q, s) = (numbers(&w), numbers(&values), numbers(scales[0].as_ref().unwrap()));
         let back = numbers(&Quantized { values, scales }.dequantize());
-        for c in 0..3 {
+        for (c, s) in s.iter().enumerate() {
             let channel = |x: &[f32]| x.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
             let (w, q, back) = (channel(&w), channel(&q), channel(&back));
             let most = w.iter().fold(0f32, |m, x| m.max(x.abs()));
             let scale = if most == 0.0 { 1.0 } else { most / 127.0 };
-            assert_eq!(s[c].to_bits(), scale.to_bits());
-            for i in 0..w.len() {
-                assert_eq!(q[i], (w[i] / scale).round_ties_even());
-                assert_eq!(back[i].to_bits(), (q[i] * scale).to_bits());
+            assert_eq!(s.to_bits(), scale.to_bits());
+            for ((w, q), back) in w.iter().zip(&q).zip(&back) {
+                assert_eq!(*q, (w / scale).round_ties_even());
+                assert_eq!(back.to_bits(), (q * scale).to_bits());
                 // half a step, and the rounding of the quotient
-                let lost = (f64::from(w[i]) - f64::from(q[i]) * f64::from(scale)).abs();
-                assert!(lost <= f64::from(scale) * (0.5 + 127.0 * 2f64.powi(-23)), "{} {} {scale}", w[i], q[i]);
+                let lost = (f64::from(*w) - f64::from(*q) * f64::from(scale)).abs();
+                assert!(lost <= f64::from(scale) * (0.5 + 127.0 * 2f64.powi(-23)), "{w} {q} {scale}");
             }
         }
     }

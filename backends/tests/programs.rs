@@ -384,13 +384,14 @@ fn integers_that_products_widen() {
     check(&product_with_integers("%4 = tanh(%2) : f32[70,90] return %3, %4"));
     check(&product_with_integers("return %3, %2"));
     // twice, once in another shape
+    let by_rows = "lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]";
     check(&product_with_integers(&format!(
-        "%4 = dot_general(%3, %2) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]}} : f32[6,70]
-        %5 = reshape(%1) {{shape = [90, 70]}} : i8[90,70]
-        %6 = convert(%5) {{dtype = f32}} : f32[90,70]
-        %7 = dot_general(%6, %4) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]}} : f32[90,6]
-        %8 = dot_general(%7, %0) {{{PRODUCT}}} : f32[90,70]
-        return %8"
+        "%4 = tanh(%3) : f32[6,90]
+        %5 = dot_general(%4, %2) {{{by_rows}}} : f32[6,70]
+        %6 = reshape(%1) {{shape = [90, 70]}} : i8[90,70]
+        %7 = convert(%6) {{dtype = f32}} : f32[90,70]
+        %8 = dot_general(%7, %0) {{{by_rows}}} : f32[90,6]
+        return %5, %8"
     )));
     // computed integers, and integers on both sides
     check(&format!(

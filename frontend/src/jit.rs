@@ -113,13 +113,14 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     ///
     /// ```
     /// # use gradloom_frontend as gradloom;
-    /// use gradloom::prelude::*;
+    /// use gradloom::{Result, prelude::*};
     /// let loss = |x: &Tensor| (0..16).fold(x.clone(), |x, _| (x.sin() * &x).cumsum(0)).sum(..);
     /// let x = Tensor::ones([4096]);
     /// let peak = |budget| -> Result<_> {
     ///     Ok(jit(grad(loss)).memory_budget(budget).lower(&x)?.compile()?.cost().peak_bytes)
     /// };
-    /// assert!(peak(usize::MAX)? > 300_000 && peak(200_000)? <= 200_000);
+    /// let free = peak(usize::MAX)?;
+    /// assert!(peak(free * 2 / 3)? <= free * 2 / 3);
     /// # Ok::<(), gradloom::Error>(())
     /// ```
     ///

@@ -88,7 +88,7 @@ impl<T> LossScaled<T> {
 /// # use gradloom_frontend as gradloom;
 /// use gradloom::prelude::*;
 /// use gradloom_stdlib::optim::all_finite;
-/// let tree = (Tensor::from([1.0f32, 2.0]), Tensor::from([0.0f32]).recip());
+/// let tree = (Tensor::from([1.0f32, 2.0]), Tensor::from([0.0f32]).reciprocal());
 /// assert!(!all_finite(&tree).item::<bool>()?);
 /// # Ok::<(), gradloom::Error>(())
 /// ```

@@ -149,7 +149,7 @@ fn the_scale_is_found_inside_of_what_wraps_it() {
     }
     found(accumulate(2, inner()), &x, 4.0);
     found(Some(inner()), &x, 4.0);
-    found(&inner(), &x, 4.0);
+    found(inner(), &x, 4.0);
     found(masked(inner(), |_, _| true), &x, 4.0);
     found((inner(),), &x, 4.0);
     found(LossScaled { init: 2.0, ..loss_scaled(inner()) }, &x, 8.0);

@@ -230,11 +230,13 @@ fn user(pass: impl Pass + 'static) -> Entry {
     Entry { pass: Arc::new(pass), standard: false }
 }
 
-/// Passes of ours, gone through `sweeps` times at most. A name that the catalogue lacks is left out; a test keeps that from
-/// being.
+/// Passes of ours, gone through `sweeps` times at most. A name that the catalogue lacks is the pipeline's error when it runs.
 fn group(names: &[&str], sweeps: usize) -> Stage {
-    let entry = |name: &&str| Some(Entry { pass: crate::catalogue::offer(name).ok()?.pass(), standard: true });
-    Stage { entries: names.iter().filter_map(entry).collect(), sweeps }
+    let pass = |name: &str| match crate::catalogue::offer(name) {
+        Ok(offer) => offer.pass(),
+        Err(e) => Arc::new(pass_fn(name, move |_, _| Err(e.clone()))),
+    };
+    Stage { entries: names.iter().map(|name| Entry { pass: pass(name), standard: true }).collect(), sweeps }
 }
 
 fn once(name: &str) -> Stage {

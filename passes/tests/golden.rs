@@ -1,6 +1,7 @@
 //! Every pass on small programs: `ir/<pass>/<case>.txt` is a program, a line `----`, and what the pass makes of it
-//! (`ir/standard` is the whole standard pipeline); so are the examples of the catalogue. Both are run on the interpreter and must agree bit for bit, or
-//! within the tolerance the case states in a comment `// tolerance 1e-12`. `UPDATE=1` rewrites the second halves.
+//! (`ir/standard` is the whole standard pipeline); so are the examples of the catalogue. Both are run on the interpreter and
+//! must agree bit for bit, or within the tolerance the case states in a comment `// tolerance 1e-12`. `UPDATE=1` rewrites
+//! the second halves.
 
 mod oracle;
 

@@ -5,7 +5,7 @@
 //! partitioner chooses by a minimal cut (functorch, 2022); here it is enough to ask of each residual in order.
 
 use super::Split;
-use crate::manager::copy_node;
+use crate::manager::{copy_inputs, copy_node};
 use gradloom_ir::{Binary, Builder, Graph, Op, Result, Unary, Value};
 use std::collections::{BTreeSet, HashMap};
 
@@ -45,11 +45,9 @@ pub(super) fn spare_residuals(s: Split, at_hand: &[bool]) -> Result<Split> {
             handed.push(v);
         }
     }
-    let (mut b, args) = Builder::with_inputs(&s.known.input_types());
-    let mut map: Vec<Value> = args;
+    let (mut b, mut map) = copy_inputs(&s.known);
     for node in s.known.nodes() {
-        let results = copy_node(&mut b, &s.known, node, |a| map[a.index()]);
-        map.extend(results);
+        map.extend(copy_node(&mut b, &s.known, node, |a| map[a.index()]));
     }
     let outputs: Vec<Value> = s.known.outputs()[..first].iter().chain(&handed).map(|v| map[v.index()]).collect();
     let known = crate::dead_code(&b.finish(&outputs)?);

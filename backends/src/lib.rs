@@ -3,7 +3,9 @@
 //! This crate knows nothing of users' tensors. All of gradloom's `unsafe` lives here, each block with its reason.
 
 pub mod cpu;
+pub mod cuda;
 mod executable;
+pub mod grid;
 pub mod kernel;
 
 pub use executable::{Device, Executable, compile, compile_for};

@@ -1,14 +1,14 @@
 //! Runs a loop nest as it reads: the oracle of every lowering.
 
 use super::verify::advance;
-use super::{Affine, Inst, LoopNest, Param};
+use super::{Affine, Inst, LoopNest, Param, Val};
 use gradloom_ir::eval::{ScalarOps, Wide, threefry2x32};
 use gradloom_ir::{DType, Element, Error, Result, with_element};
 
 /// One element: its native-endian bytes come first.
-type Cell = [u8; 16];
+pub(crate) type Cell = [u8; 16];
 
-fn cell<T: Element>(x: T) -> Cell {
+pub(crate) fn cell<T: Element>(x: T) -> Cell {
     let mut bytes = Vec::with_capacity(16);
     x.push_bytes(&mut bytes);
     let mut cell = [0; 16];
@@ -16,7 +16,7 @@ fn cell<T: Element>(x: T) -> Cell {
     cell
 }
 
-fn element<T: Element>(cell: &Cell) -> T {
+pub(crate) fn element<T: Element>(cell: &Cell) -> T {
     T::from_bytes(&cell[..T::DTYPE.size()])
 }
 
@@ -105,44 +105,52 @@ impl Run<'_> {
         buffers: &[&mut [u8]],
     ) -> Result<Cell> {
         let dtype = self.dtypes[number];
-        let of = |v: &u32| (&values[*v as usize], self.dtypes[*v as usize]);
         let result = match inst {
-            Inst::Const(literal) => Some(padded(literal.bytes())),
             Inst::Load { param, at } => {
                 let start = at.at(index) as usize * dtype.size();
                 Some(padded(&buffers[*param as usize][start..start + dtype.size()]))
             }
             Inst::Index { at, .. } => Some(index_cell(at, index, dtype)),
             Inst::Acc(i) => Some(accs[*i as usize]),
-            Inst::Unary(gradloom_ir::Unary::IsFinite, x) => {
-                let (x, from) = of(x);
-                let wide = with_element!(from, T => <T as ScalarOps>::widen(element(x)));
-                Some(cell(matches!(wide, Wide::Float(x) if x.is_finite())))
-            }
-            Inst::Unary(op, x) => with_element!(dtype, T => <T as ScalarOps>::unary(*op, element(of(x).0)).map(cell)),
-            Inst::Binary(op, x, y) => with_element!(dtype, T => {
-                <T as ScalarOps>::binary(*op, element(of(x).0), element(of(y).0)).map(cell)
-            }),
-            Inst::Compare(op, x, y) => with_element!(of(x).1, T => {
-                <T as ScalarOps>::compare(*op, element(of(x).0), element(of(y).0)).map(cell)
-            }),
-            Inst::Select(p, x, y) => Some(*if element(of(p).0) { of(x).0 } else { of(y).0 }),
-            Inst::Convert(_, x) => {
-                let (x, from) = of(x);
-                let wide = with_element!(from, T => <T as ScalarOps>::widen(element(x)));
-                Some(if from == dtype { *x } else { narrow(wide, dtype) })
-            }
-            Inst::Bitcast(_, x) => Some(*of(x).0),
-            Inst::Threefry(lane, args) => {
-                let [k0, k1, c0, c1] = args.map(|v| element(of(&v).0));
-                Some(cell(threefry2x32([k0, k1], [c0, c1])[usize::from(*lane)]))
-            }
+            _ => scalar(inst, dtype, |v| (&values[v as usize], self.dtypes[v as usize])),
         };
         result.ok_or_else(|| self.undefined(&inst.to_string()))
     }
 }
 
-fn padded(bytes: &[u8]) -> Cell {
+/// The value of an instruction on values, of the dtype it gives; `None` if it is no such instruction or not defined on its
+/// operands.
+pub(crate) fn scalar<'a>(inst: &Inst, dtype: DType, of: impl Fn(Val) -> (&'a Cell, DType)) -> Option<Cell> {
+    match inst {
+        Inst::Const(literal) => Some(padded(literal.bytes())),
+        Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => None,
+        Inst::Unary(gradloom_ir::Unary::IsFinite, x) => {
+            let (x, from) = of(*x);
+            let wide = with_element!(from, T => <T as ScalarOps>::widen(element(x)));
+            Some(cell(matches!(wide, Wide::Float(x) if x.is_finite())))
+        }
+        Inst::Unary(op, x) => with_element!(dtype, T => <T as ScalarOps>::unary(*op, element(of(*x).0)).map(cell)),
+        Inst::Binary(op, x, y) => with_element!(dtype, T => {
+            <T as ScalarOps>::binary(*op, element(of(*x).0), element(of(*y).0)).map(cell)
+        }),
+        Inst::Compare(op, x, y) => with_element!(of(*x).1, T => {
+            <T as ScalarOps>::compare(*op, element(of(*x).0), element(of(*y).0)).map(cell)
+        }),
+        Inst::Select(p, x, y) => Some(*if element(of(*p).0) { of(*x).0 } else { of(*y).0 }),
+        Inst::Convert(_, x) => {
+            let (x, from) = of(*x);
+            let wide = with_element!(from, T => <T as ScalarOps>::widen(element(x)));
+            Some(if from == dtype { *x } else { narrow(wide, dtype) })
+        }
+        Inst::Bitcast(_, x) => Some(*of(*x).0),
+        Inst::Threefry(lane, args) => {
+            let [k0, k1, c0, c1] = args.map(|v| element(of(v).0));
+            Some(cell(threefry2x32([k0, k1], [c0, c1])[usize::from(*lane)]))
+        }
+    }
+}
+
+pub(crate) fn padded(bytes: &[u8]) -> Cell {
     let mut cell = [0; 16];
     cell[..bytes.len()].copy_from_slice(bytes);
     cell

@@ -31,7 +31,8 @@ mod widen;
 pub use custom::{evaluate, of_primitive};
 pub use interpret::interpret;
 pub use recurrence::{Carried, Recurrence, Steps};
-pub(crate) use types::{combiner, identity};
+pub(crate) use interpret::{Cell, cell, element, padded, scalar};
+pub(crate) use types::{combiner, dtype_of_op, identity};
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};
 use smallvec::SmallVec;

@@ -45,7 +45,7 @@ impl LoopNest {
 }
 
 /// The dtype of an instruction with operands, from those of the values before it.
-pub(super) fn dtype_of_op(inst: &Inst, known: &[DType]) -> Result<DType> {
+pub(crate) fn dtype_of_op(inst: &Inst, known: &[DType]) -> Result<DType> {
     let bad = |what: String| Err(Error::internal("loop nest", what));
     let op = match inst {
         Inst::Unary(op, _) => Op::Unary(*op),

@@ -1,23 +1,18 @@
 //! Compiled kernels against the interpreter, on random nests.
 
 mod memory;
+mod oracle;
 mod random;
 
 use gradloom_backends::cpu::codegen::{Jit, Kernel, Vectors};
 use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store, interpret};
 use gradloom_ir::{Binary, DType, Element, Literal, ReduceKind, Unary};
 use memory::Guarded;
+use oracle::{difference, interpreted, sum_error};
 use random::{Rng, Sums, content};
 
 fn at(offset: i64, strides: &[i64]) -> Affine {
     Affine { offset, strides: strides.into() }
-}
-
-fn interpreted(nest: &LoopNest, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut buffers = inputs.to_vec();
-    let mut slices: Vec<&mut [u8]> = buffers.iter_mut().map(|b| &mut b[..]).collect();
-    interpret(nest, &mut slices).unwrap_or_else(|e| panic!("{e}\n{nest}"));
-    buffers
 }
 
 /// The buffers after running the pieces between `cuts`.
@@ -30,29 +25,6 @@ fn run(kernel: Kernel, inputs: &[Vec<u8>], cuts: &[usize], at_end: bool) -> Vec<
         unsafe { (kernel.func)(pointers.as_ptr(), piece[0] as i64, piece[1] as i64) };
     }
     buffers.iter_mut().map(|b| b.content()).collect()
-}
-
-/// The first element at which buffers differ by more than `allowed(param, element)`.
-fn difference(nest: &LoopNest, a: &[Vec<u8>], b: &[Vec<u8>], allowed: &dyn Fn(usize, usize) -> f64) -> Option<String> {
-    for (p, param) in nest.params.iter().enumerate() {
-        let size = param.dtype.size();
-        for i in 0..param.len {
-            let (x, y) = (&a[p][i * size..(i + 1) * size], &b[p][i * size..(i + 1) * size]);
-            let number = |x: &[u8]| match param.dtype {
-                DType::F32 => Some(f64::from(f32::from_bytes(x))),
-                DType::F64 => Some(f64::from_bytes(x)),
-                _ => None,
-            };
-            let close = match (number(x), number(y)) {
-                (Some(x), Some(y)) => x.is_nan() && y.is_nan() || (x - y).abs() <= allowed(p, i) && allowed(p, i) > 0.0,
-                _ => false,
-            };
-            if x != y && !close {
-                return Some(format!("p{p}[{i}]: {x:02x?} ({:?}) is not {y:02x?} ({:?})", number(x), number(y)));
-            }
-        }
-    }
-    None
 }
 
 fn compile(nest: &LoopNest, vectors: Vectors) -> (gradloom_backends::cpu::codegen::Code, Kernel) {
@@ -113,8 +85,6 @@ fn random_nests_without_float_sums_are_exact() {
     some_are_wide(&lanes);
 }
 
-/// The error of n additions or products in any order is below n epsilon times the sum of magnitudes, and values are
-/// positive here; products may fall below the normal numbers, where errors are absolute. The epilogue only copies.
 #[test]
 fn random_float_sums_are_close() {
     let mut lanes = Vec::new();
@@ -123,17 +93,7 @@ fn random_float_sums_are_close() {
         let nest = random::nest(&mut rng, Sums::Float);
         let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, p.dtype, p.len, true)).collect();
         let expected = interpreted(&nest, &inputs);
-        let n: usize = nest.axes.iter().filter(|a| a.reduce).map(|a| a.extent).product();
-        let allowed = |p: usize, i: usize| {
-            let (epsilon, least, value) = match nest.params[p].dtype {
-                DType::F32 => {
-                    let x = f32::from_bytes(&expected[p][4 * i..4 * i + 4]);
-                    (f32::EPSILON.into(), f32::MIN_POSITIVE.into(), x.into())
-                }
-                _ => (f64::EPSILON, f64::MIN_POSITIVE, f64::from_bytes(&expected[p][8 * i..8 * i + 8])),
-            };
-            2.0 * (n + 2) as f64 * (epsilon * value + least)
-        };
+        let allowed = |p: usize, i: usize| sum_error(&nest, &expected, p, i);
         lanes.push(check(&nest, &inputs, &mut rng, &allowed));
     }
     some_are_wide(&lanes);

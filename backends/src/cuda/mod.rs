@@ -1,0 +1,8 @@
+//! NVIDIA GPUs: grid kernels as CUDA C, compiled at run time by NVRTC.
+
+mod functions;
+mod nvrtc;
+mod print;
+
+pub use nvrtc::{Architecture, Binary, Nvrtc};
+pub use print::source;

@@ -1,0 +1,100 @@
+//! NVIDIA's compiler at run time: CUDA C in, machine code out. It needs no GPU.
+
+use cudarc::nvrtc::{result, sys};
+use gradloom_ir::{Error, Result};
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// A folder with NVIDIA's libraries, where they are not where the system looks.
+const FOLDER: &str = "GRADLOOM_CUDA_LIBRARIES";
+
+/// The GPUs that code is made for, by compute capability: `Architecture(90)` is Hopper's sm_90.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Architecture(pub u32);
+
+/// Machine code for GPUs of one architecture.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binary {
+    /// The code, as the driver loads it.
+    pub cubin: Vec<u8>,
+    /// What the compiler said of registers, memory and spills, a line a fact.
+    pub log: String,
+}
+
+/// The compiler, found on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Nvrtc(());
+
+impl Nvrtc {
+    /// Looks for the library, in the folder that the environment variable `GRADLOOM_CUDA_LIBRARIES` names and where the
+    /// system looks.
+    ///
+    /// # Errors
+    /// If it is not there: the names that were looked for.
+    pub fn find() -> Result<Nvrtc> {
+        static FOUND: OnceLock<Result<Nvrtc>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| {
+            let loaded = preload();
+            // SAFETY: loading the library runs NVIDIA's initialisers, which ask for nothing.
+            if loaded || unsafe { sys::is_culib_present() } {
+                return Ok(Nvrtc(()));
+            }
+            let names = cudarc::get_lib_name_candidates("nvrtc").join(", ");
+            Err(Error::limit("device", format!("NVIDIA's compiler NVRTC was not found under any of the names {names}"))
+                .help(format!("install CUDA 12, or set {FOLDER} to the folder that holds libnvrtc.so.12")))
+        });
+        found.clone()
+    }
+
+    /// Compiles a source to machine code.
+    ///
+    /// # Errors
+    /// What the compiler does not accept, in its words.
+    pub fn compile(self, source: &str, architecture: Architecture) -> Result<Binary> {
+        let fail = |what: &str, e: result::NvrtcError| Error::internal("nvrtc", format!("{what}: {e}"));
+        let text = CString::new(source).map_err(|_| Error::internal("nvrtc", "the source holds a zero byte"))?;
+        let program = result::create_program(&text, None).map_err(|e| fail("no program", e))?;
+        let program = Program(program);
+        let options = [
+            format!("--gpu-architecture=sm_{}", architecture.0),
+            "--std=c++17".into(),
+            // results are those of the interpreter: sums and products are rounded one by one
+            "--fmad=false".into(),
+            "--ptxas-options=--verbose".into(),
+        ];
+        // SAFETY: the program was created above and lives until the end of this function.
+        unsafe {
+            let done = result::compile_program(program.0, &options);
+            let log = result::get_program_log(program.0).map_err(|e| fail("no log", e))?;
+            let log: Vec<u8> = log.into_iter().map(|c| c as u8).take_while(|c| *c != 0).collect();
+            let log = String::from_utf8_lossy(&log).into_owned();
+            done.map_err(|e| fail(&log, e))?;
+            let mut size = 0;
+            sys::nvrtcGetCUBINSize(program.0, &mut size).result().map_err(|e| fail("no code", e))?;
+            let mut cubin = vec![0u8; size];
+            sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()).result().map_err(|e| fail("no code", e))?;
+            Ok(Binary { cubin, log })
+        }
+    }
+}
+
+/// Loads the library from the user's folder, so that it is there when it is asked for by name; whether it was.
+fn preload() -> bool {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return false };
+    let names = cudarc::get_lib_name_candidates("nvrtc");
+    names.iter().map(|n| folder.join(n)).filter(|p| p.is_file()).any(|path| {
+        // SAFETY: as above; the library stays loaded.
+        unsafe { libloading::Library::new(path) }.map(std::mem::forget).is_ok()
+    })
+}
+
+/// A program of the compiler's, given back at the end.
+struct Program(sys::nvrtcProgram);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: it was created once and is not used any more. That it cannot be destroyed helps nobody to know.
+        let _ = unsafe { result::destroy_program(self.0) };
+    }
+}

@@ -1,0 +1,147 @@
+//! Grid kernels: the IR between loop nests and CUDA C.
+//!
+//! A [`GridKernel`] says what every thread of a grid of blocks does: scalar code on registers, structured control flow,
+//! memory that the threads of a block share, barriers, and exchanges within a warp of [`WARP`] threads.
+//! [`lower`] distributes a loop nest over such a grid. [`GridKernel::cuda`] prints one as CUDA C; [`emulate`] runs it on
+//! this machine and refuses what a GPU would not forgive: races, barriers that not all threads reach, accesses outside
+//! of an array, registers and shared memory read before they are written.
+//!
+//! What is true of every grid kernel ([`GridKernel::verify`]): each instruction's operands have the dtypes of the op
+//! table, loads and stores those of their array, indices are u32 or u64, conditions are bool.
+
+mod build;
+mod emulate;
+mod lower;
+mod nest;
+pub mod ops;
+
+mod verify;
+
+pub use build::Build;
+pub use emulate::emulate;
+pub use lower::{Schedule, lower, schedule};
+
+use crate::kernel::{Inst, Param};
+use gradloom_ir::{DType, ReduceKind};
+use smallvec::SmallVec;
+
+/// Threads that run in step and exchange registers.
+pub const WARP: u32 = 32;
+
+/// A register of a thread, by its position in [`GridKernel::registers`].
+pub type Reg = u32;
+
+/// An array that all threads see, or all of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Memory {
+    /// A buffer the kernel is called with, by its position in [`GridKernel::params`].
+    Param(u32),
+    /// An array of the block, by its position in [`GridKernel::shared`].
+    Shared(u32),
+}
+
+/// What a register is set to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Source {
+    /// A scalar instruction on registers: any but loads, indices and accumulators.
+    Scalar(Inst),
+    /// Another register.
+    Copy(Reg),
+    /// The number of the block in the grid (u32).
+    Block,
+    /// The number of the thread in its block (u32).
+    Thread,
+    /// The register `of` in the thread of the same warp whose number differs by exclusive or with `xor`.
+    Exchange {
+        /// The register.
+        of: Reg,
+        /// Below [`WARP`].
+        xor: u32,
+    },
+}
+
+/// What a thread does.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Stmt {
+    /// Sets a register.
+    Set(Reg, Source),
+    /// Reads consecutive elements; of 2, 4, 8 or 16, the first is at a multiple of as many.
+    Load {
+        /// One register an element.
+        to: SmallVec<[Reg; 4]>,
+        /// The array.
+        from: Memory,
+        /// The first element.
+        at: Reg,
+    },
+    /// Writes consecutive elements, as [`Stmt::Load`] reads them.
+    Store {
+        /// The array.
+        to: Memory,
+        /// The first element.
+        at: Reg,
+        /// One register an element.
+        values: SmallVec<[Reg; 4]>,
+    },
+    /// Combines a value into an element, as one step for all threads.
+    Atomic {
+        /// How.
+        kind: ReduceKind,
+        /// The array.
+        to: Memory,
+        /// The element.
+        at: Reg,
+        /// The value.
+        value: Reg,
+    },
+    /// Runs `body` with `counter` going from `from` while it is below `to`, by `step`.
+    For {
+        /// Set in every round.
+        counter: Reg,
+        /// The first value.
+        from: Reg,
+        /// The end.
+        to: Reg,
+        /// What is added; not 0.
+        step: Reg,
+        /// What is done.
+        body: Vec<Stmt>,
+    },
+    /// Runs one of two.
+    If {
+        /// A bool.
+        condition: Reg,
+        /// If it is true.
+        then: Vec<Stmt>,
+        /// If it is false.
+        otherwise: Vec<Stmt>,
+    },
+    /// Waits for all threads of the block; what they wrote before is there after.
+    Barrier,
+}
+
+/// A kernel for a grid of blocks of threads.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct GridKernel {
+    /// Name for dumps and profiles.
+    pub name: String,
+    /// The buffers, as those of the loop nest it was made of.
+    pub params: Vec<Param>,
+    /// Arrays of each block.
+    pub shared: Vec<Param>,
+    /// Number of blocks.
+    pub blocks: u32,
+    /// Threads in a block; a multiple of [`WARP`].
+    pub threads: u32,
+    /// The dtype of each register.
+    pub registers: Vec<DType>,
+    /// What each thread does.
+    pub body: Vec<Stmt>,
+}
+
+impl GridKernel {
+    /// Bytes of shared memory that a block takes.
+    pub fn shared_bytes(&self) -> usize {
+        self.shared.iter().map(|s| (s.len * s.dtype.size()).next_multiple_of(16)).sum()
+    }
+}

@@ -1,0 +1,128 @@
+//! What a loop nest computes at a point, or at a few consecutive ones, as registers of a thread.
+
+use super::{Build, Memory, Reg, Source, Stmt};
+use crate::kernel::{Affine, Inst, LoopNest, Store, Val};
+use gradloom_ir::{DType, Result};
+use smallvec::{SmallVec, smallvec};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A value at each of the points, or one for all.
+pub(super) type Lanes = SmallVec<[Reg; 4]>;
+
+/// A nest, as instructions at points that differ in one axis.
+pub(super) struct Points<'n> {
+    pub nest: &'n LoopNest,
+    dtypes: Vec<DType>,
+    /// The axis the points lie along and their number: that axis is 0 at the first.
+    lanes: Option<(usize, usize)>,
+}
+
+/// Registers of a nest's values, by their numbers.
+pub(super) type Values = Vec<Lanes>;
+
+impl<'n> Points<'n> {
+    pub fn new(nest: &'n LoopNest, lanes: Option<(usize, usize)>) -> Result<Points<'n>> {
+        Ok(Points { nest, dtypes: nest.dtypes()?, lanes })
+    }
+
+    pub fn dtype(&self, v: Val) -> DType {
+        self.dtypes[v as usize]
+    }
+
+    /// How far an access moves from point to point.
+    fn step(&self, at: &Affine) -> i64 {
+        self.lanes.map_or(0, |(axis, _)| at.strides[axis])
+    }
+
+    fn width(&self) -> usize {
+        self.lanes.map_or(1, |(_, width)| width)
+    }
+
+    /// Whether the elements at the points are one aligned piece of memory.
+    fn is_one_access(&self, at: &Affine) -> bool {
+        let Some((axis, width)) = self.lanes else { return false };
+        let others = at.strides.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, s)| s);
+        at.strides[axis] == 1 && others.chain([&at.offset]).all(|x| x % width as i64 == 0)
+    }
+
+    /// Adds the values of the instructions `range`, at the points that begin at `index`.
+    pub fn evaluate(&self, b: &mut Build, index: &[Reg], accs: &[Lanes], range: Range<usize>, values: &mut Values) {
+        let mut positions: HashMap<&Affine, Reg> = HashMap::new();
+        values.resize(range.start, smallvec![]);
+        for v in range {
+            let lanes = match self.nest.inst(v as Val) {
+                Inst::Load { param, at } => {
+                    let first = *positions.entry(at).or_insert_with(|| b.affine(at, index));
+                    let from = Memory::Param(*param);
+                    if self.is_one_access(at) {
+                        b.loads(from, first, self.width())
+                    } else {
+                        self.apart(at, |k| {
+                            let at = b.plus(first, k);
+                            b.load(from, at)
+                        })
+                    }
+                }
+                Inst::Index { dtype, at } => {
+                    let first = *positions.entry(at).or_insert_with(|| b.affine(at, index));
+                    self.apart(at, |k| {
+                        let at = b.plus(first, k);
+                        b.number(at, *dtype)
+                    })
+                }
+                Inst::Acc(i) => accs[*i as usize].clone(),
+                inst => {
+                    let operands: SmallVec<[Lanes; 4]> =
+                        inst.operands().iter().map(|&o| values[o as usize].clone()).collect();
+                    let count = operands.iter().map(|o| o.len()).max().unwrap_or(1);
+                    let scalar = |k: usize| {
+                        let at = |i: usize| operands[i][k.min(operands[i].len() - 1)];
+                        Source::Scalar(with_operands(inst, at))
+                    };
+                    (0..count).map(|k| b.set(self.dtypes[v], scalar(k))).collect()
+                }
+            };
+            values.push(lanes);
+        }
+    }
+
+    /// One register where all points share it, else one for each, made from how far the point is from the first.
+    fn apart(&self, at: &Affine, mut make: impl FnMut(i64) -> Reg) -> Lanes {
+        match self.step(at) {
+            0 => smallvec![make(0)],
+            step => (0..self.width() as i64).map(|k| make(k * step)).collect(),
+        }
+    }
+
+    /// Writes what the nest stores at the points that begin at `index`.
+    pub fn store(&self, b: &mut Build, index: &[Reg], values: &Values) {
+        for Store { param, value, at } in &self.nest.stores {
+            let (first, to) = (b.affine(at, index), Memory::Param(*param));
+            let of = |k: usize| values[*value as usize][k.min(values[*value as usize].len() - 1)];
+            if self.is_one_access(at) {
+                let values = (0..self.width()).map(of).collect();
+                b.push(Stmt::Store { to, at: first, values });
+                continue;
+            }
+            for k in 0..self.width() {
+                let at = b.plus(first, k as i64 * self.step(at));
+                b.store(to, at, of(k));
+            }
+        }
+    }
+}
+
+/// The same instruction on other operands, by their positions.
+fn with_operands(inst: &Inst, of: impl Fn(usize) -> Reg) -> Inst {
+    match inst {
+        Inst::Unary(op, _) => Inst::Unary(*op, of(0)),
+        Inst::Binary(op, ..) => Inst::Binary(*op, of(0), of(1)),
+        Inst::Compare(op, ..) => Inst::Compare(*op, of(0), of(1)),
+        Inst::Select(..) => Inst::Select(of(0), of(1), of(2)),
+        Inst::Convert(to, _) => Inst::Convert(*to, of(0)),
+        Inst::Bitcast(to, _) => Inst::Bitcast(*to, of(0)),
+        Inst::Threefry(lane, _) => Inst::Threefry(*lane, [of(0), of(1), of(2), of(3)]),
+        Inst::Const(_) | Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => inst.clone(),
+    }
+}

@@ -1,0 +1,141 @@
+//! Ops that are no loop nests, as grid kernels: one theme a file, one function an op.
+//!
+//! [`launches`] gives for an op on operands of some types the kernels that compute it, in order, and the scratch memory they
+//! hand values over in. Complex numbers are moved as pairs of words; ops that compute on them have been taken apart before.
+
+mod indexing;
+mod running;
+mod search;
+mod shaping;
+mod window;
+
+use super::{Build, GridKernel, Memory, Reg, Stmt};
+use crate::kernel::Param;
+use gradloom_ir::{DType, Error, Op, Result, Type};
+use smallvec::SmallVec;
+
+/// What a kernel is called with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operand {
+    /// An operand of the op.
+    Arg(usize),
+    /// A result.
+    Result(usize),
+    /// Scratch memory, by its position in [`Launches::scratch`].
+    Scratch(usize),
+}
+
+/// A kernel and what it is called with, one operand a param.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The kernel.
+    pub kernel: GridKernel,
+    /// Its buffers.
+    pub operands: Vec<Operand>,
+}
+
+/// The kernels of an op, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Launches {
+    /// What runs.
+    pub launches: Vec<Launch>,
+    /// Bytes of each piece of scratch memory.
+    pub scratch: Vec<usize>,
+}
+
+/// The kernels that compute `op`; `None` if it is computed otherwise: by a loop nest, a library or with bodies.
+///
+/// # Errors
+/// An array that is larger than one kernel takes.
+pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launches>> {
+    Ok(Some(match op {
+        Op::Pad { low, interior, .. } => shaping::pad(args, low, interior, &results[0])?,
+        Op::Concatenate { axis } => shaping::concatenate(args, *axis, &results[0])?,
+        Op::DynamicSlice { .. } => indexing::dynamic_slice(args, &results[0])?,
+        Op::DynamicUpdateSlice {} => indexing::dynamic_update_slice(args, &results[0])?,
+        Op::Gather { .. } => indexing::gather(op, args, &results[0])?,
+        Op::ArgReduce { kind, axis } => search::arg_reduce(*kind, &args[0], *axis, &results[0])?,
+        Op::Cumulative { kind, axis, reverse } => running::cumulative(*kind, &args[0], *axis, *reverse)?,
+        Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], &results[0])?,
+        Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, &results[0])?,
+        Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, &results[0])?,
+        _ => return Ok(None),
+    }))
+}
+
+impl Launches {
+    fn one(kernel: GridKernel, operands: Vec<Operand>) -> Launches {
+        Launches { launches: vec![Launch { kernel, operands }], scratch: Vec::new() }
+    }
+}
+
+/// How an array's elements lie in memory for kernels that only move them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Words {
+    /// A complex number is two of its parts.
+    per_element: usize,
+    dtype: DType,
+}
+
+fn words(t: &Type) -> Words {
+    Words { per_element: if t.dtype.is_complex() { 2 } else { 1 }, dtype: t.dtype.real() }
+}
+
+/// The param that holds an array.
+fn param(t: &Type) -> Param {
+    let w = words(t);
+    Param { dtype: w.dtype, len: t.numel() * w.per_element }
+}
+
+/// The dtype of indices into arrays of these types: u32 where all positions fit 31 bits.
+fn index_dtype<'a>(types: impl IntoIterator<Item = &'a Type>) -> DType {
+    let fits = |t: &Type| param(t).len < 1 << 31;
+    if types.into_iter().all(fits) { DType::U32 } else { DType::U64 }
+}
+
+/// Threads in a block of kernels with a thread an element.
+const THREADS: u32 = 256;
+
+/// As many blocks as `count` takes at `each` a block.
+fn blocks(name: &str, count: usize, each: usize) -> Result<u32> {
+    let blocks = u32::try_from(count.div_ceil(each)).ok().filter(|&n| n < 1 << 31);
+    blocks.ok_or_else(|| {
+        Error::limit(name, format!("{count} elements are more than one kernel of a GPU takes"))
+            .help("cut the array into parts")
+    })
+}
+
+/// A kernel with one thread for each of `count` elements; `body` gets the element's number.
+fn each(name: &str, arrays: &[&Type], count: usize, body: impl FnOnce(&mut Build, Reg)) -> Result<GridKernel> {
+    each_by(name, arrays, index_dtype(arrays.iter().copied()), count, body)
+}
+
+/// As [`each`], with indices of a dtype.
+fn each_by(
+    name: &str,
+    arrays: &[&Type],
+    index: DType,
+    count: usize,
+    body: impl FnOnce(&mut Build, Reg),
+) -> Result<GridKernel> {
+    let blocks = blocks(name, count, THREADS as usize)?;
+    let params: Vec<Param> = arrays.iter().map(|t| param(t)).collect();
+    let mut b = Build::new(name, &params, blocks, THREADS, index);
+    let number = b.grid_thread();
+    let end = b.index(count as i64);
+    let exists = b.compare(gradloom_ir::Comparison::Lt, number, end);
+    b.when(exists, |b| body(b, number));
+    Ok(b.finish())
+}
+
+/// The element at `at`, as its words.
+fn load_words(b: &mut Build, w: Words, from: Memory, at: Reg) -> SmallVec<[Reg; 4]> {
+    let at = b.times(at, w.per_element as i64);
+    b.loads(from, at, w.per_element)
+}
+
+/// Writes an element's words.
+fn store_words(b: &mut Build, w: Words, to: Memory, at: Reg, values: SmallVec<[Reg; 4]>) {
+    let at = b.times(at, w.per_element as i64);
+    b.push(Stmt::Store { to, at, values });
+}

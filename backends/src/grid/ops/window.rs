@@ -1,0 +1,170 @@
+//! Windows: sums and extremes over them, and the elements they select. A thread a window; where windows add to one element,
+//! a thread an element, which adds them in their order.
+
+use super::search::beats;
+use super::shaping::position;
+use super::{Launches, Operand, each_by, index_dtype};
+use crate::grid::{Build, Memory, Reg};
+use crate::kernel::{combiner, identity};
+use gradloom_ir::{Binary, Comparison, DType, Literal, Op, ReduceKind, Result, Type, WindowGeometry};
+
+/// The dtype of indices into a base with padding and dilations, and into the arrays.
+fn window_index<'a>(g: &WindowGeometry, base: &[usize], arrays: impl IntoIterator<Item = &'a Type>) -> DType {
+    let extent = |a: usize| {
+        let base = base[a] as i128 * g.base_dilation[a] as i128;
+        let padding = i128::from(g.padding[a].0).abs() + i128::from(g.padding[a].1).abs();
+        base + padding + g.window[a] as i128 * g.window_dilation[a] as i128 + g.strides[a] as i128
+    };
+    let fits = (0..base.len()).all(|a| extent(a) < 1 << 31);
+    if fits { index_dtype(arrays) } else { DType::U64 }
+}
+
+/// Runs `body` for each element of the window `out`, in order, with its place in the base; padding is left out.
+fn in_window(b: &mut Build, g: &WindowGeometry, base: &[usize], out: &[Reg], body: impl FnOnce(&mut Build, Reg)) {
+    let count = g.window.iter().product();
+    b.times_over(count, |b, k| {
+        let k = b.point(k, &g.window);
+        let (mut inside, mut at) = (b.truth(true), Vec::with_capacity(k.len()));
+        for a in 0..base.len() {
+            let start = b.times(out[a], g.strides[a] as i64);
+            let offset = b.times(k[a], g.window_dilation[a] as i64);
+            let i = b.binary(Binary::Add, start, offset);
+            // what lies before the base wraps to beyond its end
+            let i = b.plus(i, g.padding[a].0.wrapping_neg());
+            let span = base[a].saturating_sub(1) as i128 * g.base_dilation[a] as i128 + i128::from(base[a] > 0);
+            let span = b.index(i64::try_from(span).unwrap_or(i64::MAX));
+            let within = b.compare(Comparison::Lt, i, span);
+            let zero = b.index(0);
+            let (i, rest) = if base[a] > 1 { b.divide(i, g.base_dilation[a]) } else { (zero, i) };
+            let on_grid = b.compare(Comparison::Eq, rest, zero);
+            let both = b.both(within, on_grid);
+            inside = b.both(inside, both);
+            at.push(i);
+        }
+        b.when(inside, |b| {
+            let at = position(b, &at, base);
+            body(b, at);
+        });
+    });
+}
+
+pub(super) fn reduce_window(op: &Op, kind: ReduceKind, x: &Type, out: &Type) -> Result<Launches> {
+    let g = WindowGeometry::new(op, x)?;
+    let computed = if x.dtype.is_half() { DType::F32 } else { x.dtype };
+    let kernel = each_by("reduce_window", &[x, out], window_index(&g, &x.shape, [x, out]), out.numel(), |b, number| {
+        let index = b.point(number, &out.shape);
+        let acc = b.constant(identity(kind, computed));
+        in_window(b, &g, &x.shape, &index, |b, at| {
+            let element = b.load(Memory::Param(0), at);
+            let element = b.widened_half(element);
+            let sum = b.binary(combiner(kind), acc, element);
+            b.assign(acc, sum);
+        });
+        let stored = b.converted(acc, x.dtype);
+        b.store(Memory::Param(1), number, stored);
+    })?;
+    Ok(Launches::one(kernel, vec![Operand::Arg(0), Operand::Result(0)]))
+}
+
+/// The place of the first best key of the window, one more than it; 0 where there is only padding.
+fn winner(b: &mut Build, g: &WindowGeometry, kind: ReduceKind, key: &Type, keys: Memory, index: &[Reg]) -> Reg {
+    let computed = if key.dtype.is_half() { DType::F32 } else { key.dtype };
+    let zero = b.index(0);
+    let best = b.constant(Literal::scalar(computed, 0.0));
+    let place = b.variable(zero);
+    in_window(b, g, &key.shape, index, |b, at| {
+        let x = b.load(keys, at);
+        let x = b.widened_half(x);
+        let is_first = b.compare(Comparison::Eq, place, zero);
+        let better = beats(b, kind, x, best);
+        let wins = b.either(is_first, better);
+        b.when(wins, |b| {
+            b.assign(best, x);
+            let next = b.plus(at, 1);
+            b.assign(place, next);
+        });
+    });
+    place
+}
+
+pub(super) fn select_and_gather(op: &Op, kind: ReduceKind, args: &[Type], out: &Type) -> Result<Launches> {
+    let (x, key) = (&args[0], &args[1]);
+    let g = WindowGeometry::new(op, key)?;
+    let kernel = each_by("select_and_gather", &[x, key, out], window_index(&g, &key.shape, [x, key, out]), out.numel(), |b, number| {
+        let index = b.point(number, &out.shape);
+        let place = winner(b, &g, kind, key, Memory::Param(1), &index);
+        let zero = b.constant(Literal::scalar(out.dtype, 0.0));
+        let value = b.variable(zero);
+        let none = b.index(0);
+        let any = b.compare(Comparison::Gt, place, none);
+        b.when(any, |b| {
+            let at = b.plus(place, -1);
+            let element = b.load(Memory::Param(0), at);
+            b.assign(value, element);
+        });
+        b.store(Memory::Param(2), number, value);
+    })?;
+    Ok(Launches::one(kernel, vec![Operand::Arg(0), Operand::Arg(1), Operand::Result(0)]))
+}
+
+/// First each window's winner, then for each element of the result the sum of the windows that it has won, in order.
+pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: &Type) -> Result<Launches> {
+    let (source, key) = (&args[0], &args[1]);
+    let g = WindowGeometry::new(op, key)?;
+    let places = Type::new(DType::U64, &source.shape);
+    let index = window_index(&g, &key.shape, [source, key, &places]);
+    let find = each_by("select_winners", &[key, &places], index, source.numel(), |b, number| {
+        let index = b.point(number, &source.shape);
+        let place = winner(b, &g, kind, key, Memory::Param(0), &index);
+        let place = b.converted(place, DType::U64);
+        b.store(Memory::Param(1), number, place);
+    })?;
+    let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
+    // the windows that may hold an element: along each axis those from the first that reaches it, at most so many
+    let reach: Vec<usize> = (0..out.shape.len())
+        .map(|a| ((g.window[a].max(1) - 1) * g.window_dilation[a] / g.strides[a] + 1).min(source.shape[a].max(1)))
+        .collect();
+    let add = each_by("select_and_scatter", &[source, &places, out], index, out.numel(), |b, number| {
+        let index = b.point(number, &out.shape);
+        let acc = b.constant(Literal::scalar(computed, 0.0));
+        let own = b.plus(number, 1);
+        let own = b.converted(own, DType::U64);
+        b.times_over(reach.iter().product(), |b, k| {
+            let k = b.point(k, &reach);
+            let (mut exists, mut window) = (b.truth(true), Vec::with_capacity(k.len()));
+            for a in 0..out.shape.len() {
+                // the last window that begins at or before the element, and so many before it
+                let at = b.times(index[a], g.base_dilation[a] as i64);
+                let at = b.plus(at, g.padding[a].0);
+                let (last, _) = b.divide(at, g.strides[a]);
+                let first = b.index(reach[a] as i64 - 1);
+                let back = b.binary(Binary::Sub, first, k[a]);
+                let w = b.binary(Binary::Sub, last, back);
+                let end = b.index(source.shape[a] as i64);
+                // before the first window it wraps
+                let within = b.compare(Comparison::Lt, w, end);
+                exists = b.both(exists, within);
+                window.push(w);
+            }
+            b.when(exists, |b| {
+                let at = position(b, &window, &source.shape);
+                let place = b.load(Memory::Param(1), at);
+                let won = b.compare(Comparison::Eq, place, own);
+                b.when(won, |b| {
+                    let x = b.load(Memory::Param(0), at);
+                    let x = b.widened_half(x);
+                    let sum = b.binary(Binary::Add, acc, x);
+                    b.assign(acc, sum);
+                });
+            });
+        });
+        let stored = b.converted(acc, out.dtype);
+        b.store(Memory::Param(2), number, stored);
+    })?;
+    let mut all = Launches::one(find, vec![Operand::Arg(1), Operand::Scratch(0)]);
+    all.launches.extend(
+        Launches::one(add, vec![Operand::Arg(0), Operand::Scratch(0), Operand::Result(0)]).launches,
+    );
+    all.scratch.push(places.bytes().max(8));
+    Ok(all)
+}

@@ -1,0 +1,194 @@
+//! Ops that are grid kernels of their own, emulated, against the interpreter.
+
+use gradloom_backends::grid::emulate;
+use gradloom_backends::grid::ops::{Launches, Operand, launches};
+use gradloom_ir::{DType, Graph, Literal, Type, eval, parse};
+
+/// Programs of one op each. `T` stands for every dtype the op is defined on of `dtypes`.
+struct Case {
+    program: &'static str,
+    dtypes: &'static [DType],
+    /// How far results may be from the interpreter's, relative to the greatest.
+    tolerance: f64,
+}
+
+const MOVED: &[DType] = &[DType::Bool, DType::I8, DType::F16, DType::F32, DType::I64, DType::C64, DType::C128];
+
+const CASES: &[Case] = &[
+    Case {
+        program: "graph(%0: T[3,5], %1: T[]) {
+            %2 = pad(%0, %1) {low = [2, -1], high = [-1, 3], interior = [1, 2]} : T[6,15] return %2 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[0,2], %1: T[]) { %2 = pad(%0, %1) {low = [3, 0], high = [0, 0], interior = [0, 0]} : T[3,2] return %2 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,3,4], %1: T[2,1,4], %2: T[2,0,4]) { %3 = concatenate(%0, %1, %2) {axis = 1} : T[2,4,4] return %3 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[5,7], %1: u64[], %2: u64[]) { %3 = dynamic_slice(%0, %1, %2) {sizes = [2, 3]} : T[2,3] return %3 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[5,7], %1: T[3,2], %2: i32[], %3: i32[]) { %4 = dynamic_update_slice(%0, %1, %2, %3) : T[5,7] return %4 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[9,4], %1: i32[6,1]) {
+            %2 = gather(%0, %1) {offset_dims = [1], collapsed_slice_dims = [0], operand_batching_dims = [],
+              start_indices_batching_dims = [], start_index_map = [0], index_vector_dim = 1, slice_sizes = [1, 4]} : T[6,4]
+            return %2 }",
+        dtypes: MOVED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[3,6,5], %1: i64[3,4,2]) {
+            %2 = gather(%0, %1) {offset_dims = [2, 3], collapsed_slice_dims = [], operand_batching_dims = [0],
+              start_indices_batching_dims = [0], start_index_map = [2, 1], index_vector_dim = 2, slice_sizes = [1, 2, 3]} : T[3,4,2,3]
+            return %2 }",
+        dtypes: &[DType::F32, DType::C128],
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[4,7,3]) { %1 = arg_reduce(%0) {kind = \"max\", axis = 1} : i32[4,3] return %1 }",
+        dtypes: ORDERED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[5,700]) { %1 = arg_reduce(%0) {kind = \"min\", axis = 1} : i32[5] return %1 }",
+        dtypes: ORDERED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[4,7,3]) { %1 = cumulative(%0) {kind = \"sum\", axis = 1, reverse = true} : T[4,7,3] return %1 }",
+        dtypes: SUMMED,
+        tolerance: 1e-12,
+    },
+    Case {
+        program: "graph(%0: T[2,3001]) { %1 = cumulative(%0) {kind = \"sum\", axis = 1, reverse = false} : T[2,3001] return %1 }",
+        dtypes: SUMMED,
+        tolerance: 1e-12,
+    },
+    Case {
+        program: "graph(%0: T[2,1025]) { %1 = cumulative(%0) {kind = \"max\", axis = 1, reverse = true} : T[2,1025] return %1 }",
+        dtypes: ORDERED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,9,8]) {
+            %1 = reduce_window(%0) {kind = \"sum\", window = [1, 3, 2], strides = [1, 2, 3], padding = [(0, 0), (2, -1), (-1, 3)],
+              base_dilation = [1, 2, 1], window_dilation = [1, 2, 1]} : T[2,7,3] return %1 }",
+        dtypes: SUMMED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,9,8]) {
+            %1 = reduce_window(%0) {kind = \"max\", window = [1, 3, 3], strides = [1, 2, 2], padding = [(0, 0), (1, 1), (0, 0)],
+              base_dilation = [1, 1, 1], window_dilation = [1, 1, 1]} : T[2,5,3] return %1 }",
+        dtypes: ORDERED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,7,6], %1: T[2,7,6]) {
+            %2 = select_and_gather(%0, %1) {kind = \"max\", window = [1, 3, 2], strides = [1, 2, 2], padding = [(0, 0), (1, 1), (0, 1)]} : T[2,4,3]
+            return %2 }",
+        dtypes: ORDERED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,4,3], %1: T[2,7,6]) {
+            %2 = select_and_scatter(%0, %1) {kind = \"min\", window = [1, 3, 2], strides = [1, 2, 2], padding = [(0, 0), (1, 1), (0, 1)]} : T[2,7,6]
+            return %2 }",
+        dtypes: SUMMED,
+        tolerance: 0.0,
+    },
+];
+
+const ORDERED: &[DType] = &[DType::I8, DType::U16, DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64];
+/// 16-bit floats are summed as f32, which a pass says.
+const SUMMED: &[DType] = &[DType::I8, DType::U32, DType::I64, DType::F64];
+
+/// Numbers of both signs; integers that also lie outside of small arrays.
+fn literal(t: &Type, seed: &mut u64) -> Literal {
+    let mut next = || {
+        *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (*seed >> 33) as f64 / f64::from(1u32 << 31)
+    };
+    let parts = if t.dtype.is_complex() { 2 } else { 1 };
+    let numbers: Vec<f64> = (0..t.numel() * parts)
+        .map(|_| match t.dtype {
+            DType::Bool => f64::from(u8::from(next() > 0.5)),
+            d if d.is_float() || d.is_complex() => next() * 4.0 - 2.0,
+            d if d.is_signed_int() => (next() * 16.0 - 4.0).floor(),
+            _ => (next() * 12.0).floor(),
+        })
+        .collect();
+    let real = t.dtype.real();
+    let bytes = numbers.iter().flat_map(|&x| Literal::scalar(real, x).bytes().to_vec()).collect();
+    Literal::from_bytes(t.clone(), bytes).expect("as many numbers as the type has")
+}
+
+/// What the kernels of a program of one op make of its inputs.
+fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
+    let node = &g.nodes()[0];
+    let args: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
+    let results: Vec<Type> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+    let Launches { launches, scratch } =
+        launches(&node.op, &args, &results).unwrap_or_else(|e| panic!("{e}")).expect("the op has kernels");
+    let mut arrays: Vec<Vec<u8>> = inputs.iter().map(|x| x.bytes().to_vec()).collect();
+    // memory that nobody has written holds anything
+    arrays.extend(results.iter().map(|t| vec![0xA5; t.bytes()]));
+    arrays.extend(scratch.iter().map(|&n| vec![0xA5; n]));
+    for launch in &launches {
+        let place = |o: &Operand| match *o {
+            Operand::Arg(i) => node.args[i].index(),
+            Operand::Result(i) => inputs.len() + i,
+            Operand::Scratch(i) => inputs.len() + results.len() + i,
+        };
+        let places: Vec<usize> = launch.operands.iter().map(place).collect();
+        let mut buffers: Vec<Vec<u8>> = places.iter().map(|&p| arrays[p].clone()).collect();
+        let mut slices: Vec<&mut [u8]> = buffers.iter_mut().map(|b| &mut b[..]).collect();
+        emulate(&launch.kernel, &mut slices).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        for (p, b) in places.into_iter().zip(buffers) {
+            arrays[p] = b;
+        }
+    }
+    arrays[inputs.len()..inputs.len() + results.len()].to_vec()
+}
+
+fn check(g: &Graph, tolerance: f64, seed: u64) {
+    let mut seed = seed;
+    let inputs: Vec<Literal> = g.input_types().iter().map(|t| literal(t, &mut seed)).collect();
+    let expected = eval::eval(g, &inputs).unwrap_or_else(|e| panic!("{e}\n{g}"));
+    for (want, got) in expected.iter().zip(emulated(g, &inputs)) {
+        let got = Literal::from_bytes(want.ty().clone(), got).expect("results have their types");
+        if want.bytes() == got.bytes() {
+            continue;
+        }
+        let scale = (0..want.ty().numel()).map(|i| want.get_f64(i).abs()).fold(0.0, f64::max);
+        for i in 0..want.ty().numel() {
+            let (x, y) = (want.get_f64(i), got.get_f64(i));
+            let close = (x - y).abs() <= tolerance * scale || x.is_nan() && y.is_nan();
+            assert!(close && tolerance > 0.0, "element {i} is {y}, not {x}\n{g}\ninputs {inputs:?}");
+        }
+    }
+}
+
+#[test]
+fn every_op_is_what_the_interpreter_computes() {
+    for case in CASES {
+        for dtype in case.dtypes {
+            let text = case.program.replace("T[", &format!("{dtype}["));
+            let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            (0..4).for_each(|seed| check(&g, case.tolerance, seed));
+        }
+    }
+}

@@ -26,7 +26,7 @@ template <> struct Own<u64> { typedef u64 U; typedef i64 S; };
 template <class To, class From> __device__ inline To bits(From x) {
     static_assert(sizeof(To) == sizeof(From), "the same number of bits");
     To y;
-    __builtin_memcpy(&y, &x, sizeof(To));
+    memcpy(&y, &x, sizeof(To));
     return y;
 }
 

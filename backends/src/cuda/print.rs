@@ -1,6 +1,6 @@
 //! Grid kernels as CUDA C.
 //!
-//! Each register is a variable, declared where it is first set. Arithmetic is that of the op table: f32 functions are the
+//! Each register is a variable, declared where it is first set; one that is always a constant is written as that. Arithmetic is that of the op table: f32 functions are the
 //! programs of `functions`, integers wrap, and the compiler is told not to contract sums and products.
 
 use super::functions::{Function, float_literal, int_literal};
@@ -22,6 +22,7 @@ pub fn source(kernel: &GridKernel) -> Result<(String, String)> {
         kernel,
         out: String::new(),
         depth: 1,
+        names: (0..kernel.registers.len()).map(|r| format!("r{r}")).collect(),
         declared: vec![false; kernel.registers.len()],
         sets: vec![0; kernel.registers.len()],
         functions: Vec::new(),
@@ -118,6 +119,8 @@ struct Printer<'k> {
     kernel: &'k GridKernel,
     out: String,
     depth: usize,
+    /// What each register is called: its number, or the constant that it always is.
+    names: Vec<String>,
     declared: Vec<bool>,
     /// How many statements set each register.
     sets: Vec<u32>,
@@ -133,6 +136,10 @@ impl Printer<'_> {
         let _ = writeln!(self.out, "{}{text}", "    ".repeat(self.depth));
     }
 
+    fn name(&self, r: Reg) -> &str {
+        &self.names[r as usize]
+    }
+
     fn dtype(&self, r: Reg) -> DType {
         self.kernel.registers[r as usize]
     }
@@ -145,13 +152,14 @@ impl Printer<'_> {
             (false, 1) => format!("const {} ", c_type(self.dtype(r))),
             (false, _) => format!("{} ", c_type(self.dtype(r))),
         };
-        self.line(&format!("{before}r{r} = {value};"));
+        let name = self.name(r).to_string();
+        self.line(&format!("{before}{name} = {value};"));
     }
 
     fn element(&self, m: Memory, at: Reg) -> String {
         match m {
-            Memory::Param(p) => format!("p{p}[r{at}]"),
-            Memory::Shared(s) => format!("s{s}[r{at}]"),
+            Memory::Param(p) => format!("p{p}[{}]", self.name(at)),
+            Memory::Shared(s) => format!("s{s}[{}]", self.name(at)),
         }
     }
 
@@ -173,6 +181,10 @@ impl Printer<'_> {
 
     fn statement(&mut self, s: &Stmt) -> Result<()> {
         match s {
+            Stmt::Set(r, Source::Scalar(Inst::Const(c))) if self.sets[*r as usize] == 1 => {
+                let c = constant(c);
+                self.names[*r as usize] = if c.starts_with('-') { format!("({c})") } else { c };
+            }
             Stmt::Set(r, source) => {
                 let value = self.value(*r, source)?;
                 self.assign(*r, &value);
@@ -192,7 +204,7 @@ impl Printer<'_> {
             }
             Stmt::Store { to, at, values } => {
                 let first = self.element(*to, *at);
-                let all: Vec<String> = values.iter().map(|r| format!("r{r}")).collect();
+                let all: Vec<String> = values.iter().map(|&r| self.name(r).to_string()).collect();
                 if let [value] = &all[..] {
                     self.line(&format!("{first} = {value};"));
                 } else {
@@ -211,18 +223,20 @@ impl Printer<'_> {
                     }
                 };
                 let element = self.element(*to, *at);
-                self.line(&format!("{function}(&{element}, r{value});"));
+                let value = self.name(*value);
+                self.line(&format!("{function}(&{element}, {value});"));
             }
             Stmt::For { counter, from, to, step, body } => {
                 self.declared[*counter as usize] = true;
                 let ty = c_type(self.dtype(*counter));
-                let c = format!("r{counter}");
-                self.line(&format!("for ({ty} {c} = r{from}; {c} < r{to}; {c} += r{step}) {{"));
+                let [c, from, to, step] = [counter, from, to, step].map(|&r| self.name(r));
+                self.line(&format!("for ({ty} {c} = {from}; {c} < {to}; {c} += {step}) {{"));
                 self.nested(body)?;
                 self.line("}");
             }
             Stmt::If { condition, then, otherwise } => {
-                self.line(&format!("if (r{condition}) {{"));
+                let condition = self.name(*condition);
+                self.line(&format!("if ({condition}) {{"));
                 self.nested(then)?;
                 if !otherwise.is_empty() {
                     self.line("} else {");
@@ -237,10 +251,10 @@ impl Printer<'_> {
 
     fn value(&mut self, r: Reg, source: &Source) -> Result<String> {
         Ok(match source {
-            Source::Copy(from) => format!("r{from}"),
+            Source::Copy(from) => self.name(*from).to_string(),
             Source::Block => "blockIdx.x".into(),
             Source::Thread => "threadIdx.x".into(),
-            Source::Exchange { of, xor } => format!("exchange(r{of}, {xor})"),
+            Source::Exchange { of, xor } => format!("exchange({}, {xor})", self.name(*of)),
             Source::Scalar(inst) => self.scalar(self.dtype(r), inst)?,
         })
     }
@@ -259,12 +273,15 @@ impl Printer<'_> {
                     Comparison::Gt => ">",
                     Comparison::Ge => ">=",
                 };
-                format!("r{x} {op} r{y}")
+                format!("{} {op} {}", self.name(*x), self.name(*y))
             }
-            Inst::Select(p, x, y) => format!("r{p} ? r{x} : r{y}"),
+            Inst::Select(p, x, y) => format!("{} ? {} : {}", self.name(*p), self.name(*x), self.name(*y)),
             Inst::Convert(to, x) => self.convert(self.dtype(*x), *to, *x),
-            Inst::Bitcast(_, x) => format!("bits<{}>(r{x})", c_type(dtype)),
-            Inst::Threefry(lane, [a, b, c, d]) => format!("threefry({lane}, r{a}, r{b}, r{c}, r{d})"),
+            Inst::Bitcast(_, x) => format!("bits<{}>({})", c_type(dtype), self.name(*x)),
+            Inst::Threefry(lane, args) => {
+                let [a, b, c, d] = args.map(|r| self.name(r));
+                format!("threefry({lane}, {a}, {b}, {c}, {d})")
+            }
             Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => unreachable!("the verifier refuses {inst}"),
         })
     }
@@ -278,7 +295,7 @@ impl Printer<'_> {
 
     fn unary(&mut self, op: Unary, x: Reg) -> Result<String> {
         let dtype = self.dtype(x);
-        let x = format!("r{x}");
+        let x = self.name(x).to_string();
         let call = |f: &str| Ok(format!("{f}({x})"));
         match (op, dtype) {
             (Unary::Not, DType::Bool) => return Ok(format!("!{x}")),
@@ -313,8 +330,9 @@ impl Printer<'_> {
 
     fn binary(&mut self, op: Binary, x: Reg, y: Reg) -> Result<String> {
         let dtype = self.dtype(x);
-        let infix = |sign: &str| Ok(format!("r{x} {sign} r{y}"));
-        let call = |f: &str| Ok(format!("{f}(r{x}, r{y})"));
+        let [x, y] = [x, y].map(|r| self.name(r).to_string());
+        let infix = |sign: &str| Ok(format!("{x} {sign} {y}"));
+        let call = |f: &str| Ok(format!("{f}({x}, {y})"));
         let none = || Err(Error::limit(op.name(), format!("of {dtype} has no form on GPUs")));
         match dtype {
             DType::Bool => match op {
@@ -331,7 +349,7 @@ impl Printer<'_> {
                 (Binary::Rem, DType::F32) => call("fmodf"),
                 (Binary::Rem, _) => call("fmod"),
                 (Binary::Zeta, _) => none(),
-                (_, DType::F32) => Ok(self.function(Function::Binary(op), &format!("r{x}, r{y}"))),
+                (_, DType::F32) => Ok(self.function(Function::Binary(op), &format!("{x}, {y}"))),
                 (Binary::Pow, _) => call("pow"),
                 (Binary::Max, _) => call("greatest64"),
                 (Binary::Min, _) => call("least64"),
@@ -366,7 +384,7 @@ impl Printer<'_> {
     }
 
     fn convert(&mut self, from: DType, to: DType, x: Reg) -> String {
-        let (x, ty) = (format!("r{x}"), c_type(to));
+        let (x, ty) = (self.name(x).to_string(), c_type(to));
         match (from, to) {
             _ if from == to => x,
             (DType::F16, _) => {
@@ -449,15 +467,15 @@ fn constant(c: &Literal) -> String {
         },
         DType::F16 => format!("(u16)0x{:04x}", f16::from_bytes(bytes).to_bits()),
         DType::BF16 => format!("(u16)0x{:04x}", bf16::from_bytes(bytes).to_bits()),
-        DType::I8 => i8::from_bytes(bytes).to_string(),
-        DType::I16 => i16::from_bytes(bytes).to_string(),
+        DType::I8 => format!("(i8){}", i8::from_bytes(bytes)),
+        DType::I16 => format!("(i16){}", i16::from_bytes(bytes)),
         DType::I32 => int_literal(i32::from_bytes(bytes)),
         DType::I64 => match i64::from_bytes(bytes) {
             i64::MIN => "(-9223372036854775807ll - 1)".into(),
             x => format!("{x}ll"),
         },
-        DType::U8 => u8::from_bytes(bytes).to_string(),
-        DType::U16 => u16::from_bytes(bytes).to_string(),
+        DType::U8 => format!("(u8){}", u8::from_bytes(bytes)),
+        DType::U16 => format!("(u16){}", u16::from_bytes(bytes)),
         DType::U32 => format!("{}u", u32::from_bytes(bytes)),
         DType::U64 => format!("{}ull", u64::from_bytes(bytes)),
         DType::C64 | DType::C128 => unreachable!("kernels compute on real numbers, which the verifier checks"),

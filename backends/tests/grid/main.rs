@@ -1,6 +1,7 @@
 //! Grid kernels, emulated and as CUDA C, against loop nests as they read.
 
 mod host;
+mod nvrtc;
 #[path = "../codegen/oracle.rs"]
 mod oracle;
 mod ops;

@@ -1,6 +1,6 @@
 //! Ops that are grid kernels of their own, emulated, against the interpreter.
 
-use gradloom_backends::grid::emulate;
+use gradloom_backends::grid::{GridKernel, emulate};
 use gradloom_backends::grid::ops::{Launches, Operand, launches};
 use gradloom_ir::{DType, Graph, Literal, Type, eval, parse};
 
@@ -136,13 +136,32 @@ fn literal(t: &Type, seed: &mut u64) -> Literal {
     Literal::from_bytes(t.clone(), bytes).expect("as many numbers as the type has")
 }
 
-/// What the kernels of a program of one op make of its inputs.
-fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
+/// The programs of a case, one a dtype.
+fn programs(case: &Case) -> impl Iterator<Item = Graph> {
+    case.dtypes.iter().map(|dtype| {
+        let text = case.program.replace("T[", &format!("{dtype}["));
+        parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    })
+}
+
+fn launches_of(g: &Graph) -> Launches {
     let node = &g.nodes()[0];
     let args: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
     let results: Vec<Type> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-    let Launches { launches, scratch } =
-        launches(&node.op, &args, &results).unwrap_or_else(|e| panic!("{e}")).expect("the op has kernels");
+    launches(&node.op, &args, &results).unwrap_or_else(|e| panic!("{e}")).expect("the op has kernels")
+}
+
+/// The kernels of every case on its first dtype.
+pub fn kernels() -> Vec<GridKernel> {
+    let first = CASES.iter().filter_map(|case| programs(case).next());
+    first.flat_map(|g| launches_of(&g).launches).map(|l| l.kernel).collect()
+}
+
+/// What the kernels of a program of one op make of its inputs.
+fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
+    let node = &g.nodes()[0];
+    let results: Vec<Type> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
+    let Launches { launches, scratch } = launches_of(g);
     let mut arrays: Vec<Vec<u8>> = inputs.iter().map(|x| x.bytes().to_vec()).collect();
     // memory that nobody has written holds anything
     arrays.extend(results.iter().map(|t| vec![0xA5; t.bytes()]));
@@ -185,9 +204,7 @@ fn check(g: &Graph, tolerance: f64, seed: u64) {
 #[test]
 fn every_op_is_what_the_interpreter_computes() {
     for case in CASES {
-        for dtype in case.dtypes {
-            let text = case.program.replace("T[", &format!("{dtype}["));
-            let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        for g in programs(case) {
             (0..4).for_each(|seed| check(&g, case.tolerance, seed));
         }
     }

@@ -5,4 +5,4 @@ mod nvrtc;
 mod print;
 
 pub use nvrtc::{Architecture, Binary, Nvrtc};
-pub use print::source;
+pub use print::{KernelSource, source};

@@ -150,3 +150,4 @@ __device__ inline u32 threefry(int lane, u32 k0, u32 k1, u32 x, u32 y) {
 }
 
 template <class T> __device__ inline T exchange(T x, int mask) { return (T)__shfl_xor_sync(0xffffffffu, x, mask); }
+// ----

@@ -12,11 +12,20 @@ use std::fmt::Write;
 /// What every source begins with.
 const PRELUDE: &str = include_str!("prelude.cuh");
 
-/// The source of a kernel, with all that it calls, and its name in there.
+/// CUDA C.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelSource {
+    /// The whole text: what every kernel may use, up to a line `// ----`, the functions it calls, the kernel.
+    pub text: String,
+    /// What the kernel is called in there.
+    pub name: String,
+}
+
+/// The source of a kernel.
 ///
 /// # Errors
 /// A kernel that is not well formed; an instruction that has no form on GPUs, by name.
-pub fn source(kernel: &GridKernel) -> Result<(String, String)> {
+pub fn source(kernel: &GridKernel) -> Result<KernelSource> {
     kernel.verify()?;
     let mut p = Printer {
         kernel,
@@ -43,21 +52,21 @@ pub fn source(kernel: &GridKernel) -> Result<(String, String)> {
         .map(|(i, (p, written))| format!("{}{}* p{i}", if written { "" } else { "const " }, c_type(p.dtype)))
         .collect();
     let name = name(kernel);
-    let mut source = String::from(PRELUDE);
+    let mut text = String::from(PRELUDE);
     for f in &p.functions {
         let definition = f.definition();
         let definition = definition.ok_or_else(|| Error::limit(f.name(), "has no form on GPUs"))?;
-        source += &format!("\n{definition}");
+        text += &format!("{definition}\n");
     }
-    source += &format!(
-        "\n// {} blocks of {} threads\nextern \"C\" __global__ void __launch_bounds__({}) {name}({}) {{\n{}}}\n",
+    text += &format!(
+        "// {} blocks of {} threads\nextern \"C\" __global__ void __launch_bounds__({}) {name}({}) {{\n{}}}\n",
         kernel.blocks,
         kernel.threads,
         kernel.threads,
         params.join(", "),
         p.out
     );
-    Ok((source, name))
+    Ok(KernelSource { text, name })
 }
 
 /// The kernel's name as C allows it.
@@ -357,12 +366,14 @@ impl Printer<'_> {
                 (Binary::NextAfter, _) => call("nextafter"),
                 _ => none(),
             },
-            // indices are unsigned words, whose arithmetic is C's
+            // indices are unsigned words, whose arithmetic is C's, but for divisions by 0
             DType::U32 | DType::U64 if matches!(op, Binary::Add | Binary::Sub | Binary::Mul) => infix(match op {
                 Binary::Add => "+",
                 Binary::Sub => "-",
                 _ => "*",
             }),
+            DType::U32 | DType::U64 if op == Binary::Div && y.starts_with(|c| ('1'..='9').contains(&c)) => infix("/"),
+            DType::U32 | DType::U64 if op == Binary::Rem && y.starts_with(|c| ('1'..='9').contains(&c)) => infix("%"),
             _ => match op {
                 Binary::Add => call("add"),
                 Binary::Sub => call("sub"),

@@ -75,9 +75,9 @@ impl Build {
         self.set(self.dtype(from), Source::Copy(from))
     }
 
-    /// An i64 that is not negative, as an index.
+    /// An integer that is not negative, as an index.
     pub fn as_index(&mut self, x: Reg) -> Reg {
-        self.set(self.index, Source::Scalar(Inst::Convert(self.index, x)))
+        self.converted(x, self.index)
     }
 
     /// The thread's number in the grid.
@@ -146,10 +146,7 @@ impl Build {
     /// A u32 as an index.
     fn widened(&mut self, x: Source) -> Reg {
         let x = self.set(DType::U32, x);
-        match self.index {
-            DType::U32 => x,
-            to => self.set(to, Source::Scalar(Inst::Convert(to, x))),
-        }
+        self.as_index(x)
     }
 
     /// The block's number, as an index.

@@ -236,17 +236,18 @@ fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usiz
         1 => Vec::new(),
         _ => accs.iter().map(|&acc| b.shared(b.dtype(acc), (partial * points) as usize)).collect(),
     };
-    if partial > 1 {
-        // with `along` the first thread of each warp holds a part, else every thread
-        let (part, holds) = match along {
-            true => {
-                let (warp, lane) = b.divide(thread, WARP as usize);
-                let zero = b.index(0);
-                (warp, b.compare(Comparison::Eq, lane, zero))
-            }
-            false => (thread, b.truth(true)),
-        };
-        b.when(holds, |b| shared.iter().zip(&accs).for_each(|(&to, &acc)| b.store(to, part, acc)));
+    let hand_over = |b: &mut Build, part: Reg| {
+        shared.iter().zip(&accs).for_each(|(&to, &acc)| b.store(to, part, acc));
+    };
+    if partial > 1 && along {
+        // the first thread of each warp holds a part
+        let (warp, lane) = b.divide(thread, WARP as usize);
+        let zero = b.index(0);
+        let holds = b.compare(Comparison::Eq, lane, zero);
+        b.when(holds, |b| hand_over(b, warp));
+        b.barrier();
+    } else if partial > 1 {
+        hand_over(&mut b, thread);
         b.barrier();
     }
     let zero = b.index(0);

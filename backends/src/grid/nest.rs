@@ -14,7 +14,7 @@ pub(super) type Lanes = SmallVec<[Reg; 4]>;
 pub(super) struct Points<'n> {
     pub nest: &'n LoopNest,
     dtypes: Vec<DType>,
-    /// The axis the points lie along and their number: that axis is 0 at the first.
+    /// The axis the points lie along and their number; its index is not read.
     lanes: Option<(usize, usize)>,
 }
 
@@ -46,6 +46,15 @@ impl<'n> Points<'n> {
         at.strides[axis] == 1 && others.chain([&at.offset]).all(|x| x % width as i64 == 0)
     }
 
+    /// Where the first of the points is.
+    fn first(&self, b: &mut Build, at: &Affine, index: &[Reg]) -> Reg {
+        let mut at = at.clone();
+        if let Some((axis, _)) = self.lanes {
+            at.strides[axis] = 0;
+        }
+        b.affine(&at, index)
+    }
+
     /// Adds the values of the instructions `range`, at the points that begin at `index`.
     pub fn evaluate(&self, b: &mut Build, index: &[Reg], accs: &[Lanes], range: Range<usize>, values: &mut Values) {
         let mut positions: HashMap<&Affine, Reg> = HashMap::new();
@@ -53,7 +62,7 @@ impl<'n> Points<'n> {
         for v in range {
             let lanes = match self.nest.inst(v as Val) {
                 Inst::Load { param, at } => {
-                    let first = *positions.entry(at).or_insert_with(|| b.affine(at, index));
+                    let first = *positions.entry(at).or_insert_with(|| self.first(b, at, index));
                     let from = Memory::Param(*param);
                     if self.is_one_access(at) {
                         b.loads(from, first, self.width())
@@ -65,7 +74,7 @@ impl<'n> Points<'n> {
                     }
                 }
                 Inst::Index { dtype, at } => {
-                    let first = *positions.entry(at).or_insert_with(|| b.affine(at, index));
+                    let first = *positions.entry(at).or_insert_with(|| self.first(b, at, index));
                     self.apart(at, |k| {
                         let at = b.plus(first, k);
                         b.number(at, *dtype)
@@ -98,7 +107,7 @@ impl<'n> Points<'n> {
     /// Writes what the nest stores at the points that begin at `index`.
     pub fn store(&self, b: &mut Build, index: &[Reg], values: &Values) {
         for Store { param, value, at } in &self.nest.stores {
-            let (first, to) = (b.affine(at, index), Memory::Param(*param));
+            let (first, to) = (self.first(b, at, index), Memory::Param(*param));
             let of = |k: usize| values[*value as usize][k.min(values[*value as usize].len() - 1)];
             if self.is_one_access(at) {
                 let values = (0..self.width()).map(of).collect();

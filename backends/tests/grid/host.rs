@@ -1,6 +1,6 @@
 //! The CUDA C of kernels, compiled for this machine by a C++ compiler and run: `host.cuh` is a GPU in small.
 
-use gradloom_backends::cuda::source;
+use gradloom_backends::cuda::{KernelSource, source};
 use gradloom_backends::grid::GridKernel;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ impl Host {
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let mut text = String::from(include_str!("host.cuh"));
         for (i, k) in kernels.iter().enumerate() {
-            let (code, name) = source(k).unwrap_or_else(|e| panic!("{e}\n{k:?}"));
+            let KernelSource { text: code, name } = source(k).unwrap_or_else(|e| panic!("{e}\n{k:?}"));
             let code = code.replace("extern \"C\" ", "");
             let params: Vec<String> =
                 (0..k.params.len()).map(|p| format!("(decltype(Params{i}::p{p}))params[{p}]")).collect();

@@ -1,5 +1,6 @@
 //! Grid kernels, emulated and as CUDA C, against loop nests as they read.
 
+mod golden;
 mod host;
 mod nvrtc;
 #[path = "../codegen/oracle.rs"]

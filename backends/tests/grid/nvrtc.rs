@@ -23,8 +23,8 @@ fn kernels_compile_to_machine_code() {
     let kernels: Vec<GridKernel> = (0..60).map(nest).chain(ops::kernels()).collect();
     let mut refused = Vec::new();
     for (i, kernel) in kernels.iter().enumerate() {
-        let (text, _) = match source(kernel) {
-            Ok(source) => source,
+        let text = match source(kernel) {
+            Ok(source) => source.text,
             Err(e) => {
                 refused.push(e.to_string());
                 continue;

@@ -110,8 +110,27 @@ const CASES: &[Case] = &[
         dtypes: SUMMED,
         tolerance: 0.0,
     },
+    Case {
+        program: "graph(%0: T[3,37,2], %1: i32[3,37,2]) {
+            %2, %3 = sort(%0, %1) {axis = 1, num_keys = 1} : T[3,37,2], i32[3,37,2] return %2, %3 }",
+        dtypes: SORTED,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,1500], %1: i8[2,1500], %2: f32[2,1500]) {
+            %3, %4, %5 = sort(%1, %0, %2) {axis = 1, num_keys = 2} : i8[2,1500], T[2,1500], f32[2,1500] return %3, %4, %5 }",
+        dtypes: &[DType::Bool, DType::F16, DType::F64],
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[1030]) { %1 = sort(%0) {axis = 0, num_keys = 1} : T[1030] return %1 }",
+        dtypes: SORTED,
+        tolerance: 0.0,
+    },
 ];
 
+const SORTED: &[DType] =
+    &[DType::Bool, DType::I8, DType::U16, DType::I64, DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64, DType::C64];
 const ORDERED: &[DType] = &[DType::I8, DType::U16, DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64];
 /// 16-bit floats are summed as f32, which a pass says.
 const SUMMED: &[DType] = &[DType::I8, DType::U32, DType::I64, DType::F64];

@@ -66,8 +66,7 @@ pub(super) fn dynamic_update_slice(args: &[Type], out: &Type) -> Result<Launches
         let element = load_words(b, w, Memory::Param(0), number);
         store_words(b, w, Memory::Param(arrays.len() as u32 - 1), at, element);
     })?;
-    let operands = (1..args.len()).map(Operand::Arg).chain([Operand::Result(0)]);
-    all.launches.extend(Launches::one(kernel, operands.collect()).launches);
+    all.push(kernel, (1..args.len()).map(Operand::Arg).chain([Operand::Result(0)]).collect());
     Ok(all)
 }
 

@@ -7,6 +7,7 @@ mod indexing;
 mod running;
 mod search;
 mod shaping;
+mod sorting;
 mod window;
 
 use super::{Build, GridKernel, Memory, Reg, Stmt};
@@ -59,6 +60,7 @@ pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launc
         Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], &results[0])?,
         Op::SelectAndGather { kind, .. } => window::select_and_gather(op, *kind, args, &results[0])?,
         Op::SelectAndScatter { kind, .. } => window::select_and_scatter(op, *kind, args, &results[0])?,
+        Op::Sort { axis, num_keys } => sorting::sort(args, *axis, *num_keys)?,
         _ => return Ok(None),
     }))
 }
@@ -66,6 +68,16 @@ pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launc
 impl Launches {
     fn one(kernel: GridKernel, operands: Vec<Operand>) -> Launches {
         Launches { launches: vec![Launch { kernel, operands }], scratch: Vec::new() }
+    }
+
+    fn push(&mut self, kernel: GridKernel, operands: Vec<Operand>) {
+        self.launches.push(Launch { kernel, operands });
+    }
+
+    /// Scratch memory of its own.
+    fn take(&mut self, bytes: usize) -> Operand {
+        self.scratch.push(bytes);
+        Operand::Scratch(self.scratch.len() - 1)
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn concatenate(args: &[Type], axis: usize, out: &Type) -> Result<Laun
             let element = load_words(b, w, Memory::Param(0), number);
             store_words(b, w, Memory::Param(1), at, element);
         })?;
-        all.launches.extend(Launches::one(kernel, vec![Operand::Arg(k), Operand::Result(0)]).launches);
+        all.push(kernel, vec![Operand::Arg(k), Operand::Result(0)]);
         before += x.shape[axis] as i64;
     }
     Ok(all)

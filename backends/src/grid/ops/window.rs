@@ -161,10 +161,9 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: 
         let stored = b.converted(acc, out.dtype);
         b.store(Memory::Param(2), number, stored);
     })?;
-    let mut all = Launches::one(find, vec![Operand::Arg(1), Operand::Scratch(0)]);
-    all.launches.extend(
-        Launches::one(add, vec![Operand::Arg(0), Operand::Scratch(0), Operand::Result(0)]).launches,
-    );
-    all.scratch.push(places.bytes().max(8));
+    let mut all = Launches::default();
+    let winners = all.take(places.bytes());
+    all.push(find, vec![Operand::Arg(1), winners]);
+    all.push(add, vec![Operand::Arg(0), winners, Operand::Result(0)]);
     Ok(all)
 }

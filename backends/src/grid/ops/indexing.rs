@@ -2,20 +2,22 @@
 
 use super::shaping::position;
 use super::{Launches, Operand, each, load_words, store_words, words};
-use crate::grid::{Build, Memory, Reg, Source};
-use crate::kernel::Inst;
+use crate::grid::{Build, Memory, Reg};
 use gradloom_ir::{Binary, DType, Error, Literal, Op, Result, Type};
 
-/// The integer at `at`, between 0 and `limit`, as an index.
-fn clamped(b: &mut Build, from: Memory, at: Reg, limit: usize) -> Reg {
+/// The integer at `at` as an i64, which it saturates.
+pub(super) fn integer(b: &mut Build, from: Memory, at: Reg) -> Reg {
     let mut x = b.load(from, at);
     if b.dtype(x) == DType::U64 {
         let most = b.constant(Literal::new(&[], &[i64::MAX as u64]));
         x = b.binary(Binary::Min, x, most);
     }
-    if b.dtype(x) != DType::I64 {
-        x = b.set(DType::I64, Source::Scalar(Inst::Convert(DType::I64, x)));
-    }
+    b.converted(x, DType::I64)
+}
+
+/// The integer at `at`, between 0 and `limit`, as an index.
+fn clamped(b: &mut Build, from: Memory, at: Reg, limit: usize) -> Reg {
+    let x = integer(b, from, at);
     let (low, high) = (b.constant(Literal::new(&[], &[0i64])), b.constant(Literal::new(&[], &[limit as i64])));
     let x = b.binary(Binary::Max, x, low);
     let x = b.binary(Binary::Min, x, high);
@@ -80,6 +82,21 @@ pub(super) fn copy(t: &Type) -> Result<Launches> {
     Ok(Launches::one(kernel, vec![Operand::Arg(0), Operand::Result(0)]))
 }
 
+/// Where component `k` of the index vector of a point of the grid is.
+pub(super) fn index_place(b: &mut Build, grid: &[Reg], k: usize, indices: &Type, vector_dim: usize) -> Reg {
+    let mut vector = grid.to_vec();
+    if vector_dim < indices.shape.len() {
+        let k = b.index(k as i64);
+        vector.insert(vector_dim, k);
+    }
+    position(b, &vector, &indices.shape)
+}
+
+/// An axis of the indices as one of the grid, which lacks that of the index vectors.
+pub(super) fn grid_axis(d: usize, vector_dim: usize) -> usize {
+    if d > vector_dim { d - 1 } else { d }
+}
+
 pub(super) fn gather(op: &Op, args: &[Type], out: &Type) -> Result<Launches> {
     let Op::Gather {
         offset_dims,
@@ -112,17 +129,11 @@ pub(super) fn gather(op: &Op, args: &[Type], out: &Type) -> Result<Launches> {
         let zero = b.index(0);
         let mut source = vec![zero; rank];
         for (k, &axis) in start_index_map.iter().enumerate() {
-            let mut vector = grid.clone();
-            if *index_vector_dim < indices.shape.len() {
-                let k = b.index(k as i64);
-                vector.insert(*index_vector_dim, k);
-            }
-            let at = position(b, &vector, &indices.shape);
+            let at = index_place(b, &grid, k, indices, *index_vector_dim);
             source[axis] = clamped(b, Memory::Param(1), at, x.shape[axis] - slice_sizes[axis]);
         }
         for (&axis, &d) in operand_batching_dims.iter().zip(start_indices_batching_dims) {
-            // the axis of index vectors is no axis of the grid
-            source[axis] = grid[if d > *index_vector_dim { d - 1 } else { d }];
+            source[axis] = grid[grid_axis(d, *index_vector_dim)];
         }
         for (&axis, i) in window_axes.iter().zip(window) {
             source[axis] = b.binary(Binary::Add, source[axis], i);

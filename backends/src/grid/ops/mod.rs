@@ -5,6 +5,7 @@
 
 mod indexing;
 mod running;
+mod scatter;
 mod search;
 mod shaping;
 mod sorting;
@@ -55,6 +56,7 @@ pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launc
         Op::DynamicSlice { .. } => indexing::dynamic_slice(args, &results[0])?,
         Op::DynamicUpdateSlice {} => indexing::dynamic_update_slice(args, &results[0])?,
         Op::Gather { .. } => indexing::gather(op, args, &results[0])?,
+        Op::Scatter { .. } => scatter::scatter(op, args, &results[0])?,
         Op::ArgReduce { kind, axis } => search::arg_reduce(*kind, &args[0], *axis, &results[0])?,
         Op::Cumulative { kind, axis, reverse } => running::cumulative(*kind, &args[0], *axis, *reverse)?,
         Op::ReduceWindow { kind, .. } => window::reduce_window(op, *kind, &args[0], &results[0])?,

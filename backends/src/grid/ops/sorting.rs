@@ -90,15 +90,8 @@ pub(super) fn sort(args: &[Type], axis: usize, num_keys: usize) -> Result<Launch
     }
     let inner = shape[axis + 1..].iter().product();
     let lanes = Lanes { n, inner, count: args[0].numel() / n };
-    let order = if n <= TILE {
-        let order = all.take(4 * lanes.count * n);
-        let mut operands: Vec<Operand> = (0..num_keys).map(Operand::Arg).collect();
-        operands.push(order);
-        all.push(network(&args[..num_keys], lanes)?, operands);
-        order
-    } else {
-        by_digits(&mut all, &args[..num_keys], lanes)?
-    };
+    let keys: Vec<(Type, Operand)> = (0..num_keys).map(|k| (args[k].clone(), Operand::Arg(k))).collect();
+    let order = order(&mut all, &keys, lanes)?;
     for (k, t) in args.iter().enumerate() {
         let w = words(t);
         let from = order_type(lanes);
@@ -114,6 +107,22 @@ pub(super) fn sort(args: &[Type], axis: usize, num_keys: usize) -> Result<Launch
         all.push(kernel, vec![Operand::Arg(k), order, Operand::Result(k)]);
     }
     Ok(all)
+}
+
+/// The places that the elements of a vector come from when it is sorted by a key.
+pub(super) fn order_of(all: &mut Launches, key: &Type, at: Operand) -> Result<Operand> {
+    order(all, &[(key.clone(), at)], Lanes { n: key.numel(), inner: 1, count: 1 })
+}
+
+fn order(all: &mut Launches, keys: &[(Type, Operand)], lanes: Lanes) -> Result<Operand> {
+    if lanes.n > TILE {
+        return by_digits(all, keys, lanes);
+    }
+    let order = all.take(order_type(lanes).bytes());
+    let (types, mut operands): (Vec<Type>, Vec<Operand>) = keys.iter().cloned().unzip();
+    operands.push(order);
+    all.push(network(&types, lanes)?, operands);
+    Ok(order)
 }
 
 /// For each lane the places its elements come from.
@@ -214,7 +223,7 @@ fn exchange_pair(b: &mut Build, places: Memory, keys: &[Memory], n: usize, at: [
 }
 
 /// Radix sort of the places by the digits of all keys, the last key's first.
-fn by_digits(all: &mut Launches, keys: &[Type], lanes: Lanes) -> Result<Operand> {
+fn by_digits(all: &mut Launches, keys: &[(Type, Operand)], lanes: Lanes) -> Result<Operand> {
     let order = order_type(lanes);
     let parts = lanes.n.div_ceil(PART);
     let counts = Type::new(DType::U32, &[lanes.count, DIGITS * parts]);
@@ -227,7 +236,7 @@ fn by_digits(all: &mut Launches, keys: &[Type], lanes: Lanes) -> Result<Operand>
     })?;
     all.push(start, vec![turns[0]]);
     let mut turn = 0;
-    for (k, key) in keys.iter().enumerate().rev() {
+    for (key, at) in keys.iter().rev() {
         for part in (0..words(key).per_element).rev() {
             // no key has more bits than its dtype; signs are part of them
             let bits = match key.dtype.real() {
@@ -239,14 +248,14 @@ fn by_digits(all: &mut Launches, keys: &[Type], lanes: Lanes) -> Result<Operand>
             };
             for shift in (0..bits).step_by(BITS as usize) {
                 let digit = Digit { key, part, shift };
-                all.push(count(digit, lanes, &order, &counts)?, vec![Operand::Arg(k), turns[turn], counted]);
+                all.push(count(digit, lanes, &order, &counts)?, vec![*at, turns[turn], counted]);
                 let mut sum = cumulative(ReduceKind::Sum, &counts, 1, false)?;
                 for launch in sum.launches.drain(..) {
                     let place = |o: &Operand| if matches!(o, Operand::Arg(_)) { counted } else { sums };
                     let operands = launch.operands.iter().map(place).collect();
                     all.push(launch.kernel, operands);
                 }
-                let operands = vec![Operand::Arg(k), turns[turn], counted, sums, turns[1 - turn]];
+                let operands = vec![*at, turns[turn], counted, sums, turns[1 - turn]];
                 all.push(distribute(digit, lanes, &order, &counts)?, operands);
                 turn = 1 - turn;
             }

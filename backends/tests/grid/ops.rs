@@ -151,8 +151,39 @@ const CASES: &[Case] = &[
         dtypes: &[DType::U16, DType::F32],
         tolerance: 0.0,
     },
+    Case {
+        program: "graph(%0: T[3,70,33], %1: T[33,3,5,14]) {
+            %2 = dot_general(%0, %1) {lhs_batch = [0], rhs_batch = [1], lhs_contract = [2], rhs_contract = [0]} : T[3,70,5,14]
+            return %2 }",
+        dtypes: PRODUCTS,
+        tolerance: 1e-6,
+    },
+    Case {
+        program: "graph(%0: T[4,0], %1: T[0,3]) {
+            %2 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : T[4,3] return %2 }",
+        dtypes: PRODUCTS,
+        tolerance: 0.0,
+    },
+    Case {
+        program: "graph(%0: T[2,4,7,6], %1: T[6,2,3,2]) {
+            %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2, 3], rhs_dims = [0, 1, 2, 3], out_dims = [0, 1, 2, 3], strides = [2, 1],
+              padding = [(1, 2), (-1, 3)], lhs_dilation = [1, 2], rhs_dilation = [2, 1], feature_groups = 2, batch_groups = 1} : T[2,6,3,12]
+            return %2 }",
+        dtypes: PRODUCTS,
+        tolerance: 1e-6,
+    },
+    Case {
+        program: "graph(%0: T[4,9,3], %1: T[2,3,6]) {
+            %2 = convolution(%0, %1) {lhs_dims = [0, 2, 1], rhs_dims = [2, 1, 0], out_dims = [1, 0, 2], strides = [1],
+              padding = [(0, 0)], lhs_dilation = [1], rhs_dilation = [3], feature_groups = 1, batch_groups = 2} : T[6,2,6]
+            return %2 }",
+        dtypes: PRODUCTS,
+        tolerance: 1e-6,
+    },
 ];
 
+/// 16-bit floats are multiplied with sums in f32, which a pass says.
+const PRODUCTS: &[DType] = &[DType::I8, DType::U32, DType::I64, DType::F32, DType::F64];
 const SORTED: &[DType] =
     &[DType::Bool, DType::I8, DType::U16, DType::I64, DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64, DType::C64];
 const ORDERED: &[DType] = &[DType::I8, DType::U16, DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64];

@@ -3,7 +3,9 @@
 //! [`launches`] gives for an op on operands of some types the kernels that compute it, in order, and the scratch memory they
 //! hand values over in. Complex numbers are moved as pairs of words; ops that compute on them have been taken apart before.
 
+mod convolution;
 mod indexing;
+mod product;
 mod running;
 mod scatter;
 mod search;
@@ -56,6 +58,8 @@ pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launc
         Op::DynamicSlice { .. } => indexing::dynamic_slice(args, &results[0])?,
         Op::DynamicUpdateSlice {} => indexing::dynamic_update_slice(args, &results[0])?,
         Op::Gather { .. } => indexing::gather(op, args, &results[0])?,
+        Op::DotGeneral { .. } => product::dot_general(op, args, &results[0])?,
+        Op::Convolution { .. } => convolution::convolution(op, args, &results[0])?,
         Op::Scatter { .. } => scatter::scatter(op, args, &results[0])?,
         Op::ArgReduce { kind, axis } => search::arg_reduce(*kind, &args[0], *axis, &results[0])?,
         Op::Cumulative { kind, axis, reverse } => running::cumulative(*kind, &args[0], *axis, *reverse)?,

@@ -39,7 +39,11 @@ impl Function {
             Function::F32ToBf16 => ("float x", "u16", math::f32_to_bf16(&mut text, x)),
         };
         let value = text.name(value);
-        Some(format!("__device__ inline {result} {}({params}) {{\n{}    return {value};\n}}\n", self.name(), text.lines))
+        Some(format!(
+            "__device__ inline {result} {}({params}) {{\n{}    return {value};\n}}\n",
+            self.name(),
+            text.lines
+        ))
     }
 }
 

@@ -4,5 +4,5 @@ mod functions;
 mod nvrtc;
 mod print;
 
-pub use nvrtc::{Architecture, Binary, Nvrtc};
+pub use nvrtc::{Architecture, Binary, Nvrtc, Usage};
 pub use print::{KernelSource, source};

@@ -22,6 +22,33 @@ pub struct Binary {
     pub log: String,
 }
 
+/// What a thread of a kernel takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Registers of 32 bits.
+    pub registers: usize,
+    /// Bytes that registers are written to memory for want of more.
+    pub spilled_bytes: usize,
+    /// Bytes of the shared memory of a block.
+    pub shared_bytes: usize,
+}
+
+impl Binary {
+    /// What the compiler says that the kernel takes; `None` if it says nothing of it.
+    pub fn usage(&self) -> Option<Usage> {
+        // "Used 40 registers, 2048 bytes smem, 376 bytes cmem[0]", "0 bytes stack frame, 0 bytes spill stores, .."
+        let before = |what: &str| {
+            let text = self.log.split_once(what)?.0.trim_end();
+            text.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        };
+        Some(Usage {
+            registers: before(" registers")?,
+            spilled_bytes: before(" bytes spill stores")?,
+            shared_bytes: before(" bytes smem").unwrap_or(0),
+        })
+    }
+}
+
 /// The compiler, found on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Nvrtc(());

@@ -227,7 +227,8 @@ impl Run<'_> {
                 let mut active = active.to_vec();
                 let count = |run: &mut Self, t: usize, n: u64| {
                     let n = Wide::Int(n.into());
-                    let x = with_element!(run.kernel.registers[*counter as usize], T => cell(<T as ScalarOps>::narrow(n)));
+                    let x =
+                        with_element!(run.kernel.registers[*counter as usize], T => cell(<T as ScalarOps>::narrow(n)));
                     run.registers[*counter as usize][t] = Some(x);
                 };
                 for t in 0..active.len() {

@@ -107,9 +107,8 @@ fn width(nest: &LoopNest, axis: Option<usize>, alignment: &dyn Fn(usize) -> usiz
         _ => None,
     });
     let contiguous = loads.chain(stores).filter(|(_, at)| at.strides[axis] == 1);
-    let in_one_access = |(p, _): (u32, _)| {
-        alignment(p as usize).clamp(1, ACCESS_BYTES) / nest.params[p as usize].dtype.size()
-    };
+    let in_one_access =
+        |(p, _): (u32, _)| alignment(p as usize).clamp(1, ACCESS_BYTES) / nest.params[p as usize].dtype.size();
     let Some(fits) = contiguous.map(in_one_access).min() else { return 1 };
     let most = if nest.body.len() < LONG { MAX_WIDTH } else { MAX_LONG_WIDTH };
     let mut width = fits.clamp(1, most);

@@ -47,7 +47,8 @@ impl GridKernel {
         if !matches!(self.dtype(at)?, DType::U32 | DType::U64) {
             return self.fail(format!("index r{at} is {}", self.dtype(at)?));
         }
-        if !matches!(values.len(), 1 | 2 | 4 | 8 | 16) || values.len() * array.dtype.size() > 16.max(array.dtype.size()) {
+        if !matches!(values.len(), 1 | 2 | 4 | 8 | 16) || values.len() * array.dtype.size() > 16.max(array.dtype.size())
+        {
             return self.fail(format!("{} elements of {} are accessed at once", values.len(), array.dtype));
         }
         values.iter().try_for_each(|&v| self.expect(v, array.dtype))

@@ -30,8 +30,8 @@ mod widen;
 
 pub use custom::{evaluate, of_primitive};
 pub use interpret::interpret;
-pub use recurrence::{Carried, Recurrence, Steps};
 pub(crate) use interpret::{Cell, cell, element, padded, scalar};
+pub use recurrence::{Carried, Recurrence, Steps};
 pub(crate) use types::{combiner, dtype_of_op, identity};
 
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Unary};

@@ -12,7 +12,12 @@ pub fn interpreted(nest: &LoopNest, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// The first element at which buffers differ by more than `allowed(param, element)`.
-pub fn difference(nest: &LoopNest, a: &[Vec<u8>], b: &[Vec<u8>], allowed: &dyn Fn(usize, usize) -> f64) -> Option<String> {
+pub fn difference(
+    nest: &LoopNest,
+    a: &[Vec<u8>],
+    b: &[Vec<u8>],
+    allowed: &dyn Fn(usize, usize) -> f64,
+) -> Option<String> {
     for (p, param) in nest.params.iter().enumerate() {
         let size = param.dtype.size();
         for i in 0..param.len {

@@ -28,13 +28,13 @@ fn compiler() -> Option<&'static str> {
 }
 
 impl Host {
-    /// Compiles the kernels; `None` on a machine without a C++ compiler.
-    pub fn new(kernels: Vec<GridKernel>) -> Option<Host> {
+    /// Compiles the kernels of the test `name`; `None` on a machine without a C++ compiler.
+    pub fn new(name: &str, kernels: Vec<GridKernel>) -> Option<Host> {
         let Some(compiler) = compiler() else {
             eprintln!("there is no C++ compiler: the text of kernels is not run");
             return None;
         };
-        let folder = std::env::temp_dir().join(format!("gradloom-grid-{}-{}", std::process::id(), kernels.len()));
+        let folder = std::env::temp_dir().join(format!("gradloom-grid-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let mut text = String::from(include_str!("host.cuh"));
         for (i, k) in kernels.iter().enumerate() {

@@ -3,9 +3,9 @@
 mod golden;
 mod host;
 mod nvrtc;
+mod ops;
 #[path = "../codegen/oracle.rs"]
 mod oracle;
-mod ops;
 #[path = "../codegen/random.rs"]
 mod random;
 
@@ -61,7 +61,10 @@ fn check_all(seeds: std::ops::Range<u64>, sums: Sums) -> BTreeMap<(&'static str,
 #[test]
 fn random_nests_without_float_sums_are_exact() {
     let kinds = check_all(0..1000, Sums::Exact);
-    assert!(["points", "a thread a point", "a warp a point", "columns"].iter().all(|k| kinds[&(*k, false)] > 5), "{kinds:?}");
+    assert!(
+        ["points", "a thread a point", "a warp a point", "columns"].iter().all(|k| kinds[&(*k, false)] > 5),
+        "{kinds:?}"
+    );
     assert!(kinds[&("points", true)] > 5, "{kinds:?}");
 }
 
@@ -102,7 +105,7 @@ fn cuda_c_on_this_machine_is_what_is_emulated() {
     }
     assert!(cases.len() > 150, "{}", cases.len());
     let kernels = cases.iter().map(|(nest, _)| lower(nest, &aligned).expect("the nest is well formed")).collect();
-    let Some(host) = Host::new(kernels) else { return };
+    let Some(host) = Host::new("nests", kernels) else { return };
     for (i, (nest, inputs)) in cases.iter().enumerate() {
         let mut buffers = inputs.clone();
         host.run(i, &mut buffers);

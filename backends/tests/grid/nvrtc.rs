@@ -32,7 +32,10 @@ fn kernels_compile_to_machine_code() {
         };
         let architecture = ARCHITECTURES[i % ARCHITECTURES.len()];
         let binary = compiler.compile(&text, architecture).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        assert!(binary.cubin.starts_with(b"\x7fELF") && binary.log.contains("registers"), "{}", binary.log);
+        assert!(binary.cubin.starts_with(b"\x7fELF"), "{}", binary.log);
+        let usage = binary.usage().unwrap_or_else(|| panic!("{}", binary.log));
+        // a thread of 256 may have 255 registers; what does not fit goes through memory
+        assert!(usage.spilled_bytes == 0 && usage.registers <= 255, "{usage:?}\n{text}");
     }
     assert!(refused.len() * 5 < kernels.len() && refused.iter().all(|e| e.contains("no form on GPUs")), "{refused:?}");
 }

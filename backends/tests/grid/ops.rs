@@ -1,7 +1,8 @@
 //! Ops that are grid kernels of their own, emulated, against the interpreter.
 
-use gradloom_backends::grid::{GridKernel, emulate};
+use super::host::Host;
 use gradloom_backends::grid::ops::{Launches, Operand, launches};
+use gradloom_backends::grid::{GridKernel, emulate};
 use gradloom_ir::{DType, Graph, Literal, Type, eval, parse};
 
 /// Programs of one op each. `T` stands for every dtype the op is defined on of `dtypes`.
@@ -184,8 +185,18 @@ const CASES: &[Case] = &[
 
 /// 16-bit floats are multiplied with sums in f32, which a pass says.
 const PRODUCTS: &[DType] = &[DType::I8, DType::U32, DType::I64, DType::F32, DType::F64];
-const SORTED: &[DType] =
-    &[DType::Bool, DType::I8, DType::U16, DType::I64, DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64, DType::C64];
+const SORTED: &[DType] = &[
+    DType::Bool,
+    DType::I8,
+    DType::U16,
+    DType::I64,
+    DType::U64,
+    DType::F16,
+    DType::BF16,
+    DType::F32,
+    DType::F64,
+    DType::C64,
+];
 const ORDERED: &[DType] = &[DType::I8, DType::U16, DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64];
 /// 16-bit floats are summed as f32, which a pass says.
 const SUMMED: &[DType] = &[DType::I8, DType::U32, DType::I64, DType::F64];
@@ -235,8 +246,8 @@ pub fn kernels() -> Vec<GridKernel> {
     first.flat_map(|g| launches_of(&g).launches).map(|l| l.kernel).collect()
 }
 
-/// What the kernels of a program of one op make of its inputs.
-fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
+/// What the kernels of a program of one op make of its inputs, each run by `run` on its buffers.
+fn results(g: &Graph, inputs: &[Literal], run: &mut dyn FnMut(&GridKernel, &mut [Vec<u8>])) -> Vec<Vec<u8>> {
     let node = &g.nodes()[0];
     let results: Vec<Type> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
     let Launches { launches, scratch } = launches_of(g);
@@ -252,8 +263,7 @@ fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
         };
         let places: Vec<usize> = launch.operands.iter().map(place).collect();
         let mut buffers: Vec<Vec<u8>> = places.iter().map(|&p| arrays[p].clone()).collect();
-        let mut slices: Vec<&mut [u8]> = buffers.iter_mut().map(|b| &mut b[..]).collect();
-        emulate(&launch.kernel, &mut slices).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        run(&launch.kernel, &mut buffers);
         for (p, b) in places.into_iter().zip(buffers) {
             arrays[p] = b;
         }
@@ -261,12 +271,21 @@ fn emulated(g: &Graph, inputs: &[Literal]) -> Vec<Vec<u8>> {
     arrays[inputs.len()..inputs.len() + results.len()].to_vec()
 }
 
-fn check(g: &Graph, tolerance: f64, seed: u64) {
-    let mut seed = seed;
+/// Runs a kernel where what a GPU would not forgive is refused.
+fn emulated(kernel: &GridKernel, buffers: &mut [Vec<u8>]) {
+    let mut slices: Vec<&mut [u8]> = buffers.iter_mut().map(|b| &mut b[..]).collect();
+    emulate(kernel, &mut slices).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn inputs(g: &Graph, tolerance: f64, mut seed: u64) -> Vec<Literal> {
     let special = if tolerance > 0.0 { 0.0 } else { 0.1 };
-    let inputs: Vec<Literal> = g.input_types().iter().map(|t| literal(t, special, &mut seed)).collect();
+    g.input_types().iter().map(|t| literal(t, special, &mut seed)).collect()
+}
+
+fn check(g: &Graph, tolerance: f64, seed: u64) {
+    let inputs = inputs(g, tolerance, seed);
     let expected = eval::eval(g, &inputs).unwrap_or_else(|e| panic!("{e}\n{g}"));
-    for (want, got) in expected.iter().zip(emulated(g, &inputs)) {
+    for (want, got) in expected.iter().zip(results(g, &inputs, &mut emulated)) {
         let got = Literal::from_bytes(want.ty().clone(), got).expect("results have their types");
         if want.bytes() == got.bytes() {
             continue;
@@ -277,7 +296,10 @@ fn check(g: &Graph, tolerance: f64, seed: u64) {
             let (x, y) = (want.get_f64(i), got.get_f64(i));
             let [bits, own] = [&want, &&got].map(|l| &l.bytes()[i * size..(i + 1) * size]);
             let close = tolerance > 0.0 && (x - y).abs() <= tolerance * scale;
-            assert!(bits == own || close || x.is_nan() && y.is_nan(), "element {i} is {y}, not {x}\n{g}\ninputs {inputs:?}");
+            assert!(
+                bits == own || close || x.is_nan() && y.is_nan(),
+                "element {i} is {y}, not {x}\n{g}\ninputs {inputs:?}"
+            );
         }
     }
 }
@@ -290,5 +312,24 @@ fn every_op_is_what_the_interpreter_computes() {
             let elements: usize = g.input_types().iter().map(Type::numel).sum();
             (0..if elements > 500 { 1 } else { 4 }).for_each(|seed| check(&g, case.tolerance, seed));
         }
+    }
+}
+
+/// The text of the kernels computes what their emulation does, bit for bit.
+#[test]
+fn cuda_c_of_ops_on_this_machine_is_what_is_emulated() {
+    let programs: Vec<(&Case, Graph)> =
+        CASES.iter().flat_map(|case| programs(case).take(2).map(move |g| (case, g))).collect();
+    let kernels = programs.iter().flat_map(|(_, g)| launches_of(g).launches).map(|l| l.kernel).collect();
+    let Some(host) = Host::new("ops", kernels) else { return };
+    let mut next = 0;
+    for (case, g) in &programs {
+        let inputs = inputs(g, case.tolerance, 7);
+        let expected = results(g, &inputs, &mut emulated);
+        let seen = results(g, &inputs, &mut |_, buffers| {
+            host.run(next, buffers);
+            next += 1;
+        });
+        assert!(seen == expected, "{g}");
     }
 }

@@ -27,9 +27,8 @@ fn clamped(b: &mut Build, from: Memory, at: Reg, limit: usize) -> Reg {
 /// Where a block of `sizes` starts in an array of `shape`: one scalar operand an axis, from param `first` on.
 fn starts(b: &mut Build, first: usize, shape: &[usize], sizes: &[usize]) -> Vec<Reg> {
     let zero = b.index(0);
-    let start = |(a, (&n, &size)): (usize, (&usize, &usize))| {
-        clamped(b, Memory::Param((first + a) as u32), zero, n - size)
-    };
+    let start =
+        |(a, (&n, &size)): (usize, (&usize, &usize))| clamped(b, Memory::Param((first + a) as u32), zero, n - size);
     shape.iter().zip(sizes).enumerate().map(start).collect()
 }
 

@@ -123,9 +123,7 @@ pub(super) fn scatter(op: &Op, args: &[Type], out: &Type) -> Result<Launches> {
     }
     let is_window = |a: &usize| !inserted_window_dims.contains(a) && !input_batching_dims.contains(a);
     let window_axes: Vec<usize> = (0..out.rank()).filter(is_window).collect();
-    let extends = |(&axis, &d): (&usize, &usize)| {
-        scatter_dims_to_operand_dims.contains(&axis) && args[2].shape[d] != 1
-    };
+    let extends = |(&axis, &d): (&usize, &usize)| scatter_dims_to_operand_dims.contains(&axis) && args[2].shape[d] != 1;
     let g = Geometry {
         out,
         indices: &args[1],

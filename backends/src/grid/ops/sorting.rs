@@ -147,8 +147,7 @@ fn network(keys: &[Type], lanes: Lanes) -> Result<GridKernel> {
     let len = b.index(n as i64);
     for (k, t) in keys.iter().enumerate() {
         let word = |d: DType| if d.size() == 8 { DType::U64 } else { DType::U32 };
-        let columns: Vec<Memory> =
-            (0..words(t).per_element).map(|_| b.shared(word(t.dtype.real()), size)).collect();
+        let columns: Vec<Memory> = (0..words(t).per_element).map(|_| b.shared(word(t.dtype.real()), size)).collect();
         b.count(thread, end, step, |b, i| {
             // what is not there is sorted by its place, which is behind all
             let last = b.index(n as i64 - 1);

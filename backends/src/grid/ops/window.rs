@@ -51,18 +51,19 @@ fn in_window(b: &mut Build, g: &WindowGeometry, base: &[usize], out: &[Reg], bod
 pub(super) fn reduce_window(op: &Op, kind: ReduceKind, x: &Type, out: &Type) -> Result<Launches> {
     let g = WindowGeometry::new(op, x)?;
     let computed = if x.dtype.is_half() { DType::F32 } else { x.dtype };
-    let kernel = each_by("reduce_window", &[x, out], window_index(&g, &x.shape, [x, out]), out.numel(), |b, number| {
-        let index = b.point(number, &out.shape);
-        let acc = b.constant(identity(kind, computed));
-        in_window(b, &g, &x.shape, &index, |b, at| {
-            let element = b.load(Memory::Param(0), at);
-            let element = b.widened_half(element);
-            let sum = b.binary(combiner(kind), acc, element);
-            b.assign(acc, sum);
-        });
-        let stored = b.converted(acc, x.dtype);
-        b.store(Memory::Param(1), number, stored);
-    })?;
+    let kernel =
+        each_by("reduce_window", &[x, out], window_index(&g, &x.shape, [x, out]), out.numel(), |b, number| {
+            let index = b.point(number, &out.shape);
+            let acc = b.constant(identity(kind, computed));
+            in_window(b, &g, &x.shape, &index, |b, at| {
+                let element = b.load(Memory::Param(0), at);
+                let element = b.widened_half(element);
+                let sum = b.binary(combiner(kind), acc, element);
+                b.assign(acc, sum);
+            });
+            let stored = b.converted(acc, x.dtype);
+            b.store(Memory::Param(1), number, stored);
+        })?;
     Ok(Launches::one(kernel, vec![Operand::Arg(0), Operand::Result(0)]))
 }
 
@@ -90,20 +91,26 @@ fn winner(b: &mut Build, g: &WindowGeometry, kind: ReduceKind, key: &Type, keys:
 pub(super) fn select_and_gather(op: &Op, kind: ReduceKind, args: &[Type], out: &Type) -> Result<Launches> {
     let (x, key) = (&args[0], &args[1]);
     let g = WindowGeometry::new(op, key)?;
-    let kernel = each_by("select_and_gather", &[x, key, out], window_index(&g, &key.shape, [x, key, out]), out.numel(), |b, number| {
-        let index = b.point(number, &out.shape);
-        let place = winner(b, &g, kind, key, Memory::Param(1), &index);
-        let zero = b.constant(Literal::scalar(out.dtype, 0.0));
-        let value = b.variable(zero);
-        let none = b.index(0);
-        let any = b.compare(Comparison::Gt, place, none);
-        b.when(any, |b| {
-            let at = b.plus(place, -1);
-            let element = b.load(Memory::Param(0), at);
-            b.assign(value, element);
-        });
-        b.store(Memory::Param(2), number, value);
-    })?;
+    let kernel = each_by(
+        "select_and_gather",
+        &[x, key, out],
+        window_index(&g, &key.shape, [x, key, out]),
+        out.numel(),
+        |b, number| {
+            let index = b.point(number, &out.shape);
+            let place = winner(b, &g, kind, key, Memory::Param(1), &index);
+            let zero = b.constant(Literal::scalar(out.dtype, 0.0));
+            let value = b.variable(zero);
+            let none = b.index(0);
+            let any = b.compare(Comparison::Gt, place, none);
+            b.when(any, |b| {
+                let at = b.plus(place, -1);
+                let element = b.load(Memory::Param(0), at);
+                b.assign(value, element);
+            });
+            b.store(Memory::Param(2), number, value);
+        },
+    )?;
     Ok(Launches::one(kernel, vec![Operand::Arg(0), Operand::Arg(1), Operand::Result(0)]))
 }
 

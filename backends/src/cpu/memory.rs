@@ -36,6 +36,8 @@ pub(super) struct Room {
     pub bytes: usize,
     /// The first step that needs the memory for something else.
     pub until: usize,
+    /// A place that may be at its start in that step, too: what lies there is read as the result is written.
+    pub heir: Option<Place>,
 }
 
 /// Where places lie.
@@ -111,8 +113,15 @@ impl Arena {
     fn in_rooms(&self, rooms: &[Room], last: usize) -> Vec<Option<At>> {
         let mut at = vec![None; self.needs.len()];
         let mut taken: Vec<Taken> = rooms.iter().map(|_| Taken::new(last)).collect();
+        for (r, room) in rooms.iter().enumerate() {
+            let Some((p, need)) = room.heir.map(|p| (p, &self.needs[p])) else { continue };
+            if need.to == room.until && need.size == room.bytes {
+                at[p] = Some(At::Room(r, 0));
+                taken[r].take(need, 0);
+            }
+        }
         let until = rooms.iter().map(|r| r.until).max().unwrap_or(0);
-        let movable = |p: &Place| self.needs[*p].movable && self.needs[*p].to < until;
+        let movable = |p: &Place| self.needs[*p].movable && self.needs[*p].to < until && at[*p].is_none();
         let Some(order) = self.by_size((0..self.needs.len()).filter(movable).collect()) else { return at };
         for p in order {
             let need = &self.needs[p];
@@ -217,6 +226,7 @@ mod tests {
         for (i, (&(bytes, from, to), at)) in needs.iter().zip(&l.at).enumerate() {
             match *at {
                 At::Arena(offset) => assert!(offset + bytes <= l.bytes && offset % ALIGN == 0),
+                At::Room(r, 0) if rooms[r].heir == Some(i) => assert!(bytes == rooms[r].bytes && to == rooms[r].until),
                 At::Room(r, offset) => assert!(offset + bytes <= rooms[r].bytes && to < rooms[r].until),
             }
             for (&(other_bytes, other_from, other_to), other) in needs.iter().zip(&l.at).take(i) {
@@ -262,10 +272,18 @@ mod tests {
 
     #[test]
     fn results_lend_their_memory_until_they_are_written() {
-        let rooms = [Room { bytes: 256, until: 2 }, Room { bytes: 128, until: 9 }];
+        let room = |bytes, until| Room { bytes, until, heir: None };
+        let rooms = [room(256, 2), room(128, 9)];
         let l = layout(&[(256, 0, 1), (128, 1, 3), (128, 2, 3), (512, 2, 3)], 4, &rooms);
         assert_eq!(l.at[..2], [At::Room(0, 0), At::Room(1, 0)]);
         assert_eq!((l.bytes, l.live), (640, vec![0, 0, 640, 640]));
+    }
+
+    #[test]
+    fn what_a_result_is_computed_from_may_stay_in_its_memory() {
+        let rooms = [Room { bytes: 256, until: 1, heir: Some(1) }];
+        let l = layout(&[(128, 0, 0), (256, 1, 1), (256, 1, 1)], 2, &rooms);
+        assert_eq!((&l.at[..], l.bytes), (&[At::Room(0, 0), At::Room(0, 0), At::Arena(0)][..], 256));
     }
 
     #[test]
@@ -284,7 +302,7 @@ mod tests {
             let mut needs: Vec<_> = (0..count).map(need).collect();
             needs.sort_by_key(|n| n.1);
             let rooms: Vec<Room> =
-                (0..next(4)).map(|_| Room { bytes: next(3000), until: next(steps as u64) }).collect();
+                (0..next(4)).map(|_| Room { bytes: next(3000), until: next(steps as u64), heir: None }).collect();
             layout(&needs, steps, &rooms);
         }
     }

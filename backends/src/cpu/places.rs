@@ -53,8 +53,8 @@ pub(super) struct Planner<'a> {
     /// The place of each arena value, and its size.
     arena_values: Vec<usize>,
     value_bytes: Vec<usize>,
-    /// The step that writes each result, of those that are no copies.
-    written: Vec<Option<usize>>,
+    /// The step that writes each result, of those that are no copies, and the place that it could be computed in.
+    written: Vec<Option<(usize, Option<usize>)>>,
     /// The input in whose buffer each output may be computed.
     pub donors: Vec<Option<usize>>,
     donated: Vec<bool>,
@@ -134,33 +134,37 @@ impl<'a> Planner<'a> {
     /// Finds places for what step `s` computes.
     pub fn place_writes(&mut self, s: usize, step: &StepValues) {
         let mut taken: Vec<Value> = Vec::new();
-        for &w in &step.writes {
-            let donor = step.in_place.iter().find(|(r, to)| {
-                *to == w && self.last_use[r.index()] == s && !taken.contains(r) && self.reusable(*r, w)
-            });
-            match (self.place[w.index()], donor) {
-                (Some(Place::Output(o)), donor) => {
-                    self.written[o] = Some(s);
-                    // an output may be computed in the buffer of an input that is not needed any more
-                    let input = match donor {
-                        Some((r, _)) => match self.place[r.index()] {
-                            Some(Place::Input(i)) => Some((i, *r)),
-                            _ => None,
-                        },
-                        None => self.dead_input(s, w),
-                    };
-                    if let Some((i, r)) = input {
-                        self.donors[o] = Some(i);
-                        self.donated[i] = true;
+        // intermediates first: a result has memory of its own
+        let is_result = |w: &&Value| self.place[w.index()].is_some();
+        let (results, others): (Vec<&Value>, Vec<&Value>) = step.writes.iter().partition(is_result);
+        for &w in others.into_iter().chain(results) {
+            // what it may be computed in the place of: an input, an intermediate
+            let mut reused = |is_input: bool| {
+                let pair = step.in_place.iter().find(|(r, to)| {
+                    let fits = *to == w && self.last_use[r.index()] == s && !taken.contains(r);
+                    fits && is_input == matches!(self.place[r.index()], Some(Place::Input(_))) && self.reusable(*r, w)
+                })?;
+                taken.push(pair.0);
+                Some(pair.0)
+            };
+            match (self.place[w.index()], reused(false)) {
+                (Some(Place::Output(o)), heir) => {
+                    // it may be computed in the buffer of an input that is not needed any more
+                    if let Some(r) = reused(true).or_else(|| self.dead_input(s, w)) {
+                        self.donors[o] = Some(r.index());
+                        self.donated[r.index()] = true;
                         taken.push(r);
                     }
+                    let heir = heir.and_then(|r| match self.place[r.index()] {
+                        Some(Place::Arena(i)) => Some(self.arena_values[i]),
+                        _ => None,
+                    });
+                    self.written[o] = Some((s, heir));
                 }
                 (Some(_), _) => {}
-                (None, Some((r, _))) if matches!(self.place[r.index()], Some(Place::Arena(_))) => {
+                (None, Some(r)) => {
                     // the arena place passes on: the read value no longer owns it
-                    let place = self.place[r.index()];
-                    taken.push(*r);
-                    self.place[w.index()] = place;
+                    self.place[w.index()] = self.place[r.index()];
                     self.last_use[r.index()] = usize::MAX;
                 }
                 (None, _) => {
@@ -184,14 +188,14 @@ impl<'a> Planner<'a> {
     }
 
     /// An input of the type of `w` that nothing reads from step `s` on.
-    fn dead_input(&self, s: usize, w: Value) -> Option<(usize, Value)> {
+    fn dead_input(&self, s: usize, w: Value) -> Option<Value> {
         let ty = self.g.ty(w);
         if ty.bytes() == 0 {
             return None;
         }
-        (0..self.g.num_inputs()).map(Value::from_index).find_map(|v| {
+        (0..self.g.num_inputs()).map(Value::from_index).find(|v| {
             let unread = self.last_use[v.index()] < s;
-            (unread && !self.donated[v.index()] && self.g.ty(v) == ty).then_some((v.index(), v))
+            unread && !self.donated[v.index()] && self.g.ty(*v) == ty
         })
     }
 
@@ -222,7 +226,9 @@ impl<'a> Planner<'a> {
     /// The results that may lend their memory, and until when.
     fn rooms(&self) -> Vec<(usize, Room)> {
         let written = self.written.iter().enumerate().filter_map(|(o, step)| Some((o, (*step)?)));
-        let room = |(o, until): (usize, usize)| (o, Room { bytes: self.g.ty(self.g.outputs()[o]).bytes(), until });
+        let room = |(o, (until, heir)): (usize, (usize, Option<usize>))| {
+            (o, Room { bytes: self.g.ty(self.g.outputs()[o]).bytes(), until, heir })
+        };
         let mut rooms: Vec<_> = written.map(room).filter(|(_, r)| r.bytes >= MIN_ROOM).collect();
         // those that are written first serve first, so that the others are there for what lives longer
         rooms.sort_by_key(|(_, r)| std::cmp::Reverse(r.bytes));

@@ -69,7 +69,8 @@ impl LibraryCall {
     /// # Safety
     /// `args` and `outs` are as many as the prepared types, each the start of a dense array of its type aligned to
     /// its elements; `scratch` has `scratch_bytes` bytes aligned to 64. No output overlaps anything else, except that
-    /// for `dynamic_update_slice` and `scatter` `outs[0]` may be `args[0]`, which is then updated in place.
+    /// for `dynamic_update_slice`, `scatter` and complex Fourier transforms `outs[0]` may be `args[0]`, which is then
+    /// updated in place.
     #[inline]
     pub unsafe fn run(&self, args: &[*const u8], outs: &[*mut u8], scratch: *mut u8) {
         (self.run)(args, outs, scratch)

@@ -252,6 +252,17 @@ impl Control {
         }
     }
 
+    /// The places in the arena of the program around it.
+    pub fn places_mut(&mut self) -> Vec<&mut usize> {
+        let (mut places, carries) = match self {
+            Control::Scan { frame, carries, .. } => (vec![frame], carries),
+            Control::While { cond_frame, frame, flag, carries, .. } => (vec![cond_frame, frame, flag], carries),
+            Control::Switch { frame, .. } => return vec![frame],
+        };
+        places.extend(carries.iter_mut().flat_map(|c| c.buffers.iter_mut().flatten()));
+        places
+    }
+
     /// How often the bodies run a call, where that is known.
     pub fn trip_count(&self) -> u64 {
         match self {

@@ -23,5 +23,5 @@ pub use kernel::{Kernel, KernelFn, KernelId, PARALLEL_COST, is_parallel};
 pub use object::{Contents, Model, Object, VERSION, missing_feature};
 pub use prepared::Prepared;
 pub use profile::{Ceilings, Profile, StepProfile};
-pub use program::{Frame, Program, Slot, Step};
+pub use program::{Frame, Lent, Program, Slot, Step};
 pub use run::{Cost, CpuProgram, Outputs};

@@ -31,6 +31,17 @@ pub enum Step {
     Host(Box<HostCall>),
 }
 
+/// A result whose memory holds intermediates until the result is written.
+#[derive(Serialize, Deserialize)]
+pub struct Lent {
+    /// The result.
+    pub output: usize,
+    /// The intermediates' slots and where they lie in the memory.
+    pub values: Vec<(Slot, usize)>,
+    /// Where they end.
+    pub bytes: usize,
+}
+
 /// A compiled program.
 #[derive(Serialize, Deserialize)]
 pub struct Program {
@@ -43,8 +54,10 @@ pub struct Program {
     pub constants: Vec<Buffer>,
     /// Their sizes.
     pub constant_bytes: Vec<usize>,
-    /// Offsets of the arena values, in slot order.
+    /// Offsets of the arena values, in slot order; of those in `lent` memory 0.
     pub arena_values: Vec<usize>,
+    /// Results that lend their memory to intermediates; of nested programs none does.
+    pub lent: Vec<Lent>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
     /// Bytes of the arena that are in use at each step.
@@ -211,12 +224,55 @@ impl Program {
         frame
     }
 
+    /// Whether intermediates can lie in the result's memory: not if it is an argument's too, which is still read, nor if
+    /// it is aligned to nothing but the result's own elements.
+    ///
+    /// # Safety
+    /// The frame was begun by this program and its inputs and outputs are set.
+    unsafe fn lends(&self, lent: &Lent, frame: Frame) -> bool {
+        // SAFETY: the caller's promise.
+        let (to, donor) = unsafe {
+            let donor = self.donors[lent.output].map(|i| frame.get(i as Slot));
+            (frame.get(self.output_slot(lent.output)), donor)
+        };
+        donor != Some(to) && to.addr().is_multiple_of(ALIGN)
+    }
+
+    /// Bytes that a run needs beside its frame, for intermediates whose result does not lend its memory in this run.
+    ///
+    /// # Safety
+    /// The frame was begun by this program and its inputs and outputs are set.
+    pub(crate) unsafe fn apart_bytes(&self, frame: Frame) -> usize {
+        // SAFETY: the caller's promise.
+        let apart = self.lent.iter().filter(|l| unsafe { !self.lends(l, frame) });
+        apart.map(|l| l.bytes.next_multiple_of(ALIGN)).sum()
+    }
+
+    /// Places the intermediates that lie in the memory of results, or `apart` from it.
+    ///
+    /// # Safety
+    /// As [`Program::apart_bytes`], which is how many bytes are at `apart`, aligned to 64, used by nobody else until the
+    /// run ends.
+    pub(crate) unsafe fn lend(&self, frame: Frame, mut apart: *mut u8) {
+        for lent in &self.lent {
+            // SAFETY: values end before `bytes`, which the result has too; what is apart has room for all that is.
+            unsafe {
+                let mut memory = frame.get(self.output_slot(lent.output));
+                if !self.lends(lent, frame) {
+                    memory = apart;
+                    apart = apart.add(lent.bytes.next_multiple_of(ALIGN));
+                }
+                lent.values.iter().for_each(|&(slot, offset)| frame.set(slot, memory.add(offset)));
+            }
+        }
+    }
+
     /// Runs the steps, up to the first host call that fails. The frame may be begun again after an error; outputs are
     /// then partly unwritten.
     ///
     /// # Safety
     /// The frame was begun by this program and its inputs and outputs are set to memory of their types; outputs
-    /// overlap nothing, except that output `i` may be the memory of input `donors[i]`.
+    /// overlap nothing, except that output `i` may be the memory of input `donors[i]`. What is `lent` has its place.
     pub unsafe fn run(&self, frame: Frame) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.run_observed(frame, &mut Unobserved) }

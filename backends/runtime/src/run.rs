@@ -5,7 +5,7 @@ use crate::{ALIGN, Buffer, Profile, Program, Slot, Step};
 use gradloom_ir::Result;
 use smallvec::SmallVec;
 use std::any::Any;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What a compiled program costs.
@@ -15,7 +15,8 @@ pub struct Cost {
     pub flops: u64,
     /// Bytes read and written by its kernels a call.
     pub bytes: u64,
-    /// Bytes of intermediate memory, beyond inputs and outputs.
+    /// Bytes of intermediate memory, beyond inputs and outputs. Until they are written, the results' buffers hold
+    /// intermediates too, which need memory of their own in a run that computes results in the arguments' buffers.
     pub peak_bytes: usize,
     /// Kernels and library calls a call.
     pub kernels: usize,
@@ -46,6 +47,8 @@ pub struct CpuProgram {
     output_bytes: Vec<usize>,
     /// Frames of runs that are over; a steady-state call takes one and puts it back.
     frames: Mutex<Vec<Buffer>>,
+    /// The same for intermediates that lie in results' memory in other runs.
+    apart: Mutex<Vec<Buffer>>,
     /// Keeps the machine code the kernels live in; dropped last.
     _code: Box<dyn Any + Send + Sync>,
 }
@@ -57,7 +60,7 @@ impl CpuProgram {
     /// The kernels are those the program was compiled with, and live as long as `code`; slots, offsets and sizes are as
     /// the plan made them from the types of the program.
     pub unsafe fn new(program: Program, output_bytes: Vec<usize>, code: Box<dyn Any + Send + Sync>) -> CpuProgram {
-        CpuProgram { program, output_bytes, frames: Mutex::default(), _code: code }
+        CpuProgram { program, output_bytes, frames: Mutex::default(), apart: Mutex::default(), _code: code }
     }
 
     /// Runs on buffers of the inputs' types.
@@ -134,26 +137,28 @@ impl CpuProgram {
         observer: &mut O,
     ) -> Result<()> {
         let p = &self.program;
-        let take = || self.frames.lock().unwrap_or_else(|e| e.into_inner());
-        let kept = take().pop();
-        let frame_buffer = match kept {
-            Some(b) => b,
-            None => Buffer::try_uninit(p.frame_bytes().max(ALIGN))?,
-        };
+        let frame_buffer = take(&self.frames, p.frame_bytes())?;
         // SAFETY: the frame has `frame_bytes` bytes and is ours until it is put back; the rest is the caller's promise.
         let outcome = unsafe {
             let frame = p.begin(frame_buffer.as_mut_ptr());
             inputs.enumerate().for_each(|(i, a)| frame.set(i as Slot, a));
             outputs.enumerate().for_each(|(i, o)| frame.set(p.output_slot(i), o));
-            if p.parallel && !p.calls_host && rayon::current_thread_index().is_none() {
+            let apart = match p.apart_bytes(frame) {
+                0 => None,
+                bytes => Some(take(&self.apart, bytes)?),
+            };
+            p.lend(frame, apart.as_ref().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr));
+            let outcome = if p.parallel && !p.calls_host && rayon::current_thread_index().is_none() {
                 // one move to the thread pool for the whole run, instead of one for each kernel
                 rayon::join(move || p.run_observed(frame, observer), || ()).0
             } else {
                 // functions of the host run on their caller's thread, where the pool gives them nothing else to do
                 p.run_observed(frame, observer)
-            }
+            };
+            apart.into_iter().for_each(|b| lock(&self.apart).push(b));
+            outcome
         };
-        take().push(frame_buffer);
+        lock(&self.frames).push(frame_buffer);
         outcome
     }
 
@@ -166,5 +171,18 @@ impl CpuProgram {
     /// What runs, a step a line.
     pub fn schedule(&self) -> String {
         self.program.steps.iter().map(Step::describe).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn lock(kept: &Mutex<Vec<Buffer>>) -> MutexGuard<'_, Vec<Buffer>> {
+    kept.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// The buffer that was kept last, or a new one if it is too small.
+fn take(kept: &Mutex<Vec<Buffer>>, bytes: usize) -> Result<Buffer> {
+    let last = lock(kept).pop();
+    match last.filter(|b| b.len() >= bytes) {
+        Some(b) => Ok(b),
+        None => Buffer::try_uninit(bytes.max(ALIGN)),
     }
 }

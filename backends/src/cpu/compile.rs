@@ -8,10 +8,11 @@ use super::codegen::{Codegen, Jit, Output};
 use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::passes::lowered;
+use super::places::{Planner, Results};
 use super::trim_sorts::reads;
 use super::unroll::recurrence;
-use crate::kernel::{LoopNest, of_primitive};
-use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
+use crate::kernel::{LoopNest, Recurrence, of_primitive};
+use gradloom_ir::{Error, FftKind, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use gradloom_runtime::{
     ALIGN, Buffer, Carry, Control, CpuProgram, HostCall, PARALLEL_COST, Prepared, Program, Rows, Slot, Step,
@@ -23,7 +24,7 @@ use gradloom_runtime::{
 /// If an op has no compiled form; the error names it.
 pub fn compile(g: &Graph) -> Result<CpuProgram> {
     let mut jit = Jit::new()?;
-    let mut program = build(&*lowered(g, &mut PassContext::from_env())?, &mut jit)?;
+    let mut program = build(&*lowered(g, &mut PassContext::from_env())?, &mut jit, Results::Lend)?;
     let code = jit.finish()?;
     program.place(&|id| code.kernel(id).func);
     let output_bytes = g.output_types().iter().map(Type::bytes).collect();
@@ -33,33 +34,7 @@ pub fn compile(g: &Graph) -> Result<CpuProgram> {
 
 /// As [`compile`], with kernels that `code` takes up and that are yet to be placed.
 pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Result<Program> {
-    build(&*lowered(g, &mut PassContext::from_env())?, code)
-}
-
-/// Where a stored value lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Input(usize),
-    Output(usize),
-    Constant(usize),
-    Arena(usize),
-}
-
-/// Memory planning of one program.
-struct Planner<'a> {
-    g: &'a Graph,
-    c: &'a Clustered,
-    /// The step after which each stored value is no longer read; `usize::MAX` for values copied to outputs at the end
-    /// and for values whose place has passed on to a result.
-    last_use: Vec<usize>,
-    place: Vec<Option<Place>>,
-    arena: Arena,
-    /// Offset of each arena value.
-    arena_values: Vec<usize>,
-    /// Bytes of the arena in use at each step so far.
-    live_bytes: Vec<usize>,
-    donors: Vec<Option<usize>>,
-    donated: Vec<bool>,
+    build(&*lowered(g, &mut PassContext::from_env())?, code, Results::Lend)
 }
 
 /// The values a step reads and computes, as stored values.
@@ -67,7 +42,7 @@ pub(super) struct StepValues {
     pub reads: Vec<Value>,
     pub writes: Vec<Value>,
     /// `(read, write)`: the write may use the place of the read.
-    in_place: Vec<(Value, Value)>,
+    pub in_place: Vec<(Value, Value)>,
     pub nest: Option<nest::Kernel>,
 }
 
@@ -120,7 +95,12 @@ pub(super) fn lower(g: &Graph) -> Result<Lowered> {
             }
             Work::Library(i) | Work::Control(i) => {
                 let node = &g.nodes()[*i];
-                let updates = matches!(node.op, Op::DynamicUpdateSlice {} | Op::Scatter { .. });
+                // a transform of complex numbers works in place, too
+                let updates = match &node.op {
+                    Op::DynamicUpdateSlice {} | Op::Scatter { .. } => true,
+                    Op::Fft { kind, .. } => matches!(kind, FftKind::Fft | FftKind::Ifft),
+                    _ => false,
+                };
                 StepValues {
                     reads: node.args.iter().map(|&a| memory_of(a)).collect(),
                     writes: node.results.to_vec(),
@@ -150,54 +130,46 @@ pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
         .collect())
 }
 
-pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Program> {
+pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results) -> Result<Program> {
     let Lowered { c, computed_by, steps } = lower(g)?;
-    let mut last_use = vec![0; g.num_values()];
-    for (s, step) in steps.iter().enumerate() {
-        step.reads.iter().chain(&step.writes).for_each(|v| last_use[v.index()] = s);
-    }
-    let mut dying: Vec<Vec<Value>> = vec![Vec::new(); steps.len()];
-    for v in steps.iter().flat_map(|s| s.reads.iter().chain(&s.writes)) {
-        let list = &mut dying[last_use[v.index()]];
-        if list.last() != Some(v) && !list.contains(v) {
-            list.push(*v);
-        }
-    }
-    let mut p = Planner {
-        g,
-        c: &c,
-        last_use,
-        place: vec![None; g.num_values()],
-        arena: Arena::default(),
-        arena_values: Vec::new(),
-        live_bytes: Vec::new(),
-        donors: vec![None; g.num_outputs()],
-        donated: vec![false; g.num_inputs()],
-    };
+    let mut p = Planner::new(g, &c, &steps);
     let (constants, copies) = p.fixed_places(&computed_by);
     let (mut program_steps, mut step_bytes) = (Vec::new(), Vec::new());
-    for (s, (work, step)) in c.steps.iter().zip(steps).enumerate() {
+    for (s, (work, mut step)) in c.steps.iter().zip(steps).enumerate() {
         step_bytes.push(step.reads.iter().chain(&step.writes).map(|&v| g.ty(v).bytes() as u64).sum());
+        let mut inner = None;
+        if let Work::Control(i) = work {
+            let node = &g.nodes()[*i];
+            inner = Some(match recurrence(g, node) {
+                Some(r) => Inner::Recurrence(Box::new(r)),
+                None => {
+                    let bodies = node.op.bodies();
+                    let bodies: Result<Vec<Program>> = bodies.iter().map(|b| build(b, jit, Results::Keep)).collect();
+                    let bodies = bodies?;
+                    step.in_place = in_place_of_loop(node, &bodies, &step);
+                    Inner::Bodies(bodies)
+                }
+            });
+        }
         p.place_writes(s, &step);
-        let slot = |v: Value, p: &Planner| p.slot(v, constants.len());
         match work {
             Work::Cluster(_) => {
                 let k = step.nest.expect("clusters were lowered above");
                 let id = jit.define(&k.nest)?;
-                let params = k.params.iter().map(|&v| slot(v, &p)).collect();
+                let params = k.params.iter().map(|&v| p.slot(v)).collect();
                 program_steps.push(Step::Kernel { name: k.nest.name, id, kernel: jit.kernel(id), params });
             }
             Work::Library(i) => {
                 let node = &g.nodes()[*i];
                 if let Some(nest) = kernel_of(g, node)? {
                     let id = jit.define(&nest)?;
-                    let params = step.reads.iter().chain(&step.writes).map(|&v| slot(v, &p)).collect();
+                    let params = step.reads.iter().chain(&step.writes).map(|&v| p.slot(v)).collect();
                     program_steps.push(Step::Kernel { name: nest.name, id, kernel: jit.kernel(id), params });
-                    p.free_dead(s, &dying[s]);
+                    p.end_step(s);
                     continue;
                 }
-                let args: Box<[Slot]> = step.reads.iter().map(|&v| slot(v, &p)).collect();
-                let outs: Box<[Slot]> = step.writes.iter().map(|&v| slot(v, &p)).collect();
+                let args: Box<[Slot]> = step.reads.iter().map(|&v| p.slot(v)).collect();
+                let outs: Box<[Slot]> = step.writes.iter().map(|&v| p.slot(v)).collect();
                 let host = match &node.op {
                     Op::HostCall { callback, .. } => Some(callback.clone()),
                     Op::Custom { primitive } => Some(primitive.callback()),
@@ -212,7 +184,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
                         results: node.results.iter().map(|&r| g.ty(r).clone()).collect(),
                         loc: node.loc.clone(),
                     })));
-                    p.free_dead(s, &dying[s]);
+                    p.end_step(s);
                     continue;
                 }
                 let call = prepare(g, &c, node)?;
@@ -222,34 +194,37 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>) -> Result<Progra
             }
             Work::Control(i) => {
                 let node = &g.nodes()[*i];
-                let args: Vec<Slot> = step.reads.iter().map(|&v| slot(v, &p)).collect();
-                let outs: Vec<Slot> = step.writes.iter().map(|&v| slot(v, &p)).collect();
-                if let Some(r) = recurrence(g, node) {
-                    let id = jit.define_recurrence(&r)?;
-                    let params = args.into_iter().chain(outs).collect();
-                    program_steps.push(Step::Kernel { name: r.name, id, kernel: jit.kernel(id), params });
-                    p.free_dead(s, &dying[s]);
-                    continue;
+                let args: Vec<Slot> = step.reads.iter().map(|&v| p.slot(v)).collect();
+                let outs: Vec<Slot> = step.writes.iter().map(|&v| p.slot(v)).collect();
+                match inner.expect("made above") {
+                    Inner::Recurrence(r) => {
+                        let id = jit.define_recurrence(&r)?;
+                        let params = args.into_iter().chain(outs).collect();
+                        program_steps.push(Step::Kernel { name: r.name, id, kernel: jit.kernel(id), params });
+                    }
+                    Inner::Bodies(bodies) => {
+                        let control = control(g, node, bodies, &args, &outs, &mut p.arena)?;
+                        program_steps.push(Step::Control(Box::new(control)));
+                    }
                 }
-                let control = control(g, node, &args, &outs, &mut p.arena, jit)?;
-                program_steps.push(Step::Control(Box::new(control)));
             }
         }
-        p.free_dead(s, &dying[s]);
+        p.end_step(s);
     }
-    let slots = |(o, v, n): (usize, Value, usize)| (o, p.slot(v, constants.len()), n);
-    let copies = copies.into_iter().map(slots).collect();
+    let copies = copies.into_iter().map(|(o, v, n): (usize, Value, usize)| (o, p.slot(v), n)).collect();
+    let memory = p.finish(&mut program_steps, results);
     Ok(Program {
         inputs: g.num_inputs(),
         outputs: g.num_outputs(),
         constant_bytes: constants.iter().map(Buffer::len).collect(),
         constants,
-        arena_values: p.arena_values.clone(),
-        arena_bytes: p.arena.bytes(),
-        live_bytes: p.live_bytes.clone(),
+        arena_values: memory.values,
+        lent: memory.lent,
+        arena_bytes: memory.bytes,
+        live_bytes: memory.live,
         steps: program_steps,
         copies,
-        donors: p.donors.clone(),
+        donors: memory.donors,
         flops: 0,
         bytes: 0,
         step_bytes,
@@ -329,123 +304,6 @@ pub(super) fn reads_of(g: &Graph, definitions: &[Option<usize>], c: &Clustered, 
     reads
 }
 
-impl Planner<'_> {
-    fn slot(&self, v: Value, constants: usize) -> Slot {
-        let v = self.c.alias[v.index()].unwrap_or(v);
-        let (inputs, outputs) = (self.g.num_inputs(), self.g.num_outputs());
-        let slot = match self.place[v.index()].expect("every stored value has a place before its first use") {
-            Place::Input(i) => i,
-            Place::Output(i) => inputs + i,
-            Place::Constant(i) => inputs + outputs + i,
-            Place::Arena(i) => inputs + outputs + constants + i,
-        };
-        slot as Slot
-    }
-
-    /// Places inputs, constants and outputs; returns the constants and the results that are copies of other values.
-    fn fixed_places(&mut self, computed_by: &[Option<usize>]) -> (Vec<Buffer>, Vec<(usize, Value, usize)>) {
-        for v in self.g.inputs() {
-            self.place[v.index()] = Some(Place::Input(v.index()));
-        }
-        let mut constants = Vec::new();
-        for node in self.g.nodes() {
-            if let Op::Constant { value } = &node.op
-                && self.c.stored[node.results[0].index()]
-            {
-                self.place[node.results[0].index()] = Some(Place::Constant(constants.len()));
-                constants.push(Buffer::from_bytes(value.bytes()));
-            }
-        }
-        let mut copies = Vec::new();
-        for (i, &o) in self.g.outputs().iter().enumerate() {
-            let v = self.c.alias[o.index()].unwrap_or(o);
-            debug_assert!(self.c.stored[v.index()], "outputs are stored");
-            if computed_by[v.index()].is_some() && self.place[v.index()].is_none() {
-                self.place[v.index()] = Some(Place::Output(i));
-            } else {
-                copies.push((i, v, self.g.ty(v).bytes()));
-                self.last_use[v.index()] = usize::MAX;
-            }
-        }
-        (constants, copies)
-    }
-
-    /// Finds places for what step `s` computes.
-    fn place_writes(&mut self, s: usize, step: &StepValues) {
-        let mut taken: Vec<Value> = Vec::new();
-        for &w in &step.writes {
-            let donor = step.in_place.iter().find(|(r, to)| {
-                *to == w && self.last_use[r.index()] == s && !taken.contains(r) && self.reusable(*r, w)
-            });
-            match (self.place[w.index()], donor) {
-                (Some(Place::Output(o)), donor) => {
-                    // an output may be computed in the buffer of an input that is not needed any more
-                    let input = match donor {
-                        Some((r, _)) => match self.place[r.index()] {
-                            Some(Place::Input(i)) => Some((i, *r)),
-                            _ => None,
-                        },
-                        None => self.dead_input(s, w),
-                    };
-                    if let Some((i, r)) = input {
-                        self.donors[o] = Some(i);
-                        self.donated[i] = true;
-                        taken.push(r);
-                    }
-                }
-                (Some(_), _) => {}
-                (None, Some((r, _))) if matches!(self.place[r.index()], Some(Place::Arena(_))) => {
-                    // the arena place passes on: the read value no longer owns it
-                    let place = self.place[r.index()];
-                    taken.push(*r);
-                    self.place[w.index()] = place;
-                    self.last_use[r.index()] = usize::MAX;
-                }
-                (None, _) => {
-                    let offset = self.arena.take(self.g.ty(w).bytes());
-                    self.place[w.index()] = Some(Place::Arena(self.arena_values.len()));
-                    self.arena_values.push(offset);
-                }
-            }
-        }
-    }
-
-    fn reusable(&self, r: Value, w: Value) -> bool {
-        let same = self.g.ty(r).bytes() == self.g.ty(w).bytes();
-        let free = match self.place[r.index()] {
-            Some(Place::Input(i)) => !self.donated[i],
-            Some(Place::Arena(_)) => true,
-            _ => false,
-        };
-        same && free
-    }
-
-    /// An input of the type of `w` that nothing reads from step `s` on.
-    fn dead_input(&self, s: usize, w: Value) -> Option<(usize, Value)> {
-        let ty = self.g.ty(w);
-        if ty.bytes() == 0 {
-            return None;
-        }
-        (0..self.g.num_inputs()).map(Value::from_index).find_map(|v| {
-            let unread = self.last_use[v.index()] < s;
-            (unread && !self.donated[v.index()] && self.g.ty(v) == ty).then_some((v.index(), v))
-        })
-    }
-
-    /// Frees the arena places whose last reader was step `s`.
-    fn free_dead(&mut self, s: usize, dying: &[Value]) {
-        for v in dying {
-            // a place that was passed on is freed by its new owner
-            if self.last_use[v.index()] == s
-                && let Some(Place::Arena(i)) = self.place[v.index()]
-            {
-                self.arena.free(self.arena_values[i]);
-            }
-        }
-        self.live_bytes.push(self.arena.mark());
-    }
-}
-
 /// The loop nest of an op of the user's own that has one.
 pub(super) fn kernel_of(g: &Graph, node: &Node) -> Result<Option<LoopNest>> {
     let Op::Custom { primitive } = &node.op else { return Ok(None) };
@@ -482,13 +340,32 @@ fn refuse(op: &Op) -> Result<()> {
     }
 }
 
-fn control<M: Output>(
+/// What an op with bodies is compiled to.
+enum Inner {
+    Recurrence(Box<Recurrence>),
+    Bodies(Vec<Program>),
+}
+
+/// What of a scan's results may use the place of an operand, as its body allows: a row is written when the row of the
+/// operand has been read, a carry where it begins. Operands that are read in another way, too, keep their place.
+fn in_place_of_loop(node: &Node, bodies: &[Program], step: &StepValues) -> Vec<(Value, Value)> {
+    let (Op::Scan { consts, carry, .. }, [body]) = (&node.op, bodies) else { return Vec::new() };
+    let pair = |(k, donor): (usize, &Option<usize>)| {
+        let operand = donor.filter(|&i| if k < *carry { i == consts + k } else { i >= consts + carry })?;
+        let memory = step.reads[operand];
+        let alone = step.reads.iter().filter(|&&r| r == memory).count() == 1;
+        alone.then_some((memory, node.results[k]))
+    };
+    body.donors.iter().enumerate().filter_map(pair).collect()
+}
+
+fn control(
     g: &Graph,
     node: &Node,
+    bodies: Vec<Program>,
     args: &[Slot],
     outs: &[Slot],
     arena: &mut Arena,
-    jit: &mut Codegen<M>,
 ) -> Result<Control> {
     let mut taken = Vec::new();
     let mut take = |bytes: usize| {
@@ -504,10 +381,12 @@ fn control<M: Output>(
             let in_place = body.donors[k] == Some(consts + k);
             Carry { init, out, bytes: n, buffers: (!in_place).then(|| [take(n), take(n)]) }
         };
+    let mut bodies = bodies.into_iter();
+    let mut body = || bodies.next().expect("as many as the op has");
     let control = match &node.op {
-        Op::Scan { body, length, reverse, consts, carry: carries } => {
+        Op::Scan { length, reverse, consts, carry: carries, .. } => {
             let (n, m) = (*consts, *carries);
-            let program = build(body, jit)?;
+            let program = body();
             let frames = if m == 0 { frames_at_once(&program, *length) } else { 1 };
             let frame = take(program.frame_bytes().next_multiple_of(ALIGN) * frames);
             let rows = |slots: &[Slot], values: &[Value]| -> Vec<Rows> {
@@ -525,9 +404,9 @@ fn control<M: Output>(
                 body: program,
             }
         }
-        Op::While { cond, body, cond_consts, body_consts } => {
+        Op::While { cond_consts, body_consts, .. } => {
             let (cc, bc) = (*cond_consts, *body_consts);
-            let (test, program) = (build(cond, jit)?, build(body, jit)?);
+            let (test, program) = (body(), body());
             let (cond_frame, frame, flag) = (take(test.frame_bytes()), take(program.frame_bytes()), take(1));
             let m = node.results.len();
             Control::While {
@@ -541,9 +420,8 @@ fn control<M: Output>(
                 body: program,
             }
         }
-        Op::Switch { branches } => {
-            let branches: Result<Vec<Program>> = branches.iter().map(|b| build(b, jit)).collect();
-            let branches = branches?;
+        Op::Switch { .. } => {
+            let branches: Vec<Program> = bodies.collect();
             let frame = take(branches.iter().map(Program::frame_bytes).max().unwrap_or(0));
             Control::Switch { index: args[0], branches, frame, args: args[1..].to_vec(), outs: outs.to_vec() }
         }

@@ -4,6 +4,7 @@ use super::cluster::{Clustered, Step as Work};
 use super::codegen::{Code, Jit, Listing};
 use super::compile::{Lowered, build, kernel_of, lower};
 use super::passes::lowered;
+use super::places::Results;
 use super::unroll::recurrence;
 use gradloom_ir::{Graph, Op, Result, Value};
 use gradloom_passes::PassContext;
@@ -88,7 +89,7 @@ pub struct Explained {
 pub fn explain(g: &Graph, cx: &mut PassContext) -> Result<Explained> {
     let mut jit = Jit::new()?.with_listings();
     let graph = lowered(g, cx)?.into_owned();
-    let mut program = build(&graph, &mut jit)?;
+    let mut program = build(&graph, &mut jit, Results::Lend)?;
     let code = jit.finish()?;
     program.place(&|id| code.kernel(id).func);
     let steps = steps(&graph, &program, &code)?;

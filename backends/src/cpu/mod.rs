@@ -17,6 +17,7 @@ mod nest;
 mod object;
 mod orient_products;
 mod passes;
+mod places;
 mod trim_sorts;
 mod unroll;
 

@@ -1,7 +1,7 @@
 //! Rules of slices, pads, concatenations and reversals.
 
 use crate::rewriting::View;
-use gradloom_ir::{Op, Shape, Type, Value};
+use gradloom_ir::{Binary, DType, Op, Shape, Type, Value};
 use smallvec::SmallVec;
 
 /// Positions `start, start + stride, ..` of an axis, `len` of them.
@@ -152,6 +152,70 @@ pub(super) fn pad(v: &mut View, args: &[Value], low: &[i64], high: &[i64], inter
             Some(v.op(op, &[y, c]))
         }
         _ => None,
+    }
+}
+
+/// Most terms of a sum that are looked at for pads.
+const MAX_TERMS: usize = 16;
+
+/// pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0) where y begins at the end of x, other terms of the sum between them or
+/// not: the derivative of taking an array apart (of floats: reassociates)
+pub(super) fn sum_of_pads(v: &mut View, args: &[Value]) -> Option<Value> {
+    if v.dtype(args[0]) == DType::Bool {
+        return None;
+    }
+    let mut terms: Vec<Value> = Vec::new();
+    let mut open: Vec<Value> = args.iter().rev().copied().collect();
+    while let Some(x) = open.pop() {
+        match v.binary_of(Binary::Add, x) {
+            Some((a, b)) if v.single_use(x) && terms.len() + open.len() + 2 <= MAX_TERMS => open.extend([b, a]),
+            _ => terms.push(x),
+        }
+    }
+    let pads: Vec<(usize, ZeroPad)> =
+        terms.iter().enumerate().filter_map(|(i, &x)| Some((i, ZeroPad::of(v, x)?))).collect();
+    let pairs = pads.iter().flat_map(|x| pads.iter().map(move |y| (x, y)));
+    let ((i, x), (j, y), axis) = pairs.into_iter().find_map(|(x, y)| Some((x, y, x.1.end_at(&y.1)?)))?;
+    let both = v.op(Op::Concatenate { axis }, &[x.array, y.array]);
+    let mut high = x.high.clone();
+    high[axis] = y.high[axis];
+    let interior = vec![0; high.len()].into();
+    let pad = Op::Pad { low: x.low.clone().into(), high: high.into(), interior };
+    terms[*i] = v.op(pad, &[both, x.zero]);
+    terms.remove(*j);
+    terms.into_iter().reduce(|sum, x| v.binary(Binary::Add, sum, x))
+}
+
+/// An array with zeros around it, which nothing else uses.
+struct ZeroPad {
+    array: Value,
+    zero: Value,
+    shape: Shape,
+    low: Vec<i64>,
+    high: Vec<i64>,
+}
+
+impl ZeroPad {
+    fn of(v: &View, x: Value) -> Option<ZeroPad> {
+        let node = v.def(x).filter(|_| v.single_use(x))?;
+        let Op::Pad { low, high, interior } = &node.op else { return None };
+        let plain = interior.iter().all(|&i| i == 0) && low.iter().chain(high.iter()).all(|&n| n >= 0);
+        let [array, zero] = node.args[..] else { return None };
+        (plain && v.is_splat(zero, 0.0)).then(|| ZeroPad {
+            array,
+            zero,
+            shape: v.shape(array).clone(),
+            low: low.to_vec(),
+            high: high.to_vec(),
+        })
+    }
+
+    /// The axis along which the other array begins at the end of this one, and along all others is where this one is.
+    fn end_at(&self, next: &ZeroPad) -> Option<usize> {
+        let same = |a: usize| (self.low[a], self.shape[a]) == (next.low[a], next.shape[a]);
+        let mut axes = (0..self.shape.len()).filter(|&a| !same(a));
+        let axis = axes.next().filter(|_| axes.next().is_none())?;
+        (self.low[axis] + self.shape[axis] as i64 == next.low[axis]).then_some(axis)
     }
 }
 

@@ -193,6 +193,8 @@ fn computed() -> Vec<Rule> {
             "transpose" Op::Transpose { perm }, v, args => shaping::transpose(v, args[0], perm);
         "slices of slices, broadcasts, concatenations and pads"
             "slice" Op::Slice { start, limit, stride }, v, args => cutting::slice(v, args[0], start, limit, stride);
+        "pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0)"
+            "add" Op::Binary(Binary::Add), v, args => cutting::sum_of_pads(v, args);
         "pads of nothing and of pads"
             "pad" Op::Pad { low, high, interior }, v, args => cutting::pad(v, args, low, high, interior);
         "concatenations of concatenations, of neighbouring slices and of equal constants"

@@ -11,11 +11,13 @@
 //! **Requires** a graph without remat and custom derivative ops. **Ensures** every output, and every operand of a
 //! step other than a cluster, is stored or an alias. **Never** changes what is computed.
 
+mod sharing;
 mod steps;
 
 pub(super) use steps::{Obstacle, obstacle};
 
 use gradloom_ir::{Binary, DType, Graph, Node, Op, Shape, Unary, Value};
+use sharing::reconsider;
 use smallvec::SmallVec;
 use steps::Grouper;
 
@@ -209,28 +211,35 @@ pub(super) enum Reason {
 
 /// Clusters a graph.
 pub(super) fn cluster(g: &Graph) -> Clustered {
-    let definitions = g.definitions();
-    let (cost, large) = inline_costs(g);
-    let (reasons, alias) = decide_stored(g, &definitions, &cost, large);
-    let stored: Vec<bool> = reasons.iter().map(Option::is_some).collect();
-    let steps = Grouper { g, definitions: &definitions, cost: &cost, stored: &stored, alias: &alias }.steps();
-    Clustered { steps, stored, alias }
+    decide(g).0
 }
 
 /// Why each value is stored that is.
 pub(super) fn reasons(g: &Graph) -> Vec<Option<Reason>> {
-    let (cost, large) = inline_costs(g);
-    decide_stored(g, &g.definitions(), &cost, large).0
+    decide(g).1
 }
 
 /// For each value the stored value whose memory it is, if it has any.
 pub fn storage(g: &Graph) -> gradloom_passes::Storage {
+    let Clustered { stored, alias, .. } = cluster(g);
+    let of = |(v, (stored, alias)): (usize, (bool, Option<Value>))| alias.or(stored.then(|| Value::from_index(v)));
+    stored.into_iter().zip(alias).enumerate().map(of).collect()
+}
+
+fn decide(g: &Graph) -> (Clustered, Vec<Option<Reason>>) {
+    let definitions = g.definitions();
     let (cost, large) = inline_costs(g);
-    let (stored, alias) = decide_stored(g, &g.definitions(), &cost, large);
-    let of = |(v, (stored, alias)): (usize, (&Option<Reason>, Option<Value>))| {
-        alias.or(stored.is_some().then(|| Value::from_index(v)))
+    let (mut reasons, alias) = decide_stored(g, &definitions, &cost, large);
+    let grouped = |reasons: &[Option<Reason>], alias: Vec<Option<Value>>| {
+        let stored: Vec<bool> = reasons.iter().map(Option::is_some).collect();
+        let steps = Grouper { g, definitions: &definitions, cost: &cost, stored: &stored, alias: &alias }.steps();
+        Clustered { steps, stored, alias }
     };
-    stored.iter().zip(alias).enumerate().map(of).collect()
+    let mut c = grouped(&reasons, alias);
+    if reconsider(g, &c, &mut reasons) {
+        c = grouped(&reasons, c.alias);
+    }
+    (c, reasons)
 }
 
 /// An upper bound of what inlining each value costs, if everything it is computed from is inlined too, and the

@@ -32,6 +32,7 @@ pub mod transform;
 mod unroll_scans;
 mod widen_sums;
 
+pub use analyses::{Storage, fused_storage};
 pub use catalogue::{Keeps, Offer, Role, catalogue, offer};
 pub use choose_layouts::choose_layouts;
 pub use context::{Event, PassContext, PassRecord};
@@ -49,7 +50,7 @@ pub use mixed_precision::MixedPrecision;
 pub use nan_check::nan_check;
 pub use quantize_weights::QuantizeWeights;
 pub use reassociate_products::ReassociateProducts;
-pub use rematerialise::{Rematerialise, Storage, fused_storage};
+pub use rematerialise::Rematerialise;
 pub use rewriting::Saturate;
 pub use simplify::{simplification_rules, simplify};
 pub use sink_transposes::sink_transposes;

@@ -354,19 +354,12 @@ impl<'a> Sinking<'a> {
         let agrees = |a: &Value| {
             let kept = &self.values[a.index()];
             match &kept.form {
-                // operands of one type may stand for parts of the result that differ
-                Form::Straight if self.is_scalar_beside(*a, node) => true,
                 Form::Straight => self.repeats(*a, form == Form::Reshaped),
                 Form::Turned(_) => kept.form == form,
                 Form::Reshaped => form == Form::Reshaped && self.b.ty(kept.base).shape == shape,
             }
         };
         node.args.iter().all(agrees).then_some((form, shape))
-    }
-
-    /// Whether an operand is a scalar while the result is none.
-    fn is_scalar_beside(&self, v: Value, node: &Node) -> bool {
-        self.g.ty(v).rank() == 0 && self.g.ty(node.results[0]).rank() > 0
     }
 
     /// Whether a value is a broadcast, which is made in any order of its axes, or of a scalar, which has any shape.
@@ -386,7 +379,7 @@ impl<'a> Sinking<'a> {
         let mut args: SmallVec<[Value; 4]> = SmallVec::new();
         for &a in &node.args {
             args.push(match &self.values[a.index()] {
-                kept if kept.form != Form::Straight || self.is_scalar_beside(a, node) => kept.base,
+                kept if kept.form != Form::Straight => kept.base,
                 _ => self.repeated(a, perm, &shape)?,
             });
         }

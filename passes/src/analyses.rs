@@ -1,7 +1,6 @@
 //! What passes ask of programs. [`Graph::analysis`] computes each once a program: `g.analysis::<Uses>()`.
 
-use crate::cost::{OpCost, node_cost};
-use crate::rematerialise::{Storage, fused_storage};
+pub use crate::cost::Costs;
 use gradloom_ir::{Analysis, Graph, Op, Value};
 use petgraph::algo::dominators::{self, simple_fast};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -27,13 +26,45 @@ impl Analysis for Uses {
     }
 }
 
-/// What each node costs, by position.
-pub struct Costs(pub Vec<OpCost>);
+/// For each value the stored value whose memory it is: itself, another one, or none if it is computed where it is used.
+pub type Storage = Vec<Option<Value>>;
 
-impl Analysis for Costs {
-    fn of(g: &Graph) -> Costs {
-        Costs(g.nodes().iter().map(|n| node_cost(g, n)).collect())
+/// The storage of a backend that stores what is no elementwise op, what is used by what is none, and what is used twice.
+pub fn fused_storage(g: &Graph) -> Storage {
+    let fusible = |op: &Op| {
+        matches!(
+            op,
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Select {}
+                | Op::Convert { .. }
+                | Op::Iota { .. }
+                | Op::Broadcast { .. }
+        )
+    };
+    let mut uses = g.use_counts().to_vec();
+    for node in g.nodes().iter().filter(|n| !fusible(&n.op)) {
+        node.args.iter().for_each(|a| uses[a.index()] += 2);
     }
+    g.outputs().iter().for_each(|o| uses[o.index()] += 2);
+    let mut storage: Storage = g.types().iter().enumerate().map(|(v, _)| Some(Value::from_index(v))).collect();
+    for node in g.nodes() {
+        match &node.op {
+            Op::Reshape { .. } | Op::Barrier {} => {
+                for (r, a) in node.results.iter().zip(&node.args) {
+                    storage[r.index()] = storage[a.index()];
+                }
+            }
+            Op::Constant { value } if value.ty().rank() == 0 => storage[node.results[0].index()] = None,
+            Op::Iota { .. } | Op::Broadcast { .. } if uses[node.results[0].index()] <= 2 => {
+                storage[node.results[0].index()] = None;
+            }
+            op if fusible(op) && uses[node.results[0].index()] <= 1 => storage[node.results[0].index()] = None,
+            _ => {}
+        }
+    }
+    storage
 }
 
 /// Which values share memory: for each the one whose bytes it is, as a backend that fuses elementwise ops stores them.

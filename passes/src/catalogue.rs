@@ -179,6 +179,15 @@ const PASSES: &[Offer] = &[
         make: || Arc::new(crate::QuantizeWeights::default()),
     },
     Offer {
+        name: "sink_transposes",
+        what: "transpositions and reshapes sink below elementwise ops until they meet, or a product or reduction takes them up",
+        role: Role::Optional,
+        keeps: Keeps::Rounding,
+        restless: None,
+        example: include_str!("catalogue/sink_transposes.txt"),
+        make: || function("sink_transposes", crate::sink_transposes),
+    },
+    Offer {
         name: "choose_layouts",
         what: "convolutions compute with channels last, and transpositions sink until they meet",
         role: Role::Optional,

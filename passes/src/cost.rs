@@ -6,7 +6,7 @@
 //! touches. A compiled program moves less, because fused ops hand values over in registers, and where a count
 //! depends on values (iterations of `while`, the branch of `switch`, of iterative decompositions) it is an estimate.
 
-use gradloom_ir::{Binary, FftKind, Graph, Node, Op, Type, WindowGeometry, conv_geometry};
+use gradloom_ir::{Analysis, Binary, FftKind, Graph, Node, Op, Type, WindowGeometry, conv_geometry};
 
 /// Arithmetic operations and bytes moved.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -35,9 +35,18 @@ impl OpCost {
     }
 }
 
+/// What each node costs, by position.
+pub struct Costs(pub Vec<OpCost>);
+
+impl Analysis for Costs {
+    fn of(g: &Graph) -> Costs {
+        Costs(g.nodes().iter().map(|n| node_cost(g, n)).collect())
+    }
+}
+
 /// The cost of a program: the sum over its nodes.
 pub fn graph_cost(g: &Graph) -> OpCost {
-    g.nodes().iter().map(|n| node_cost(g, n)).fold(OpCost::default(), |a, b| a + b)
+    g.analysis::<Costs>().0.iter().fold(OpCost::default(), |a, &b| a + b)
 }
 
 /// The cost of a node of `g`.

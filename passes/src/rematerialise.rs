@@ -1,21 +1,19 @@
 //! Automatic rematerialisation: values are computed again instead of being kept, until a program fits into a given memory.
 
-use crate::analyses::{Liveness, Uses, intermediates, stores};
+use crate::analyses::{Liveness, Storage, Uses, fused_storage, intermediates, stores};
 use crate::context::PassContext;
-use crate::cost::node_cost;
+use crate::cost::{Costs, OpCost};
 use crate::manager::{Changed, Pass, copy_inputs, copy_node, finish};
 use gradloom_ir::{Builder, Graph, Op, Result, Type, Value};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
-
-/// For each value the stored value whose memory it is: itself, another one, or none if it is computed where it is used.
-pub type Storage = Vec<Option<Value>>;
 
 /// Computes values again where that keeps intermediate memory within a budget.
 ///
-/// While the program needs more at some place, the value that is alive there without being used, and that is cheapest to
-/// compute again for the memory it frees, is computed again in front of its next use, behind a barrier that keeps `cse` from
-/// joining the two (after Chen et al. 2016, arXiv 1604.06174, and Kirisame et al. 2020, arXiv 2006.09616, whose
+/// While the program needs more at some place, the values that are alive there without being used, and that are cheapest to
+/// compute again for the memory they free, are computed again, each in front of its next use, behind a barrier that keeps
+/// `cse` from joining the two (after Chen et al. 2016, arXiv 1604.06174, and Kirisame et al. 2020, arXiv 2006.09616, whose
 /// heuristic of cost by memory this is, here ahead of time).
 ///
 /// **Ensures** the same bits. What is left where no value helps any more may still be above the budget.
@@ -37,8 +35,14 @@ impl Default for Rematerialise {
 /// Nodes that are computed again for one value.
 const MAX_CHAIN: usize = 48;
 
-/// Values that are computed again, for each that the program has.
-const MAX_ROUNDS: usize = 4;
+/// A round frees one part in so many of the memory where the program needs most.
+const STEP: usize = 8;
+
+/// Rounds; some dozens are what programs need.
+const MAX_ROUNDS: usize = 256;
+
+/// Rounds in a row that may leave the program with as much memory as before.
+const MAX_IDLE: usize = 8;
 
 /// How many times the program's own operations it may do.
 const MAX_WORK: u64 = 3;
@@ -49,61 +53,32 @@ impl Pass for Rematerialise {
     }
 
     fn run(&self, g: &mut Graph, _: &mut PassContext) -> Result<Changed> {
-        let work = |g: &Graph| g.nodes().iter().map(|n| price(g, n)).fold(0, u64::saturating_add);
-        let (mut left, mut changed) = (work(g).saturating_mul(MAX_WORK - 1), Changed::No);
-        for _ in 0..MAX_ROUNDS * g.nodes().len() {
-            let lives = Lives::new(g, (self.storage)(g));
-            let Some(again) = lives.choose(self.budget, left) else { break };
-            left -= again.price;
-            *g = lives.recompute(&again)?;
-            changed = Changed::Yes;
+        let work = |g: &Graph| g.analysis::<Costs>().0.iter().map(|&c| price(c)).fold(0, u64::saturating_add);
+        let mut left = work(g).saturating_mul(MAX_WORK - 1);
+        let (mut now, mut lowest, mut idle, mut changed) = (g.clone(), usize::MAX, 0, Changed::No);
+        for round in 0..MAX_ROUNDS {
+            let lives = Lives::new(&now, (self.storage)(&now));
+            idle += 1;
+            if lives.live.peak() < lowest {
+                (lowest, idle) = (lives.live.peak(), 0);
+                if round > 0 {
+                    (*g, changed) = (now.clone(), Changed::Yes);
+                }
+            }
+            let again = lives.choose(self.budget, left);
+            if again.is_empty() || idle == MAX_IDLE {
+                break;
+            }
+            left -= again.iter().map(|a| a.price).sum::<u64>();
+            now = lives.recompute(&again)?;
         }
         Ok(changed)
     }
 }
 
 /// What a node costs to run again: its operations, and the memory it touches, at a few operations a byte.
-fn price(g: &Graph, node: &gradloom_ir::Node) -> u64 {
-    let cost = node_cost(g, node);
+fn price(cost: OpCost) -> u64 {
     cost.flops.saturating_add(cost.bytes.saturating_mul(4))
-}
-
-/// The storage of a backend that stores what is no elementwise op, what is used by what is none, and what is used twice.
-pub fn fused_storage(g: &Graph) -> Storage {
-    let fusible = |op: &Op| {
-        matches!(
-            op,
-            Op::Unary(_)
-                | Op::Binary(_)
-                | Op::Compare(_)
-                | Op::Select {}
-                | Op::Convert { .. }
-                | Op::Iota { .. }
-                | Op::Broadcast { .. }
-        )
-    };
-    let mut uses = g.use_counts().to_vec();
-    for node in g.nodes().iter().filter(|n| !fusible(&n.op)) {
-        node.args.iter().for_each(|a| uses[a.index()] += 2);
-    }
-    g.outputs().iter().for_each(|o| uses[o.index()] += 2);
-    let mut storage: Storage = g.types().iter().enumerate().map(|(v, _)| Some(Value::from_index(v))).collect();
-    for node in g.nodes() {
-        match &node.op {
-            Op::Reshape { .. } | Op::Barrier {} => {
-                for (r, a) in node.results.iter().zip(&node.args) {
-                    storage[r.index()] = storage[a.index()];
-                }
-            }
-            Op::Constant { value } if value.ty().rank() == 0 => storage[node.results[0].index()] = None,
-            Op::Iota { .. } | Op::Broadcast { .. } if uses[node.results[0].index()] <= 2 => {
-                storage[node.results[0].index()] = None;
-            }
-            op if fusible(op) && uses[node.results[0].index()] <= 1 => storage[node.results[0].index()] = None,
-            _ => {}
-        }
-    }
-    storage
 }
 
 /// Where the values of a program are in memory, node by node.
@@ -112,6 +87,7 @@ struct Lives<'a> {
     storage: Storage,
     definitions: Arc<[Option<usize>]>,
     uses: Arc<Uses>,
+    costs: Arc<Costs>,
     live: Liveness,
 }
 
@@ -128,31 +104,70 @@ struct Again {
 impl<'a> Lives<'a> {
     fn new(g: &'a Graph, storage: Storage) -> Lives<'a> {
         let live = Liveness::with(g, &storage);
-        Lives { g, definitions: g.definitions(), uses: g.analysis(), storage, live }
+        Lives { g, definitions: g.definitions(), uses: g.analysis(), costs: g.analysis(), storage, live }
     }
 
-    /// The value to compute again, if the program needs more than `budget` and there is one that helps.
-    fn choose(&self, budget: usize, limit: u64) -> Option<Again> {
-        let bytes = &self.live.bytes;
-        let peak = (0..bytes.len()).max_by_key(|&i| (bytes[i], std::cmp::Reverse(i)))?;
-        if bytes[peak] <= budget {
-            return None;
+    /// The values to compute again, if the program needs more than `budget` and there are any that help: wherever it needs
+    /// nearly as much as where it needs most, the cheapest for the memory they free, as long as they do not build on each
+    /// other.
+    fn choose(&self, budget: usize, mut limit: u64) -> Vec<Again> {
+        let top = self.live.peak();
+        let mut target = budget.max(top - top.div_ceil(STEP));
+        let mut bytes = self.live.bytes.clone();
+        let intermediates = intermediates(self.g, &self.storage);
+        let mut chosen = Vec::<Again>::new();
+        // memory of values that are computed again, and memory that chains build on
+        let (mut gone, mut needed) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(peak) = (0..bytes.len()).max_by_key(|&i| (bytes[i], std::cmp::Reverse(i)))
+            && bytes[peak] > target
+        {
+            let found = self.found(peak, &intermediates, limit);
+            if found.is_empty() && bytes[peak] == top {
+                return Vec::new(); // the most is needed where nothing helps
+            }
+            for (span, again) in found {
+                let reads = self.read_by(&again.chain);
+                let apart = !needed.contains(&again.value) && reads.iter().all(|v| !gone.contains(v));
+                if bytes[peak] <= target || again.price > limit || !apart || gone.contains(&again.value) {
+                    continue;
+                }
+                limit -= again.price;
+                bytes[span].iter_mut().for_each(|b| *b -= self.g.ty(again.value).bytes());
+                gone.insert(again.value);
+                needed.extend(reads);
+                chosen.push(again);
+            }
+            // less than what is left here the program will not need
+            target = target.max(bytes[peak]);
         }
-        let alive = |v: &Value| {
-            let before = self.definitions[v.index()].is_some_and(|d| d < peak);
-            before && self.live.last[v.index()] > peak && self.g.ty(*v).bytes() > 0
-        };
-        let mut best: Option<(f64, Again)> = None;
-        for value in intermediates(self.g, &self.storage).into_iter().filter(alive) {
+        chosen
+    }
+
+    /// The values that are alive at a node without being used, and can be computed again, cheapest for the memory they free
+    /// first; with each the nodes for which it frees that.
+    fn found(&self, peak: usize, of: &[Value], limit: u64) -> Vec<(Range<usize>, Again)> {
+        let mut found = Vec::new();
+        for &value in of {
+            let before = self.definitions[value.index()].is_some_and(|d| d < peak);
+            if !before || self.live.last[value.index()] <= peak || self.g.ty(value).bytes() == 0 {
+                continue;
+            }
             let reads = self.reads(value);
             let Some(&at) = reads.iter().find(|&&r| r > peak).filter(|_| !reads.contains(&peak)) else { continue };
             let Some((chain, price)) = self.chain(value, at).filter(|c| c.1 <= limit) else { continue };
+            let last = reads.range(..at).next_back().copied().or(self.definitions[value.index()]);
             let worth = self.g.ty(value).bytes() as f64 / (price as f64 + 1.0);
-            if best.as_ref().is_none_or(|b| worth > b.0) {
-                best = Some((worth, Again { value, at, chain, price }));
-            }
+            found.push((worth, last.map_or(0, |l| l + 1)..at, Again { value, at, chain, price }));
         }
-        best.map(|b| b.1)
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        found.into_iter().map(|(_, span, again)| (span, again)).collect()
+    }
+
+    /// The memory that a chain reads.
+    fn read_by(&self, chain: &BTreeSet<usize>) -> BTreeSet<Value> {
+        let read = chain.iter().flat_map(|&i| &self.g.nodes()[i].args);
+        let outside = read.filter(|a| self.definitions[a.index()].is_none_or(|d| !chain.contains(&d)));
+        outside.filter_map(|a| self.storage[a.index()]).collect()
     }
 
     /// The nodes that read the memory of a stored value: those that store something, through others that do not.
@@ -196,7 +211,7 @@ impl<'a> Lives<'a> {
                 return None;
             }
             if chain.insert(i) {
-                price_of_all = price_of_all.saturating_add(price(self.g, node));
+                price_of_all = price_of_all.saturating_add(price(self.costs.0[i]));
                 open.extend(node.args.iter().copied().filter(|&a| !self.is_there(a, at)));
             }
             if chain.len() > MAX_CHAIN {
@@ -206,13 +221,11 @@ impl<'a> Lives<'a> {
         Some((chain, price_of_all))
     }
 
-    /// The program with a value computed again.
-    fn recompute(&self, again: &Again) -> Result<Graph> {
+    /// The program with these values computed again.
+    fn recompute(&self, all: &[Again]) -> Result<Graph> {
         let (mut b, mut map) = copy_inputs(self.g);
         for (i, node) in self.g.nodes().iter().enumerate() {
-            if i == again.at {
-                self.emit_again(&mut b, &mut map, again);
-            }
+            all.iter().filter(|a| a.at == i).for_each(|a| self.emit_again(&mut b, &mut map, a));
             let results = copy_node(&mut b, self.g, node, |a| map[a.index()]);
             map.extend(results);
         }

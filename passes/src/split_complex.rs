@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 /// Rewrites ops on complex arrays as ops on their real and imaginary parts.
 ///
 /// **Ensures** that complex values are only inputs, outputs, operands and results of nested programs, and operands and
-/// results of the ops listed in [`is_whole`]; between those they are taken apart by `real` and `imag` and put together
+/// results of the ops listed in `is_whole`; between those they are taken apart by `real` and `imag` and put together
 /// by `complex`. **Never** changes results: the functions are those of [`gradloom_ir::math`], which the interpreter
 /// runs too; sums may be associated otherwise.
 pub fn split_complex(g: &mut Graph) -> Result<Changed> {

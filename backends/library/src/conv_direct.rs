@@ -443,10 +443,12 @@ fn add_product<const V: usize>(sums: &mut [__m512; V], x: f32, ks: [__m512; V]) 
 /// themselves do while they grow, which halves the time.
 #[target_feature(enable = "avx512f")]
 #[inline]
-#[allow(clippy::needless_range_loop)] // see below
+#[expect(
+    clippy::needless_range_loop,
+    reason = "plain loops of known length are taken apart, and the sums stay in registers"
+)]
 fn spilled<const V: usize, const R: usize>(sums: &[[__m512; V]; R]) -> [[[f32; LANES]; V]; R] {
     let mut numbers = [[[0.0; LANES]; V]; R];
-    // plain loops of known length, which the compiler takes apart: an iterator over the sums would put them into memory, too
     for r in 0..R {
         for v in 0..V {
             // SAFETY: there are as many numbers as a vector has.

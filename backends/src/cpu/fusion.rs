@@ -78,29 +78,24 @@ impl Why<'_> {
 
     /// The first value in memory on the way from `a` to the node `to`.
     fn stored_between(&self, a: Value, to: usize) -> Option<Value> {
-        let reaches = |v: Value| {
-            let mut reached = vec![false; self.g.num_values()];
-            reached[v.index()] = true;
-            for node in &self.g.nodes()[..=to] {
-                if node.args.iter().any(|a| reached[a.index()]) {
-                    node.results.iter().for_each(|r| reached[r.index()] = true);
-                }
-            }
-            self.g.nodes()[to].results.iter().any(|r| reached[r.index()])
-        };
-        let on_the_way = |v: &Value| *v >= a && self.reasons[v.index()].is_some() && reaches(*v);
-        let below = self.g.nodes()[..to].iter().flat_map(|n| &n.results).copied();
-        if !reaches(a) {
-            return None;
-        }
+        let nodes = &self.g.nodes()[..=to];
+        let has = |set: &[bool], values: &[Value]| values.iter().any(|v| set[v.index()]);
         let mut from_a = vec![false; self.g.num_values()];
         from_a[a.index()] = true;
-        for node in self.g.nodes() {
-            if node.args.iter().any(|x| from_a[x.index()]) {
+        for node in nodes {
+            if has(&from_a, &node.args) {
                 node.results.iter().for_each(|r| from_a[r.index()] = true);
             }
         }
-        below.filter(|v| from_a[v.index()]).find(|v| on_the_way(v))
+        let mut to_it = vec![false; self.g.num_values()];
+        nodes[to].args.iter().for_each(|x| to_it[x.index()] = true);
+        for node in nodes.iter().rev() {
+            if has(&to_it, &node.results) {
+                node.args.iter().for_each(|x| to_it[x.index()] = true);
+            }
+        }
+        let on_the_way = |v: &usize| from_a[*v] && to_it[*v] && self.reasons[*v].is_some();
+        (a.index()..self.g.num_values()).find(on_the_way).map(Value::from_index)
     }
 
     fn reason(&self, v: Value) -> String {

@@ -370,9 +370,27 @@ pub(super) fn prove(rule: &Rule, programs: usize, seed: u64) -> Result<usize> {
         let Some((before, after)) = next(rule, &set, &mut r, &mut formed)? else {
             return if i > 0 { Ok(i) } else { Err(without_form(rule)) };
         };
-        let inputs: Vec<Literal> =
-            before.inputs().map(|x| r.literal(before.ty(x), rule.accuracy() == Accuracy::Finite)).collect();
-        let (old, new) = (eval(&before, &inputs)?, eval(&after, &inputs)?);
+        holds_on(rule, &before, &after, &mut r)?;
+    }
+    Ok(programs)
+}
+
+/// See [`Rule::prove_on`].
+pub(super) fn prove_on(rule: &Rule, before: &Graph, seed: u64) -> Result<Option<Graph>> {
+    let mut after = before.clone();
+    if once(&mut after, &RuleSet::unchecked("rule", vec![rule.clone()]))? == Changed::No {
+        return Ok(None);
+    }
+    let after = crate::dead_code(&after);
+    holds_on(rule, before, &after, &mut Random(seed))?;
+    Ok(Some(after))
+}
+
+/// Whether a program and what a rule made of it give the same results: of finite numbers, and of others if they must.
+fn holds_on(rule: &Rule, before: &Graph, after: &Graph, r: &mut Random) -> Result<()> {
+    for finite in if rule.holds_of_all_numbers() { &[false, true][..] } else { &[true] } {
+        let inputs: Vec<Literal> = before.inputs().map(|x| r.literal(before.ty(x), *finite)).collect();
+        let (old, new) = (eval(before, &inputs)?, eval(after, &inputs)?);
         if !old.iter().zip(&new).all(|(a, b)| alike(a, b, rule.accuracy())) {
             let what = format!(
                 "`{}` does not hold: on {inputs:?}\n{before}\ngives {old:?}, and\n{after}\ngives {new:?}",
@@ -381,7 +399,7 @@ pub(super) fn prove(rule: &Rule, programs: usize, seed: u64) -> Result<usize> {
             return Err(Error::user("rule", what));
         }
     }
-    Ok(programs)
+    Ok(())
 }
 
 /// Whether two results are the same: bits but for NaNs, or up to rounding.

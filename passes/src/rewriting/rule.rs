@@ -195,6 +195,34 @@ impl Rule {
         instances::prove(self, programs, seed)
     }
 
+    /// What the rule makes of a program, tried at each of its nodes once, after both were evaluated as [`Rule::prove`] does;
+    /// `None` if it applies nowhere. This is how rules are proved that are [`Rule::computed`]: they have no left side of which
+    /// programs can be made.
+    ///
+    /// # Errors
+    /// Results that differ; a right side that is ill-typed.
+    ///
+    /// ```
+    /// use gradloom_ir::{Op, parse};
+    /// use gradloom_passes::rewriting::Rule;
+    /// let rule = Rule::computed("reverse(x) = x along no axes", &["reverse"], |_, op, args| match op {
+    ///     Op::Reverse { axes } if axes.is_empty() => Some(args[0]),
+    ///     _ => None,
+    /// });
+    /// let of = |axes| parse(&format!("graph(%0: f32[3]) {{ %1 = reverse(%0) {{axes = {axes}}} : f32[3] return %1 }}"));
+    /// assert_eq!(rule.prove_on(&of("[]")?, 1)?, Some(parse("graph(%0: f32[3]) { return %0 }")?));
+    /// assert_eq!(rule.prove_on(&of("[0]")?, 1)?, None);
+    /// # Ok::<(), gradloom_ir::Error>(())
+    /// ```
+    pub fn prove_on(&self, program: &Graph, seed: u64) -> Result<Option<Graph>> {
+        instances::prove_on(self, program, seed)
+    }
+
+    /// Whether the right side is computed.
+    pub fn is_computed(&self) -> bool {
+        matches!(self.right, Right::Computed(_))
+    }
+
     /// What the rule makes of `op` on `args`.
     fn apply(&self, v: &mut View, op: &Op, args: &[Value]) -> Option<Value> {
         if let Right::Computed(rewrite) = &self.right {

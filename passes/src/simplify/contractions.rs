@@ -11,6 +11,10 @@ struct Axes {
 }
 
 impl Axes {
+    fn new(batch: [&Shape; 2], contract: [&Shape; 2]) -> Axes {
+        Axes { batch: batch.map(Shape::clone), contract: contract.map(Shape::clone) }
+    }
+
     fn op(self) -> Op {
         let ([lhs_batch, rhs_batch], [lhs_contract, rhs_contract]) = (self.batch, self.contract);
         Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }
@@ -23,11 +27,8 @@ impl Axes {
 }
 
 pub(super) fn dot_general(v: &mut View, args: &[Value], batch: [&Shape; 2], contract: [&Shape; 2]) -> Option<Value> {
-    let axes = Axes { batch: batch.map(Shape::clone), contract: contract.map(Shape::clone) };
-    let operands = [args[0], args[1]];
-    of_transposes(v, operands, &axes)
-        .or_else(|| of_reshapes(v, operands, &axes))
-        .or_else(|| of_outer_products(v, operands, &axes))
+    let (axes, operands) = (Axes::new(batch, contract), [args[0], args[1]]);
+    of_transposes(v, operands, &axes).or_else(|| of_reshapes(v, operands, &axes))
 }
 
 /// dot(transpose(x), y) = dot(x, y) with its axes renumbered, where the free axes stay in order
@@ -73,7 +74,13 @@ fn of_reshapes(v: &mut View, operands: [Value; 2], axes: &Axes) -> Option<Value>
 
 /// sum_pq (a_np b_nq) (c_mp d_mq) = (sum_p a_np c_mp) (sum_q b_nq d_mq): the outer products are never made (floats:
 /// reassociates, and products of other factors may leave the dtype's range; 16-bit floats, whose range is small, stay)
-fn of_outer_products(v: &mut View, operands: [Value; 2], axes: &Axes) -> Option<Value> {
+pub(super) fn of_outer_products(
+    v: &mut View,
+    operands: &[Value],
+    batch: [&Shape; 2],
+    contract: [&Shape; 2],
+) -> Option<Value> {
+    let axes = Axes::new(batch, contract);
     let dtype = v.dtype(operands[0]);
     if dtype.is_half() || dtype == DType::Bool || axes.contract[0].len() < 2 || !axes.batch[0].is_empty() {
         return None;

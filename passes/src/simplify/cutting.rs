@@ -18,6 +18,15 @@ impl Cut {
         if self.len == 0 { self.start } else { self.start + (self.len - 1) * self.stride + 1 }
     }
 
+    /// The same positions as those a slice op may have: none are those from 0 to 0, wherever they were.
+    fn canonical(self) -> Cut {
+        match self.len {
+            0 => Cut { start: 0, len: 0, stride: 1 },
+            1 => Cut { stride: 1, ..self },
+            _ => self,
+        }
+    }
+
     /// Whether all positions are in `from..to`.
     fn is_within(self, from: usize, to: usize) -> bool {
         from <= self.start && self.limit() <= to
@@ -31,11 +40,12 @@ fn cuts(start: &[usize], limit: &[usize], stride: &[usize]) -> SmallVec<[Cut; 6]
 }
 
 fn cut(v: &mut View, x: Value, cuts: &[Cut]) -> Value {
+    let cuts = || cuts.iter().map(|c| c.canonical());
     v.slice(
         x,
-        cuts.iter().map(|c| c.start).collect(),
-        cuts.iter().map(|c| c.limit()).collect(),
-        cuts.iter().map(|c| if c.len <= 1 { 1 } else { c.stride }).collect(),
+        cuts().map(|c| c.start).collect(),
+        cuts().map(|c| c.limit()).collect(),
+        cuts().map(|c| c.stride).collect(),
     )
 }
 

@@ -2,13 +2,15 @@
 //!
 //! [`table`] lists the rules. A legal rule:
 //! - gives the same bits on every input, NaNs counting as equal, unless it says that it reassociates: then results may
-//!   differ by rounding or in the sign of a zero;
+//!   differ by rounding or in the sign of a zero; or that it is of finite numbers: then infinities and NaN may come out
+//!   elsewhere, too;
 //! - is never worse on the right: no more work, and no more memory read or written. Where the left side's parts live
 //!   on because others use them, a rule must not do their work twice (`once`, [`View::single_use`]);
 //! - gets closer to the canonical form: constants that repeat one element are broadcast scalars, broadcasts stand
 //!   outermost and have no operand axes of length 1, constants stand right of commutative ops.
 //!
-//! Rules whose right side is computed from shapes stand in files by subject, each with its equation as a comment.
+//! Rules whose right side is computed from shapes stand in files by subject, each with its equation as a comment. A test
+//! proves every rule on random programs; `tests/computed` makes those of computed rules.
 
 mod contractions;
 mod control;

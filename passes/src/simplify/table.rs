@@ -154,6 +154,8 @@ pub(super) fn rules() -> Result<Vec<Rule>> {
         rules.push(text(rule)?.reassociates());
     }
     rules.extend(computed());
+    rules.extend(computed_reassociating().into_iter().map(Rule::reassociates));
+    rules.extend(computed_of_finite_numbers().into_iter().map(Rule::of_finite_numbers));
     Ok(rules)
 }
 
@@ -174,7 +176,7 @@ macro_rules! computed {
     };
 }
 
-/// Rules whose right side is computed from shapes.
+/// Rules whose right side is computed from shapes; `tests/computed` has the forms on which they are proved.
 fn computed() -> Vec<Rule> {
     computed! {
         "p ? broadcast(x) : broadcast(y) = broadcast(p ? x : y)"
@@ -205,9 +207,33 @@ fn computed() -> Vec<Rule> {
             "dynamic_slice" Op::DynamicSlice { sizes }, v, args => indexing::dynamic_slice(v, args, sizes);
         "dynamic_update_slice(x, y) = y, = x or = pad(y)"
             "dynamic_update_slice" Op::DynamicUpdateSlice {}, v, args => indexing::dynamic_update_slice(v, args);
-        "products of transposes, reshapes and outer products"
+        "products of transposes and reshapes"
             "dot_general" Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }, v, args =>
                 contractions::dot_general(v, args, [lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
+        "operands of a form that are there for derivatives"
+            "spectral_form" Op::SpectralForm { order }, v, args => contractions::spectral_form(v, args, *order);
+        "operands of a solution that are there for derivatives"
+            "lu_solve" Op::LuSolve { transpose_a }, v, args => contractions::lu_solve(v, args, *transpose_a);
+    }
+}
+
+/// Computed rules that hold up to rounding or the sign of a zero.
+fn computed_reassociating() -> Vec<Rule> {
+    computed! {
+        "reductions of nothing, of broadcasts, reductions, transposes, reshapes and reversals"
+            "reduce" Op::Reduce { kind, axes }, v, args => reductions::reduce(v, *kind, args[0], axes);
+        "cumulative(x) = x along an axis of length 1"
+            "cumulative" Op::Cumulative { axis, .. }, v, args => reductions::cumulative(v, args[0], *axis);
+    }
+}
+
+/// Computed rules that hold up to rounding where all numbers are finite: a factor is applied to other numbers than it was,
+/// among which infinities and zeros may meet.
+fn computed_of_finite_numbers() -> Vec<Rule> {
+    computed! {
+        "products of outer products"
+            "dot_general" Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }, v, args =>
+                contractions::of_outer_products(v, args, [lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
         "dot_general(x, convert(q) * s) = dot_general(x, convert(q)) * s or = dot_general(x * s, convert(q)) where q has 8 bits"
             "dot_general" Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }, v, args =>
                 scaled::dot_general(v, args, [lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
@@ -215,14 +241,6 @@ fn computed() -> Vec<Rule> {
             "convolution" op @ Op::Convolution { .. }, v, args => scaled::convolution(v, op, args);
         "gather(convert(q) * s) = convert(gather(q)) * s where q has 8 bits"
             "gather" op @ Op::Gather { .. }, v, args => scaled::gather(v, op, args);
-        "reductions of nothing, of broadcasts, reductions, transposes, reshapes and reversals"
-            "reduce" Op::Reduce { kind, axes }, v, args => reductions::reduce(v, *kind, args[0], axes);
-        "cumulative(x) = x along an axis of length 1"
-            "cumulative" Op::Cumulative { axis, .. }, v, args => reductions::cumulative(v, args[0], *axis);
-        "operands of a form that are there for derivatives"
-            "spectral_form" Op::SpectralForm { order }, v, args => contractions::spectral_form(v, args, *order);
-        "operands of a solution that are there for derivatives"
-            "lu_solve" Op::LuSolve { transpose_a }, v, args => contractions::lu_solve(v, args, *transpose_a);
     }
 }
 

@@ -123,8 +123,7 @@ impl Saturate {
                     for (class, found) in search::matches(space, rule, p, self.matches) {
                         let bindings = found.bindings(space);
                         let Some(ty) = space.ty(class).cloned() else { continue };
-                        let applies = self.finite || rule.holds_of_all_numbers() || !ty.dtype.is_inexact();
-                        if !applies || !rule.accepts(&space.view, &bindings) {
+                        if !self.holds(rule, &ty) || !rule.accepts(&space.view, &bindings) {
                             continue;
                         }
                         let loc = space.egraph[class].data.loc.clone();
@@ -143,6 +142,11 @@ impl Saturate {
         Ok(())
     }
 
+    /// Whether a rule may be applied to values of that type.
+    fn holds(&self, rule: &Rule, ty: &Type) -> bool {
+        self.finite || rule.holds_of_all_numbers() || !ty.dtype.is_inexact()
+    }
+
     /// Adds what a computed rule says of applications it has not seen.
     fn compute(
         &self,
@@ -156,7 +160,7 @@ impl Saturate {
         for &name in rule.ops() {
             let classes = space.egraph.classes_for_op(&name).into_iter().flatten();
             // computed rules are not asked about arrays without elements
-            for class in classes.filter(|&c| space.ty(c).is_some_and(|t| t.numel() > 0)) {
+            for class in classes.filter(|&c| space.ty(c).is_some_and(|t| t.numel() > 0 && self.holds(rule, t))) {
                 for a in space.egraph[class].nodes.iter().filter(|a| a.name == name) {
                     let args: Option<SmallVec<[Value; 4]>> = a.args.iter().map(|&x| space.value(x)).collect();
                     let (Head::Op(o), Some(args)) = (space.head_of(a), args) else { continue };

@@ -38,7 +38,7 @@ pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Resul
 }
 
 /// The values a step reads and computes, as stored values.
-pub(super) struct StepValues {
+pub(crate) struct StepValues {
     pub reads: Vec<Value>,
     pub writes: Vec<Value>,
     /// `(read, write)`: the write may use the place of the read.
@@ -47,14 +47,14 @@ pub(super) struct StepValues {
 }
 
 /// A clustered graph with the loop nest of each cluster.
-pub(super) struct Lowered {
+pub(crate) struct Lowered {
     pub c: Clustered,
     /// The step that computes each value.
-    computed_by: Vec<Option<usize>>,
+    pub computed_by: Vec<Option<usize>>,
     pub steps: Vec<StepValues>,
 }
 
-pub(super) fn lower(g: &Graph) -> Result<Lowered> {
+pub(crate) fn lower(g: &Graph) -> Result<Lowered> {
     for node in g.nodes() {
         refuse(&node.op).map_err(|e| e.at(&node.loc))?;
     }
@@ -269,7 +269,7 @@ fn early_results(g: &Graph, definitions: &[Option<usize>], c: &mut Clustered) {
 }
 
 /// The values a step computes.
-pub(super) fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
+pub(crate) fn step_roots<'a>(g: &'a Graph, work: &'a Work) -> &'a [Value] {
     match work {
         Work::Cluster(cl) => &cl.roots,
         Work::Library(i) | Work::Control(i) => &g.nodes()[*i].results,
@@ -305,7 +305,7 @@ pub(super) fn reads_of(g: &Graph, definitions: &[Option<usize>], c: &Clustered, 
 }
 
 /// The loop nest of an op of the user's own that has one.
-pub(super) fn kernel_of(g: &Graph, node: &Node) -> Result<Option<LoopNest>> {
+pub(crate) fn kernel_of(g: &Graph, node: &Node) -> Result<Option<LoopNest>> {
     let Op::Custom { primitive } = &node.op else { return Ok(None) };
     let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
     of_primitive(primitive, &types).map_err(|e| e.at(&node.loc))

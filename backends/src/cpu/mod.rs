@@ -22,8 +22,11 @@ mod trim_sorts;
 mod unroll;
 
 pub use block_rows::{Blocking, block_rows};
+pub(crate) use cluster::Step as Work;
 pub use cluster::storage;
 pub use compile::{compile, loop_nests};
+pub(crate) use passes::lowered_for_gpu;
+pub(crate) use compile::{Lowered, kernel_of, lower as lower_graph, step_roots};
 pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use fusion::why_apart;
 pub use gradloom_library as library;

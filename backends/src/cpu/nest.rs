@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 /// A loop nest and the stored values its params stand for.
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     pub nest: LoopNest,
     /// The value of each param; the written ones come last.
     pub params: Vec<Value>,

@@ -41,6 +41,19 @@ fn has_primitive(g: &Graph) -> bool {
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
 /// sorts without operands that nobody reads, the matrices of its loops as products read them.
 pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+    lowered_by(PASSES.iter(), g, cx)
+}
+
+/// As [`lowered`], by the passes that are about loop nests and not about caches and cores.
+pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+    lowered_by(PASSES.iter().filter(|p| ["trim_sorts", "divide_reductions"].contains(&p.name)), g, cx)
+}
+
+fn lowered_by<'a>(
+    passes: impl Iterator<Item = &'static Pass>,
+    g: &'a Graph,
+    cx: &mut PassContext,
+) -> Result<Cow<'a, Graph>> {
     let mut g = Cow::Borrowed(g);
     if has_primitive(&g) {
         Pipeline::primitives().run_with(g.to_mut(), cx)?;
@@ -48,7 +61,7 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
     if has_other_numbers(&g) {
         Pipeline::lowering().run_with(g.to_mut(), cx)?;
     }
-    for pass in PASSES {
+    for pass in passes {
         if (pass.is_needed)(&g) {
             cx.step(pass.name, g.to_mut(), |g, _| (pass.run)(g))?;
         }

@@ -11,15 +11,19 @@
 
 mod build;
 mod emulate;
+mod emulator;
 mod lower;
 mod nest;
 pub mod ops;
+mod program;
 
 mod verify;
 
 pub use build::Build;
 pub use emulate::emulate;
+pub use emulator::{Emulator, run_emulated};
 pub use lower::{Schedule, lower, schedule};
+pub use program::{ALIGNMENT, Address, GridProgram, Machine, compile};
 
 use crate::kernel::{Inst, Param};
 use gradloom_ir::{DType, ReduceKind};

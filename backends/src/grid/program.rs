@@ -7,7 +7,7 @@
 use super::ops::{Launches, Operand, launches};
 use super::{GridKernel, lower};
 use crate::cpu::{Lowered, Work, lower_graph, lowered_for_gpu, step_roots};
-use gradloom_ir::{Callback, DType, Error, Graph, Literal, Loc, Node, Op, Result, Type, Value};
+use gradloom_ir::{Callback, Error, Graph, Literal, Loc, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use std::collections::HashMap;
 
@@ -241,8 +241,7 @@ impl Compiler {
         let mut first = vec![None; g.num_values()];
         let mut last = vec![0; g.num_values()];
         for (s, (work, step)) in c.steps.iter().zip(&steps).enumerate() {
-            let written = step.writes.iter().chain(step_roots(g, work)).copied();
-            for w in written.filter(|w| step.writes.contains(w)) {
+            for w in step_roots(g, work).iter().filter(|w| step.writes.contains(w)) {
                 if slots.of[w.index()].is_none() {
                     slots.of[w.index()] = Some(slots.fresh());
                     first[w.index()] = Some(s);
@@ -256,6 +255,7 @@ impl Compiler {
         let owned = |s: usize, at: &dyn Fn(Value) -> bool| -> Vec<Value> {
             steps[s].reads.iter().chain(&steps[s].writes).copied().filter(|&v| first[v.index()].is_some() && at(v)).collect()
         };
+        let (mut early, mut late) = (Vec::new(), Vec::new());
         for (s, (work, step)) in c.steps.iter().zip(&steps).enumerate() {
             let before = body.steps.len();
             match work {
@@ -281,12 +281,14 @@ impl Compiler {
             let mut gives: Vec<Slot> = owned(s, &|v| last[v.index()] == s).into_iter().map(|v| slots.get(v)).collect();
             gives.sort_unstable();
             gives.dedup();
-            let count = body.steps.len();
-            if count == before {
-                continue; // nothing runs: an op on nothing
+            // where nothing runs, on nothing, it is the next step that does
+            early.extend(takes);
+            late.extend(gives);
+            if body.steps.len() > before {
+                body.steps[before].takes.append(&mut early);
+                let last = body.steps.len() - 1;
+                body.steps[last].gives.append(&mut late);
             }
-            body.steps[before].takes.extend(takes);
-            body.steps[count - 1].gives.extend(gives);
         }
         for (i, &o) in g.outputs().iter().enumerate() {
             let from = slots.get(o);
@@ -474,7 +476,7 @@ impl Body {
             Ok(())
         });
         let done = done.and_then(|()| {
-            let mut copies = self.copies.iter().filter(|(.., bytes)| *bytes > 0);
+            let copies = self.copies.iter().filter(|(.., bytes)| *bytes > 0);
             copies.clone().try_for_each(|&(i, from, bytes)| m.copy(table[self.inputs + i], table[from], bytes))
         });
         held.into_iter().for_each(|slot| m.give(table[slot]));

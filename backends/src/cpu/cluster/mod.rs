@@ -35,7 +35,7 @@ const MAX_EXPRESSION: u32 = 600;
 
 /// The unit of execution.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A loop nest over `shape`.
     Cluster(Cluster),
     /// The node at this position, by a library call or a call of the host.
@@ -46,7 +46,7 @@ pub(super) enum Step {
 
 /// Values computed by one loop nest.
 #[derive(Clone, Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     /// Iteration space: the shape of the roots, or of what is reduced.
     pub shape: Shape,
     /// The reduced axes of `shape`; empty if nothing is reduced.
@@ -60,7 +60,7 @@ pub(super) struct Cluster {
 
 /// A clustered graph.
 #[derive(Debug)]
-pub(super) struct Clustered {
+pub(crate) struct Clustered {
     /// The steps in order.
     pub steps: Vec<Step>,
     /// Which values have memory of their own.

@@ -111,8 +111,12 @@ pub(super) fn scatter(op: &Op, args: &[Type], out: &Type) -> Result<Launches> {
     else {
         return Err(Error::internal(op.name(), "is no scatter"));
     };
+    let is_bool = out.dtype == DType::Bool;
     let combine = match kind {
         ScatterKind::Set => None,
+        // sums of truth values are `or`, products `and`
+        ScatterKind::Add | ScatterKind::Max if is_bool => Some(Binary::Or),
+        ScatterKind::Mul | ScatterKind::Min if is_bool => Some(Binary::And),
         ScatterKind::Add => Some(Binary::Add),
         ScatterKind::Mul => Some(Binary::Mul),
         ScatterKind::Min => Some(Binary::Min),

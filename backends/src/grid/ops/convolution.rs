@@ -35,9 +35,6 @@ pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches
         return Err(Error::internal(op.name(), "is no convolution"));
     };
     let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
-    if computed.is_complex() {
-        return Err(Error::limit(op.name(), format!("of {} has no form on GPUs", out.dtype)));
-    }
     let spatial = strides.len();
     // of the two kinds of groups at least one is 1
     let groups = feature_groups * batch_groups;

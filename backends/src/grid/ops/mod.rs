@@ -52,6 +52,19 @@ pub struct Launches {
 /// # Errors
 /// An array that is larger than one kernel takes.
 pub fn launches(op: &Op, args: &[Type], results: &[Type]) -> Result<Option<Launches>> {
+    let moves = matches!(
+        op,
+        Op::Pad { .. }
+            | Op::Concatenate { .. }
+            | Op::DynamicSlice { .. }
+            | Op::DynamicUpdateSlice {}
+            | Op::Gather { .. }
+            | Op::Scatter { .. }
+            | Op::Sort { .. }
+    );
+    if let Some(t) = args.iter().find(|t| t.dtype.is_complex() && !moves) {
+        return Err(Error::limit(op.name(), format!("of {} has no form on GPUs", t.dtype)));
+    }
     Ok(Some(match op {
         Op::Pad { low, interior, .. } => shaping::pad(args, low, interior, &results[0])?,
         Op::Concatenate { axis } => shaping::concatenate(args, *axis, &results[0])?,

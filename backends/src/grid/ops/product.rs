@@ -172,9 +172,6 @@ pub(super) fn dot_general(op: &Op, args: &[Type], out: &Type) -> Result<Launches
     let (left, right) = (walks(l, lhs_batch, lhs_contract), walks(r, rhs_batch, rhs_contract));
     let s = Sizes { batch: left[0].count(), rows: left[1].count(), columns: right[1].count(), depth: left[2].count() };
     let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
-    if computed.is_complex() {
-        return Err(Error::limit(op.name(), format!("of {} has no form on GPUs", out.dtype)));
-    }
     let index = index_dtype([l, r, out]);
     let params = [l, r, out].map(param);
     let read = |b: &mut Build, from: u32, at: Reg| {

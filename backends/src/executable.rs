@@ -24,9 +24,11 @@ impl Device {
     /// An NVIDIA GPU.
     ///
     /// # Errors
-    /// Always, so far: there is no CUDA backend yet, and nothing runs somewhere else in its place.
+    /// Always, so far: programs do not run on GPUs yet, and nothing runs somewhere else in its place. Without a driver, or
+    /// without such a GPU, the error says what was looked for.
     pub fn cuda(index: usize) -> Result<Device> {
-        Err(Error::limit("device", format!("cuda:{index} is not supported: this version has no CUDA backend"))
+        crate::cuda::find(index)?;
+        Err(Error::limit("device", format!("cuda:{index} is there, but this version does not run programs on GPUs"))
             .help("use Device::cpu()"))
     }
 

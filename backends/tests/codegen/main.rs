@@ -5,8 +5,8 @@ mod oracle;
 mod random;
 
 use gradloom_backends::cpu::codegen::{Jit, Kernel, Vectors};
-use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store, interpret};
-use gradloom_ir::{Binary, DType, Element, Literal, ReduceKind, Unary};
+use gradloom_backends::kernel::{Affine, Axis, Inst, LoopNest, Param, Reduction, Store};
+use gradloom_ir::{Binary, DType, Literal, ReduceKind, Unary};
 use memory::Guarded;
 use oracle::{difference, interpreted, sum_error};
 use random::{Rng, Sums, content};

@@ -190,7 +190,7 @@ pub(super) fn sum_of_pads(v: &mut View, args: &[Value]) -> Option<Value> {
     let mut high = x.high.clone();
     high[axis] = y.high[axis];
     let interior = vec![0; high.len()].into();
-    let pad = Op::Pad { low: x.low.clone().into(), high: high.into(), interior };
+    let pad = Op::Pad { low: x.low.clone(), high, interior };
     terms[*i] = v.op(pad, &[both, x.zero]);
     terms.remove(*j);
     terms.into_iter().reduce(|sum, x| v.binary(Binary::Add, sum, x))

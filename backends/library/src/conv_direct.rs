@@ -440,13 +440,9 @@ fn add_product<const V: usize>(sums: &mut [__m512; V], x: f32, ks: [__m512; V]) 
 }
 
 /// The sums in memory. An array of which any element may be asked for cannot stay in registers: with this one for that, the sums
-/// themselves do while they grow, which halves the time.
+/// themselves do while they grow, which halves the time; plain loops of known length, so that they are taken apart.
 #[target_feature(enable = "avx512f")]
 #[inline]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "plain loops of known length are taken apart, and the sums stay in registers"
-)]
 fn spilled<const V: usize, const R: usize>(sums: &[[__m512; V]; R]) -> [[[f32; LANES]; V]; R] {
     let mut numbers = [[[0.0; LANES]; V]; R];
     for r in 0..R {

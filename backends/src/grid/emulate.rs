@@ -231,11 +231,9 @@ impl Run<'_> {
                         with_element!(run.kernel.registers[*counter as usize], T => cell(<T as ScalarOps>::narrow(n)));
                     run.registers[*counter as usize][t] = Some(x);
                 };
-                for t in 0..active.len() {
-                    if active[t] {
-                        let n = self.number(*from, t)?;
-                        count(self, t, n);
-                    }
+                for t in (0..active.len()).filter(|&t| active[t]) {
+                    let n = self.number(*from, t)?;
+                    count(self, t, n);
                 }
                 loop {
                     for (t, active) in active.iter_mut().enumerate().filter(|(_, a)| **a) {

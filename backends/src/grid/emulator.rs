@@ -116,7 +116,8 @@ pub fn run_emulated(g: &Graph, inputs: &[Literal]) -> Result<Vec<Literal>> {
     }
     let read = |(t, at): (&gradloom_ir::Type, &Address)| {
         let bytes = m.bytes_at(*at, t.bytes())?.to_vec();
-        Literal::from_bytes(t.clone(), bytes).ok_or_else(|| Error::internal("emulator", "a result does not fit its type"))
+        Literal::from_bytes(t.clone(), bytes)
+            .ok_or_else(|| Error::internal("emulator", "a result does not fit its type"))
     };
     g.output_types().iter().zip(&outs).map(read).collect()
 }

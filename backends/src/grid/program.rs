@@ -253,20 +253,29 @@ impl Compiler {
             last[slots.memory(o).index()] = usize::MAX;
         }
         let owned = |s: usize, at: &dyn Fn(Value) -> bool| -> Vec<Value> {
-            steps[s].reads.iter().chain(&steps[s].writes).copied().filter(|&v| first[v.index()].is_some() && at(v)).collect()
+            steps[s]
+                .reads
+                .iter()
+                .chain(&steps[s].writes)
+                .copied()
+                .filter(|&v| first[v.index()].is_some() && at(v))
+                .collect()
         };
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for (s, (work, step)) in c.steps.iter().zip(&steps).enumerate() {
             let before = body.steps.len();
             match work {
                 Work::Cluster(_) => {
-                    let k = step.nest.as_ref().ok_or_else(|| Error::internal("compile", "a cluster has no loop nest"))?;
+                    let k =
+                        step.nest.as_ref().ok_or_else(|| Error::internal("compile", "a cluster has no loop nest"))?;
                     let kernel = lower(&k.nest, &|p| slots.alignment(k.params[p]))?;
                     let kernel = self.kernel(kernel);
                     let buffers = k.params.iter().map(|&v| slots.get(v)).collect();
                     body.push(What::Launch { kernel, buffers });
                 }
-                Work::Library(i) => self.op(&g.nodes()[*i], &mut slots, &mut body).map_err(|e| e.at(&g.nodes()[*i].loc))?,
+                Work::Library(i) => {
+                    self.op(&g.nodes()[*i], &mut slots, &mut body).map_err(|e| e.at(&g.nodes()[*i].loc))?
+                }
                 Work::Control(i) => {
                     let what = self.control(&g.nodes()[*i], &slots)?;
                     body.push(what);
@@ -395,7 +404,11 @@ impl Compiler {
             Op::While { cond, body, cond_consts, body_consts } => {
                 let (cc, bc) = (*cond_consts, *body_consts);
                 let inits = &node.args[cc + bc..];
-                let carried: Vec<usize> = inits.iter().zip(&node.results).map(|(&i, &o)| slots.alignment(i).min(slots.alignment(o))).collect();
+                let carried: Vec<usize> = inits
+                    .iter()
+                    .zip(&node.results)
+                    .map(|(&i, &o)| slots.alignment(i).min(slots.alignment(o)))
+                    .collect();
                 let test = [aligned(&node.args[..cc]), carried.clone(), vec![ALIGNMENT]].concat();
                 let step = [aligned(&node.args[cc..cc + bc]), carried.clone(), carried].concat();
                 Ok(What::While(Box::new(While {
@@ -437,7 +450,13 @@ impl GridProgram {
     ///
     /// # Errors
     /// What the machine or a function of the host returns. Memory that was taken until then is given back.
-    pub fn run(&self, m: &mut dyn Machine, constants: &[Address], inputs: &[Address], outputs: &[Address]) -> Result<()> {
+    pub fn run(
+        &self,
+        m: &mut dyn Machine,
+        constants: &[Address],
+        inputs: &[Address],
+        outputs: &[Address],
+    ) -> Result<()> {
         if inputs.len() != self.main.inputs || outputs.len() != self.main.outputs {
             return Err(Error::internal("run", format!("{} and {} buffers", inputs.len(), outputs.len())));
         }
@@ -587,7 +606,9 @@ impl Host {
         for (slot, ty) in &self.args {
             let mut bytes = vec![0; ty.bytes()];
             m.read(table[*slot], &mut bytes)?;
-            args.push(Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?);
+            args.push(
+                Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?,
+            );
         }
         let results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
         results.iter().zip(&self.outs).try_for_each(|(x, &slot)| m.write(table[slot], x.bytes()))

@@ -2,14 +2,15 @@
 //!
 //! Without reductions each thread computes a few consecutive points. With reductions a block is a rectangle of threads,
 //! some points by some slices: the threads of one point each combine a slice of what is reduced, then their results are
-//! combined, in an order that sizes alone decide. Neighbouring threads are neighbours along the axis that memory is
+//! combined, in an order that sizes alone decide. What would be read across memory is read along it by tiles. Neighbouring threads are neighbours along the axis that memory is
 //! contiguous in, so that a warp reads whole lines.
 
 use super::nest::{Lanes, Points};
 use super::{Build, GridKernel, Memory, Reg, Source, WARP};
-use crate::kernel::{Inst, LoopNest, combiner, identity};
+use crate::kernel::{Affine, Inst, LoopNest, Val, combiner, identity};
 use gradloom_ir::{Binary, Comparison, DType, Error, Result};
 use smallvec::smallvec;
+use std::collections::HashMap;
 
 /// Threads in a block.
 const THREADS: u32 = 256;
@@ -35,6 +36,13 @@ const WARP_REDUCTION: usize = 1024;
 /// From so many points on, one thread each keeps a GPU busy.
 const MANY_POINTS: usize = 1 << 16;
 
+/// Sides of a tile, and rows of it that are read or computed at once.
+const TILE: usize = 32;
+const ROWS: usize = THREADS as usize / TILE;
+
+/// Most arrays that are read by tiles.
+const MAX_TURNED: usize = 4;
+
 /// How a loop nest is distributed over threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Schedule {
@@ -42,6 +50,12 @@ pub enum Schedule {
     Points {
         /// A power of two that divides the axis.
         width: usize,
+    },
+    /// A block computes a square of points along `axis` and the innermost one. What is contiguous along `axis` is read so,
+    /// into shared memory.
+    Tiles {
+        /// Not the innermost.
+        axis: usize,
     },
     /// A block is `points` by `slices` threads.
     Reduction {
@@ -66,6 +80,7 @@ pub fn lower(nest: &LoopNest, alignment: &dyn Fn(usize) -> usize) -> Result<Grid
     let nest = nest.collapse();
     match schedule(&nest, alignment) {
         Schedule::Points { width } => points(&nest, width),
+        Schedule::Tiles { axis } => tiles(&nest, axis),
         Schedule::Reduction { points, slices, along, width } => reduction(&nest, points, slices, along, width),
     }
 }
@@ -75,6 +90,9 @@ pub fn schedule(nest: &LoopNest, alignment: &dyn Fn(usize) -> usize) -> Schedule
     let parallel = nest.parallel();
     let width = |axis| width(nest, axis, alignment);
     if parallel == nest.axes.len() {
+        if let Some(axis) = turned_axis(nest) {
+            return Schedule::Tiles { axis };
+        }
         return Schedule::Points { width: width(parallel.checked_sub(1)) };
     }
     let count = |axes: &[crate::kernel::Axis]| axes.iter().map(|a| a.extent).product::<usize>();
@@ -92,7 +110,22 @@ pub fn schedule(nest: &LoopNest, alignment: &dyn Fn(usize) -> usize) -> Schedule
     Schedule::Reduction { points, slices, along, width: if along { width(Some(last)) } else { 1 } }
 }
 
-fn loads(nest: &LoopNest) -> impl Iterator<Item = &crate::kernel::Affine> {
+/// Whether a load is contiguous along `axis` and jumps along the innermost one.
+fn is_turned(at: &Affine, axis: usize) -> bool {
+    at.strides[axis].unsigned_abs() == 1 && at.strides[at.strides.len() - 1].unsigned_abs() > 1
+}
+
+/// The axis along which most of the loads that jump along the innermost axis are contiguous, if there is enough along both to
+/// fill tiles, and what they hold fits the shared memory that any block has.
+fn turned_axis(nest: &LoopNest) -> Option<usize> {
+    let last = nest.axes.len().checked_sub(1)?;
+    let turned = |axis: usize| loads(nest).filter(|at| is_turned(at, axis)).count();
+    let axis = (0..last).max_by_key(|&a| (turned(a), std::cmp::Reverse(a))).filter(|&a| turned(a) > 0)?;
+    let fills = [axis, last].iter().all(|&a| nest.axes[a].extent >= TILE / 2);
+    (fills && turned(axis) <= MAX_TURNED).then_some(axis)
+}
+
+fn loads(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
     nest.body.iter().filter(|i| matches!(i, Inst::Load { .. })).filter_map(|i| i.affine())
 }
 
@@ -166,6 +199,63 @@ fn points(nest: &LoopNest, width: usize) -> Result<GridKernel> {
         code.store(b, &index, &values);
     });
     Ok(b.finish())
+}
+
+fn tiles(nest: &LoopNest, axis: usize) -> Result<GridKernel> {
+    let last = nest.axes.len() - 1;
+    let code = Points::new(nest, None)?;
+    let turned: Vec<usize> = (0..nest.body.len())
+        .filter(|&v| matches!(&nest.body[v], Inst::Load { at, .. } if is_turned(at, axis)))
+        .collect();
+    // a block for each place on the other axes and each tile
+    let counts: Vec<usize> = (0..=last)
+        .map(|a| if a == axis || a == last { nest.axes[a].extent.div_ceil(TILE) } else { nest.axes[a].extent })
+        .collect();
+    let blocks = blocks(nest, counts.iter().product(), 1)?;
+    let mut build = Build::new(&nest.name, &nest.params, blocks, THREADS, index_dtype(nest));
+    let b = &mut build;
+    // one element more a row, so that a column lies in different banks
+    let shared: Vec<Memory> = turned.iter().map(|&v| b.shared(code.dtype(v as Val), TILE * (TILE + 1))).collect();
+    let block = b.block();
+    let mut index = b.point(block, &counts);
+    let thread = b.thread();
+    let (row, lane) = b.divide(thread, TILE);
+    let corner = [axis, last].map(|a| b.times(index[a], TILE as i64));
+    let ends = [axis, last].map(|a| b.index(nest.axes[a].extent as i64));
+    // threads side by side go along `axis` as they read, along the innermost axis as they compute
+    for reads in [true, false] {
+        for part in 0..TILE / ROWS {
+            let across = b.plus(row, (part * ROWS) as i64);
+            let own = if reads { [lane, across] } else { [across, lane] };
+            let at = [0, 1].map(|k| b.binary(Binary::Add, corner[k], own[k]));
+            (index[axis], index[last]) = (at[0], at[1]);
+            let inside = [0, 1].map(|k| b.compare(Comparison::Lt, at[k], ends[k]));
+            let exists = b.both(inside[0], inside[1]);
+            let place = b.times(own[1], TILE as i64 + 1);
+            let place = b.binary(Binary::Add, place, own[0]);
+            b.when(exists, |b| {
+                let mut known = HashMap::new();
+                if reads {
+                    for (&v, &to) in turned.iter().zip(&shared) {
+                        let mut values = Vec::new();
+                        code.evaluate(b, &index, &[], v..v + 1, &mut values);
+                        b.store(to, place, values[v][0]);
+                    }
+                    return;
+                }
+                for (&v, &from) in turned.iter().zip(&shared) {
+                    known.insert(v, b.load(from, place));
+                }
+                let mut values = Vec::new();
+                code.evaluate_with(b, &index, &[], 0..nest.body.len(), &mut values, &known);
+                code.store(b, &index, &values);
+            });
+        }
+        if reads {
+            b.barrier();
+        }
+    }
+    Ok(build.finish())
 }
 
 fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usize) -> Result<GridKernel> {

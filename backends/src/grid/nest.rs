@@ -57,10 +57,24 @@ impl<'n> Points<'n> {
 
     /// Adds the values of the instructions `range`, at the points that begin at `index`.
     pub fn evaluate(&self, b: &mut Build, index: &[Reg], accs: &[Lanes], range: Range<usize>, values: &mut Values) {
+        self.evaluate_with(b, index, accs, range, values, &HashMap::new());
+    }
+
+    /// As [`Points::evaluate`], with the values of some instructions known.
+    pub fn evaluate_with(
+        &self,
+        b: &mut Build,
+        index: &[Reg],
+        accs: &[Lanes],
+        range: Range<usize>,
+        values: &mut Values,
+        known: &HashMap<usize, Reg>,
+    ) {
         let mut positions: HashMap<&Affine, Reg> = HashMap::new();
         values.resize(range.start, smallvec![]);
         for v in range {
             let lanes = match self.nest.inst(v as Val) {
+                _ if known.contains_key(&v) => smallvec![known[&v]],
                 Inst::Load { param, at } => {
                     let first = *positions.entry(at).or_insert_with(|| self.first(b, at, index));
                     let from = Memory::Param(*param);

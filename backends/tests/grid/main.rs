@@ -34,6 +34,7 @@ fn emulated(nest: &LoopNest, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
 fn kind(nest: &LoopNest) -> (&'static str, bool) {
     match schedule(&nest.collapse(), &aligned) {
         Schedule::Points { width } => ("points", width > 1),
+        Schedule::Tiles { .. } => ("tiles", false),
         Schedule::Reduction { slices: 1, width, .. } => ("a thread a point", width > 1),
         Schedule::Reduction { points: 1, width, .. } => ("a block a point", width > 1),
         Schedule::Reduction { along: true, width, .. } => ("a warp a point", width > 1),
@@ -62,7 +63,7 @@ fn check_all(seeds: std::ops::Range<u64>, sums: Sums) -> BTreeMap<(&'static str,
 fn random_nests_without_float_sums_are_exact() {
     let kinds = check_all(0..1000, Sums::Exact);
     assert!(
-        ["points", "a thread a point", "a warp a point", "columns"].iter().all(|k| kinds[&(*k, false)] > 5),
+        ["points", "tiles", "a thread a point", "a warp a point", "columns"].iter().all(|k| kinds[&(*k, false)] > 5),
         "{kinds:?}"
     );
     assert!(kinds[&("points", true)] > 5, "{kinds:?}");

@@ -103,14 +103,18 @@ fn every_op_on_every_dtype() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
+/// Loops of few numbers are one kernel, others launches in every step.
 #[test]
 fn loops() {
-    let mut refused = BTreeSet::new();
-    for seed in 0..60 {
+    let (mut refused, mut one_kernel, mut stepped) = (BTreeSet::new(), 0, 0);
+    for seed in 0..90 {
         let g = looped(&mut oracle::Random(seed));
         check(&format!("loop {seed}"), &g, &oracle::inputs(seed, &g, false), 1e-9, &mut refused);
+        let program = compile(&g).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        if program.controls() > 0 { stepped += 1 } else { one_kernel += 1 }
     }
     assert!(refused.is_empty(), "{refused:?}");
+    assert!(one_kernel > 10 && stepped > 10, "{one_kernel} and {stepped}");
 }
 
 #[test]

@@ -31,3 +31,4 @@ pub use fusion::why_apart;
 pub use gradloom_library as library;
 pub use object::{ObjectFile, Processor, compile_object};
 pub(crate) use passes::lowered_for_gpu;
+pub(crate) use unroll::recurrence;

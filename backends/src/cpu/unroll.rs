@@ -30,7 +30,7 @@ struct Unroller {
 
 /// The recurrence of a `scan` or a `while`, whose params are the node's operands followed by its results; `None` if the
 /// body has an op that is not taken apart, or too many of them.
-pub(super) fn recurrence(g: &Graph, node: &Node) -> Option<Recurrence> {
+pub(crate) fn recurrence(g: &Graph, node: &Node) -> Option<Recurrence> {
     let ty = |v: &Value| g.ty(*v).clone();
     let types: Vec<Type> = node.args.iter().chain(&node.results).map(ty).collect();
     if types.iter().any(|t| !is_plain(t.dtype)) {

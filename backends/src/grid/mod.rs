@@ -16,6 +16,7 @@ mod lower;
 mod nest;
 pub mod ops;
 mod program;
+mod recurrence;
 
 mod verify;
 
@@ -24,6 +25,7 @@ pub use emulate::emulate;
 pub use emulator::{Emulator, run_emulated};
 pub use lower::{Schedule, lower, schedule};
 pub use program::{ALIGNMENT, Address, GridProgram, Machine, compile};
+pub use recurrence::lower_recurrence;
 
 use crate::kernel::{Inst, Param};
 use gradloom_ir::{DType, ReduceKind};

@@ -26,6 +26,11 @@ impl<'n> Points<'n> {
         Ok(Points { nest, dtypes: nest.dtypes()?, lanes })
     }
 
+    /// Single points of a nest whose values have these dtypes.
+    pub fn of(nest: &'n LoopNest, dtypes: Vec<DType>) -> Points<'n> {
+        Points { nest, dtypes, lanes: None }
+    }
+
     pub fn dtype(&self, v: Val) -> DType {
         self.dtypes[v as usize]
     }

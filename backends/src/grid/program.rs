@@ -5,8 +5,8 @@
 //! and given back after the last step that does; everything but [`Machine::read`] may be queued.
 
 use super::ops::{Launches, Operand, launches};
-use super::{GridKernel, lower};
-use crate::cpu::{Lowered, Work, lower_graph, lowered_for_gpu, step_roots};
+use super::{GridKernel, lower, lower_recurrence};
+use crate::cpu::{Lowered, Work, lower_graph, lowered_for_gpu, recurrence, step_roots};
 use gradloom_ir::{Callback, Error, Graph, Literal, Loc, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use std::collections::HashMap;
@@ -277,7 +277,14 @@ impl Compiler {
                     self.op(&g.nodes()[*i], &mut slots, &mut body).map_err(|e| e.at(&g.nodes()[*i].loc))?
                 }
                 Work::Control(i) => {
-                    let what = self.control(&g.nodes()[*i], &slots)?;
+                    let node = &g.nodes()[*i];
+                    let what = match recurrence(g, node) {
+                        Some(r) => {
+                            let buffers = node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
+                            What::Launch { kernel: self.kernel(lower_recurrence(&r)?), buffers }
+                        }
+                        None => self.control(node, &slots)?,
+                    };
                     body.push(what);
                 }
             }
@@ -446,6 +453,11 @@ impl GridProgram {
         self.main.launches()
     }
 
+    /// How many loops and branches it has that are run step by step.
+    pub fn controls(&self) -> usize {
+        self.main.controls()
+    }
+
     /// Runs the program on buffers of a machine that knows its kernels; `constants` are the addresses of its constants.
     ///
     /// # Errors
@@ -472,6 +484,16 @@ impl Body {
             What::While(w) => w.cond.launches() + w.body.launches(),
             What::Switch { branches, .. } => branches.iter().map(Body::launches).sum(),
             What::Host(_) => 0,
+        };
+        self.steps.iter().map(of).sum()
+    }
+
+    fn controls(&self) -> usize {
+        let of = |s: &Step| match &s.what {
+            What::Launch { .. } | What::Host(_) => 0,
+            What::Scan(s) => 1 + s.body.controls(),
+            What::While(w) => 1 + w.cond.controls() + w.body.controls(),
+            What::Switch { branches, .. } => 1 + branches.iter().map(Body::controls).sum::<usize>(),
         };
         self.steps.iter().map(of).sum()
     }

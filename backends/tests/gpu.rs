@@ -6,27 +6,42 @@ mod oracle;
 #[path = "../../passes/tests/rules/rows.rs"]
 mod rows;
 
-use gradloom_backends::cuda::source;
-use gradloom_backends::grid::{compile, run_emulated};
+use gradloom_backends::cpu::Blocking;
+use gradloom_backends::cuda::{Architecture, Nvrtc, source};
+use gradloom_backends::grid::{compile, compile_with, run_emulated, run_program};
 use gradloom_ir::eval::eval;
-use gradloom_ir::{DType, Graph, Literal};
+use gradloom_ir::{DType, Graph, Literal, Result, parse};
 use gradloom_passes::transform::{batch, linearize, transpose};
 use gradloom_passes::{PassContext, Pipeline};
 use oracle::mixed::{self, Palette};
 use oracle::programs::looped;
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 
+/// What programs left behind.
+#[derive(Default)]
+struct Seen {
+    /// Ops without a form on GPUs.
+    refused: BTreeSet<String>,
+    /// The text of every kernel.
+    texts: BTreeSet<String>,
+}
+
 /// Optimises a program, runs it and compares; the ops without a form on GPUs are noted instead.
-fn check(name: &str, g: &Graph, inputs: &[Literal], tolerance: f64, refused: &mut BTreeSet<String>) -> bool {
+fn check(name: &str, g: &Graph, inputs: &[Literal], tolerance: f64, seen: &mut Seen) -> bool {
     let expected = eval(g, inputs).unwrap_or_else(|e| panic!("{name}: {e}\n{g}"));
     let mut h = g.clone();
     Pipeline::standard().run_with(&mut h, &mut PassContext::new()).unwrap_or_else(|e| panic!("{name}: {e}"));
     // what has no text is refused, too
-    let text = compile(&h).and_then(|p| p.kernels.iter().try_for_each(|k| source(k).map(drop)));
-    let outs = match text.and_then(|()| run_emulated(&h, inputs)) {
+    let texts =
+        compile(&h).and_then(|p| p.kernels.iter().map(|k| Ok(source(k)?.text)).collect::<Result<Vec<String>>>());
+    let outs = match texts.and_then(|texts| {
+        seen.texts.extend(texts);
+        run_emulated(&h, inputs)
+    }) {
         Ok(outs) => outs,
         Err(e) if e.to_string().contains("no form on GPUs") => {
-            refused.insert(e.to_string().lines().next().unwrap_or_default().to_string());
+            seen.refused.insert(e.to_string().lines().next().unwrap_or_default().to_string());
             return false;
         }
         Err(e) => panic!("{name}: {e}\n{g}\noptimised\n{h}"),
@@ -53,6 +68,32 @@ fn pullback(g: &Graph, point: &[Literal], r: &mut rows::Random) -> Option<(Graph
     Some((t, inputs))
 }
 
+/// Most kernels that are compiled; of more, evenly many of all kinds are. With the environment variable
+/// `GRADLOOM_COMPILE_ALL` all are, which takes minutes.
+const COMPILED: usize = 240;
+
+/// NVIDIA's compiler makes machine code of the texts, if it is installed, and finds registers for all values.
+fn compiles(texts: &BTreeSet<String>) {
+    let compiler = match Nvrtc::find() {
+        Ok(compiler) => compiler,
+        Err(e) => return eprintln!("{} kernels were not compiled: {e}", texts.len()),
+    };
+    let most = if std::env::var_os("GRADLOOM_COMPILE_ALL").is_some() { usize::MAX } else { COMPILED };
+    let some: Vec<&String> = texts.iter().step_by(texts.len().div_ceil(most).max(1)).collect();
+    let registers: Vec<usize> = some
+        .par_iter()
+        .enumerate()
+        .map(|(i, text)| {
+            let architecture = Architecture([80, 90][i % 2]);
+            let binary = compiler.compile(text, architecture).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let usage = binary.usage().unwrap_or_else(|| panic!("{}", binary.log));
+            assert_eq!(usage.spilled_bytes, 0, "{usage:?}\n{text}");
+            usage.registers
+        })
+        .collect();
+    println!("{} of {} kernels compiled, at most {:?} registers", some.len(), texts.len(), registers.iter().max());
+}
+
 /// A program over two equal rows of each operand.
 fn batched(g: &Graph, point: &[Literal]) -> Option<(Graph, Vec<Literal>)> {
     let b = batch(g, &vec![true; g.num_inputs()], 2, None, None).ok()?;
@@ -66,7 +107,7 @@ fn batched(g: &Graph, point: &[Literal]) -> Option<(Graph, Vec<Literal>)> {
 
 #[test]
 fn every_op_on_every_dtype() {
-    let (mut run, mut refused) = (0, BTreeSet::new());
+    let (mut run, mut seen) = (0, Seen::default());
     for dtype in DType::ALL {
         let tolerance = match dtype {
             DType::F16 => 0.02,
@@ -78,54 +119,96 @@ fn every_op_on_every_dtype() {
             let rows::Instance::Row(row) = rows::on_dtype(&row, dtype) else { continue };
             let (text, mut r) = (row.text, rows::Random(7));
             let point = r.point(&row);
-            run += usize::from(check(text, &row.graph, &point, tolerance, &mut refused));
+            run += usize::from(check(text, &row.graph, &point, tolerance, &mut seen));
             if matches!(dtype, DType::F32 | DType::F64)
                 && let Some((g, inputs)) = pullback(&row.graph, &point, &mut r)
             {
-                run += usize::from(check(&format!("gradient of {text}"), &g, &inputs, tolerance, &mut refused));
+                run += usize::from(check(&format!("gradient of {text}"), &g, &inputs, tolerance, &mut seen));
             }
             if matches!(dtype, DType::F32 | DType::I32)
                 && !point.is_empty()
                 && let Some((g, inputs)) = batched(&row.graph, &point)
             {
-                run += usize::from(check(&format!("batch of {text}"), &g, &inputs, tolerance, &mut refused));
+                run += usize::from(check(&format!("batch of {text}"), &g, &inputs, tolerance, &mut seen));
             }
         }
     }
-    println!("{run} programs; refused:\n{}", refused.iter().cloned().collect::<Vec<_>>().join("\n"));
+    println!("{run} programs; refused:\n{}", seen.refused.iter().cloned().collect::<Vec<_>>().join("\n"));
     assert!(run > 600, "{run}");
     // what is left for NVIDIA's libraries, and functions of f64 that CUDA lacks
     let libraries = ["fft", "cholesky", "triangular_solve", "lu", "qr", "svd", "eig", "pinv", "spectral"];
     let complex = ["cumulative", "reduce_window", "select_and", "scatter"];
     let functions = ["digamma", "bessel_i0e", "bessel_i1e", "zeta"];
     let known = |e: &&String| libraries.iter().chain(&complex).chain(&functions).any(|op| e.starts_with(op));
-    let unknown: Vec<&String> = refused.iter().filter(|e| !known(e)).collect();
+    let unknown: Vec<&String> = seen.refused.iter().filter(|e| !known(e)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+    compiles(&seen.texts);
 }
 
 /// Loops of few numbers are one kernel, others launches in every step.
 #[test]
 fn loops() {
-    let (mut refused, mut one_kernel, mut stepped) = (BTreeSet::new(), 0, 0);
+    let (mut seen, mut one_kernel, mut stepped) = (Seen::default(), 0, 0);
     for seed in 0..90 {
         let g = looped(&mut oracle::Random(seed));
-        check(&format!("loop {seed}"), &g, &oracle::inputs(seed, &g, false), 1e-9, &mut refused);
+        check(&format!("loop {seed}"), &g, &oracle::inputs(seed, &g, false), 1e-9, &mut seen);
         let program = compile(&g).unwrap_or_else(|e| panic!("{e}\n{g}"));
         if program.controls() > 0 { stepped += 1 } else { one_kernel += 1 }
     }
-    assert!(refused.is_empty(), "{refused:?}");
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+    compiles(&seen.texts);
     assert!(one_kernel > 10 && stepped > 10, "{one_kernel} and {stepped}");
+}
+
+/// Softmax and layer normalisation read their rows once: each is one kernel.
+#[test]
+fn blocks_of_rows() {
+    let always = Blocking { min_saved: 0, block: 4096, min_blocks: 2 };
+    let softmax = "graph(%0: f32[40,130]) {
+        %1 = reduce(%0) {kind = \"max\", axes = [1]} : f32[40]
+        %2 = broadcast_in_dim(%1) {shape = [40, 130], dims = [0]} : f32[40,130]
+        %3 = subtract(%0, %2) : f32[40,130]
+        %4 = exponential(%3) : f32[40,130]
+        %5 = reduce(%4) {kind = \"sum\", axes = [1]} : f32[40]
+        %6 = broadcast_in_dim(%5) {shape = [40, 130], dims = [0]} : f32[40,130]
+        %7 = divide(%4, %6) : f32[40,130]
+        return %7 }";
+    let norm = "graph(%0: f64[64,24], %1: f64[24]) {
+        %2 = reduce(%0) {kind = \"sum\", axes = [1]} : f64[64]
+        %3 = broadcast_in_dim(%2) {shape = [64, 24], dims = [0]} : f64[64,24]
+        %4 = subtract(%0, %3) : f64[64,24]
+        %5 = multiply(%4, %4) : f64[64,24]
+        %6 = reduce(%5) {kind = \"sum\", axes = [1]} : f64[64]
+        %7 = rsqrt(%6) : f64[64]
+        %8 = broadcast_in_dim(%7) {shape = [64, 24], dims = [0]} : f64[64,24]
+        %9 = multiply(%4, %8) : f64[64,24]
+        %10 = broadcast_in_dim(%1) {shape = [64, 24], dims = [1]} : f64[64,24]
+        %11 = multiply(%9, %10) : f64[64,24]
+        return %11, %6 }";
+    let mut texts = BTreeSet::new();
+    for (text, tolerance) in [(softmax, 1e-6), (norm, 1e-12)] {
+        let g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let inputs = oracle::inputs(5, &g, false);
+        let program = compile_with(&g, always).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        assert_eq!((program.launches(), program.controls()), (1, 0), "{g}");
+        let outs = run_program(&program, &g.output_types(), &inputs).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        for (e, o) in eval(&g, &inputs).unwrap_or_else(|e| panic!("{e}")).iter().zip(&outs) {
+            assert!(oracle::agree(e, o, Some(tolerance)), "{g}\nexpected {e:?}\ngot {o:?}");
+        }
+        texts.extend(program.kernels.iter().map(|k| source(k).unwrap_or_else(|e| panic!("{e}")).text));
+    }
+    compiles(&texts);
 }
 
 #[test]
 fn generated_programs() {
-    let (mut run, mut refused) = (0, BTreeSet::new());
+    let (mut run, mut seen) = (0, Seen::default());
     for seed in 0..80 {
         let palette = Palette::nth(seed as usize, false);
         let g = mixed::program(&mut oracle::Random(1000 + seed), palette);
         let name = format!("mixed {seed} of {} and {}", palette.float, palette.int);
-        run += usize::from(check(&name, &g, &mixed::inputs(seed, &g), palette.tolerance(), &mut refused));
+        run += usize::from(check(&name, &g, &mixed::inputs(seed, &g), palette.tolerance(), &mut seen));
     }
-    println!("{run} programs; refused:\n{}", refused.iter().cloned().collect::<Vec<_>>().join("\n"));
+    println!("{run} programs; refused:\n{}", seen.refused.iter().cloned().collect::<Vec<_>>().join("\n"));
     assert!(run > 20, "{run}");
 }

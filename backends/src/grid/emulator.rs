@@ -3,7 +3,7 @@
 
 use super::program::{ALIGNMENT, Address, GridProgram, Machine};
 use super::{GridKernel, emulate};
-use gradloom_ir::{Error, Graph, Literal, Result};
+use gradloom_ir::{Error, Graph, Literal, Result, Type};
 use std::collections::BTreeMap;
 
 /// Memory and the kernels of a program.
@@ -98,8 +98,15 @@ impl Machine for Emulator<'_> {
 /// # Errors
 /// If an op has no form on GPUs, inputs do not fit, or a kernel does what a GPU would not forgive.
 pub fn run_emulated(g: &Graph, inputs: &[Literal]) -> Result<Vec<Literal>> {
-    let program = super::program::compile(g)?;
-    let mut m = Emulator::new(&program);
+    run_program(&super::program::compile(g)?, &g.output_types(), inputs)
+}
+
+/// Runs a program on an emulated GPU; its results have these types.
+///
+/// # Errors
+/// As [`run_emulated`].
+pub fn run_program(program: &GridProgram, results: &[Type], inputs: &[Literal]) -> Result<Vec<Literal>> {
+    let mut m = Emulator::new(program);
     let place = |m: &mut Emulator, bytes: &[u8]| {
         let at = m.take(bytes.len())?;
         m.write(at, bytes)?;
@@ -107,17 +114,17 @@ pub fn run_emulated(g: &Graph, inputs: &[Literal]) -> Result<Vec<Literal>> {
     };
     let constants: Result<Vec<Address>> = program.constants.iter().map(|c| place(&mut m, c)).collect();
     let args: Result<Vec<Address>> = inputs.iter().map(|x| place(&mut m, x.bytes())).collect();
-    let outs: Result<Vec<Address>> = g.output_types().iter().map(|t| m.take(t.bytes())).collect();
+    let outs: Result<Vec<Address>> = results.iter().map(|t| m.take(t.bytes())).collect();
     let (constants, args, outs) = (constants?, args?, outs?);
     let taken = m.memory.len();
     program.run(&mut m, &constants, &args, &outs)?;
     if m.memory.len() != taken {
         return Err(Error::internal("emulator", "memory was not given back"));
     }
-    let read = |(t, at): (&gradloom_ir::Type, &Address)| {
+    let read = |(t, at): (&Type, &Address)| {
         let bytes = m.bytes_at(*at, t.bytes())?.to_vec();
         Literal::from_bytes(t.clone(), bytes)
             .ok_or_else(|| Error::internal("emulator", "a result does not fit its type"))
     };
-    g.output_types().iter().zip(&outs).map(read).collect()
+    results.iter().zip(&outs).map(read).collect()
 }

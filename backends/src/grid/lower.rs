@@ -131,7 +131,7 @@ fn loads(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
 
 /// How many neighbours along an axis a thread takes at once: as many as make one access of the widest dtype that is
 /// contiguous there.
-fn width(nest: &LoopNest, axis: Option<usize>, alignment: &dyn Fn(usize) -> usize) -> usize {
+pub(super) fn width(nest: &LoopNest, axis: Option<usize>, alignment: &dyn Fn(usize) -> usize) -> usize {
     let Some(axis) = axis else { return 1 };
     let reduce = nest.axes[axis].reduce;
     let stores = nest.stores.iter().filter(|_| !reduce).map(|s| (s.param, &s.at));
@@ -152,7 +152,7 @@ fn width(nest: &LoopNest, axis: Option<usize>, alignment: &dyn Fn(usize) -> usiz
 }
 
 /// The dtype of indices: u32 where all counts and positions fit 31 bits.
-fn index_dtype(nest: &LoopNest) -> DType {
+pub(super) fn index_dtype(nest: &LoopNest) -> DType {
     let extents = || nest.axes.iter().map(|a| a.extent.max(1));
     let affines = nest.insts().filter_map(|i| i.affine()).chain(nest.stores.iter().map(|s| &s.at));
     let fits = |x: i128| x.unsigned_abs() < 1 << 31;

@@ -17,14 +17,15 @@ mod nest;
 pub mod ops;
 mod program;
 mod recurrence;
+mod rows;
 
 mod verify;
 
 pub use build::Build;
 pub use emulate::emulate;
-pub use emulator::{Emulator, run_emulated};
+pub use emulator::{Emulator, run_emulated, run_program};
 pub use lower::{Schedule, lower, schedule};
-pub use program::{ALIGNMENT, Address, GridProgram, Machine, compile};
+pub use program::{ALIGNMENT, Address, GridProgram, Machine, compile, compile_with};
 pub use recurrence::lower_recurrence;
 
 use crate::kernel::{Inst, Param};

@@ -2,7 +2,7 @@
 
 use super::{Build, Memory, Reg, Source, Stmt};
 use crate::kernel::{Affine, Inst, LoopNest, Store, Val};
-use gradloom_ir::{DType, Result};
+use gradloom_ir::{Binary, DType, Result};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,6 +16,16 @@ pub(super) struct Points<'n> {
     dtypes: Vec<DType>,
     /// The axis the points lie along and their number; its index is not read.
     lanes: Option<(usize, usize)>,
+    /// Where each param is.
+    places: Vec<Place>,
+}
+
+/// An array, and the element of it at which a nest's param begins, if that is not the first.
+pub(super) type Place = (Memory, Option<Reg>);
+
+/// Params as those of the kernel.
+fn as_params(nest: &LoopNest) -> Vec<Place> {
+    (0..nest.params.len()).map(|p| (Memory::Param(p as u32), None)).collect()
 }
 
 /// Registers of a nest's values, by their numbers.
@@ -23,12 +33,17 @@ pub(super) type Values = Vec<Lanes>;
 
 impl<'n> Points<'n> {
     pub fn new(nest: &'n LoopNest, lanes: Option<(usize, usize)>) -> Result<Points<'n>> {
-        Ok(Points { nest, dtypes: nest.dtypes()?, lanes })
+        Ok(Points { nest, dtypes: nest.dtypes()?, lanes, places: as_params(nest) })
     }
 
     /// Single points of a nest whose values have these dtypes.
     pub fn of(nest: &'n LoopNest, dtypes: Vec<DType>) -> Points<'n> {
-        Points { nest, dtypes, lanes: None }
+        Points { nest, dtypes, lanes: None, places: as_params(nest) }
+    }
+
+    /// The same with its params in other places.
+    pub fn at(self, places: Vec<Place>) -> Points<'n> {
+        Points { places, ..self }
     }
 
     pub fn dtype(&self, v: Val) -> DType {
@@ -49,6 +64,12 @@ impl<'n> Points<'n> {
         let Some((axis, width)) = self.lanes else { return false };
         let others = at.strides.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, s)| s);
         at.strides[axis] == 1 && others.chain([&at.offset]).all(|x| x % width as i64 == 0)
+    }
+
+    /// The array of a param, and where the first of the points is in it.
+    fn element(&self, b: &mut Build, param: u32, first: Reg) -> (Memory, Reg) {
+        let (memory, begin) = self.places[param as usize];
+        (memory, begin.map_or(first, |begin| b.binary(Binary::Add, begin, first)))
     }
 
     /// Where the first of the points is.
@@ -82,7 +103,7 @@ impl<'n> Points<'n> {
                 _ if known.contains_key(&v) => smallvec![known[&v]],
                 Inst::Load { param, at } => {
                     let first = *positions.entry(at).or_insert_with(|| self.first(b, at, index));
-                    let from = Memory::Param(*param);
+                    let (from, first) = self.element(b, *param, first);
                     if self.is_one_access(at) {
                         b.loads(from, first, self.width())
                     } else {
@@ -126,7 +147,8 @@ impl<'n> Points<'n> {
     /// Writes what the nest stores at the points that begin at `index`.
     pub fn store(&self, b: &mut Build, index: &[Reg], values: &Values) {
         for Store { param, value, at } in &self.nest.stores {
-            let (first, to) = (self.first(b, at, index), Memory::Param(*param));
+            let first = self.first(b, at, index);
+            let (to, first) = self.element(b, *param, first);
             let of = |k: usize| values[*value as usize][k.min(values[*value as usize].len() - 1)];
             if self.is_one_access(at) {
                 let values = (0..self.width()).map(of).collect();

@@ -5,8 +5,9 @@
 //! and given back after the last step that does; everything but [`Machine::read`] may be queued.
 
 use super::ops::{Launches, Operand, launches};
+use super::rows::rows_kernel;
 use super::{GridKernel, lower, lower_recurrence};
-use crate::cpu::{Lowered, Work, lower_graph, lowered_for_gpu, recurrence, step_roots};
+use crate::cpu::{Blocking, Lowered, Work, block_rows, lower_graph, lowered_for_gpu, recurrence, step_roots};
 use gradloom_ir::{Callback, Error, Graph, Literal, Loc, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use std::collections::HashMap;
@@ -141,13 +142,25 @@ struct Host {
     loc: Loc,
 }
 
+/// Blocks of rows pay where more than a cache of arrays is read several times; what a block hands on fits shared memory.
+const ROWS: Blocking = Blocking { min_saved: 1 << 20, block: 1 << 15, min_blocks: 64 };
+
 /// Compiles an optimised graph to kernels and launches.
 ///
 /// # Errors
 /// If an op has no form on GPUs; the error names it.
 pub fn compile(g: &Graph) -> Result<GridProgram> {
+    compile_with(g, ROWS)
+}
+
+/// As [`compile`], with blocks of rows where `rows` says that they pay.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(g: &Graph, rows: Blocking) -> Result<GridProgram> {
     let mut c = Compiler::default();
-    let g = lowered_for_gpu(g, &mut PassContext::from_env())?;
+    let mut g = lowered_for_gpu(g, &mut PassContext::from_env())?.into_owned();
+    block_rows(&mut g, rows)?;
     let aligned = vec![ALIGNMENT; g.num_inputs() + g.num_outputs()];
     let main = c.body(&g, &aligned)?;
     Ok(GridProgram { kernels: c.kernels, constants: c.constants, main })
@@ -158,6 +171,14 @@ struct Compiler {
     kernels: Vec<GridKernel>,
     numbers: HashMap<GridKernel, usize>,
     constants: Vec<Vec<u8>>,
+}
+
+/// The kernel of a loop whose steps are blocks of rows.
+fn rows_of(node: &Node) -> Result<Option<GridKernel>> {
+    match &node.op {
+        Op::Scan { body, length, consts, carry: 0, .. } => rows_kernel("rows", body, *consts, *length),
+        _ => Ok(None),
+    }
 }
 
 /// The slots of one program while its steps are made.
@@ -283,7 +304,13 @@ impl Compiler {
                             let buffers = node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
                             What::Launch { kernel: self.kernel(lower_recurrence(&r)?), buffers }
                         }
-                        None => self.control(node, &slots)?,
+                        None => match rows_of(node)? {
+                            Some(kernel) => {
+                                let buffers = node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
+                                What::Launch { kernel: self.kernel(kernel), buffers }
+                            }
+                            None => self.control(node, &slots)?,
+                        },
                     };
                     body.push(what);
                 }

@@ -98,7 +98,7 @@ impl Machine for Emulator<'_> {
 /// # Errors
 /// If an op has no form on GPUs, inputs do not fit, or a kernel does what a GPU would not forgive.
 pub fn run_emulated(g: &Graph, inputs: &[Literal]) -> Result<Vec<Literal>> {
-    run_program(&super::program::compile(g)?, &g.output_types(), inputs)
+    run_program(&super::compile(g)?, &g.output_types(), inputs)
 }
 
 /// Runs a program on an emulated GPU; its results have these types.

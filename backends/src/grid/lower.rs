@@ -5,11 +5,10 @@
 //! combined, in an order that sizes alone decide. What would be read across memory is read along it by tiles. Neighbouring threads are neighbours along the axis that memory is
 //! contiguous in, so that a warp reads whole lines.
 
-use super::nest::{Lanes, Points};
-use super::{Build, GridKernel, Memory, Reg, Source, WARP};
-use crate::kernel::{Affine, Inst, LoopNest, Val, combiner, identity};
+use super::nest::{Accumulators, Points};
+use super::{Build, GridKernel, Memory, Reg, WARP};
+use crate::kernel::{Affine, Inst, LoopNest, Val};
 use gradloom_ir::{Binary, Comparison, DType, Error, Result};
-use smallvec::smallvec;
 use std::collections::HashMap;
 
 /// Threads in a block.
@@ -286,11 +285,7 @@ fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usiz
     let point = b.binary(Binary::Add, first, own);
     let end = b.index(count as i64);
     let exists = b.compare(Comparison::Lt, point, end);
-    let accs: Vec<Reg> = nest.reductions.iter().map(|r| b.constant(identity(r.kind, code.dtype(r.value)))).collect();
-    let combine = |b: &mut Build, k: usize, x: Reg| {
-        let sum = b.binary(combiner(nest.reductions[k].kind), accs[k], x);
-        b.assign(accs[k], sum);
-    };
+    let accs = Accumulators::new(&mut b, &code);
     b.when(exists, |b| {
         let kept = b.point(point, kept);
         let (end, step) = (b.index(rounds as i64), b.index(i64::from(slices)));
@@ -302,31 +297,22 @@ fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usiz
             }
             let mut values = Vec::new();
             code.evaluate(b, &index, &[], 0..nest.body.len(), &mut values);
-            for (k, r) in nest.reductions.iter().enumerate() {
-                let x = &values[r.value as usize];
-                (0..width).for_each(|lane| combine(b, k, x[lane.min(x.len() - 1)]));
-            }
+            accs.add(b, &values, width);
         });
     });
     // neighbours in a warp first; what is left of a point's slices goes through shared memory
     let mut partial = slices;
-    if along && slices > 1 {
-        let mut xor = slices.min(WARP);
-        partial = slices / xor;
-        while xor > 1 {
-            xor /= 2;
-            for (k, &acc) in accs.iter().enumerate() {
-                let other = b.set(b.dtype(acc), Source::Exchange { of: acc, xor });
-                combine(&mut b, k, other);
-            }
-        }
+    if along {
+        let threads = slices.min(WARP);
+        accs.exchange(&mut b, threads);
+        partial = slices / threads;
     }
     let shared: Vec<Memory> = match partial {
         1 => Vec::new(),
-        _ => accs.iter().map(|&acc| b.shared(b.dtype(acc), (partial * points) as usize)).collect(),
+        _ => accs.registers().iter().map(|&acc| b.shared(b.dtype(acc), (partial * points) as usize)).collect(),
     };
     let hand_over = |b: &mut Build, part: Reg| {
-        shared.iter().zip(&accs).for_each(|(&to, &acc)| b.store(to, part, acc));
+        shared.iter().zip(accs.registers()).for_each(|(&to, &acc)| b.store(to, part, acc));
     };
     if partial > 1 && along {
         // the first thread of each warp holds a part
@@ -347,15 +333,20 @@ fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usiz
             let at = b.plus(own, i64::from(part * points));
             for (k, &from) in shared.iter().enumerate() {
                 let x = b.load(from, at);
-                combine(b, k, x);
+                accs.combine(b, k, x);
             }
         }
         let mut index = b.point(point, kept);
         // nothing that is written depends on the reduced axes
         index.resize(nest.axes.len(), zero);
-        let results: Vec<Lanes> = accs.iter().map(|&acc| smallvec![acc]).collect();
         let mut values = Vec::new();
-        at_end.evaluate(b, &index, &results, nest.body.len()..nest.body.len() + nest.epilogue.len(), &mut values);
+        at_end.evaluate(
+            b,
+            &index,
+            &accs.results(),
+            nest.body.len()..nest.body.len() + nest.epilogue.len(),
+            &mut values,
+        );
         at_end.store(b, &index, &values);
     });
     Ok(b.finish())

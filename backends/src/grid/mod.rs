@@ -10,6 +10,7 @@
 //! table, loads and stores those of their array, indices are u32 or u64, conditions are bool.
 
 mod build;
+mod compile;
 mod emulate;
 mod emulator;
 mod lower;
@@ -22,10 +23,11 @@ mod rows;
 mod verify;
 
 pub use build::Build;
+pub use compile::{compile, compile_with};
 pub use emulate::emulate;
 pub use emulator::{Emulator, run_emulated, run_program};
 pub use lower::{Schedule, lower, schedule};
-pub use program::{ALIGNMENT, Address, GridProgram, Machine, compile, compile_with};
+pub use program::{ALIGNMENT, Address, GridProgram, Machine};
 pub use recurrence::lower_recurrence;
 
 use crate::kernel::{Inst, Param};

@@ -1,7 +1,7 @@
 //! What a loop nest computes at a point, or at a few consecutive ones, as registers of a thread.
 
 use super::{Build, Memory, Reg, Source, Stmt};
-use crate::kernel::{Affine, Inst, LoopNest, Store, Val};
+use crate::kernel::{Affine, Inst, LoopNest, Reduction, Store, Val, combiner, identity};
 use gradloom_ir::{Binary, DType, Result};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
@@ -174,5 +174,57 @@ fn with_operands(inst: &Inst, of: impl Fn(usize) -> Reg) -> Inst {
         Inst::Bitcast(to, _) => Inst::Bitcast(*to, of(0)),
         Inst::Threefry(lane, _) => Inst::Threefry(*lane, [of(0), of(1), of(2), of(3)]),
         Inst::Const(_) | Inst::Load { .. } | Inst::Index { .. } | Inst::Acc(_) => inst.clone(),
+    }
+}
+
+/// What the reductions of a nest have come to in a thread.
+pub(super) struct Accumulators<'n> {
+    nest: &'n LoopNest,
+    registers: Vec<Reg>,
+}
+
+impl<'n> Accumulators<'n> {
+    /// Of nothing yet.
+    pub fn new(b: &mut Build, code: &Points<'n>) -> Accumulators<'n> {
+        let nest = code.nest;
+        let start = |r: &Reduction| b.constant(identity(r.kind, code.dtype(r.value)));
+        Accumulators { nest, registers: nest.reductions.iter().map(start).collect() }
+    }
+
+    /// One register a reduction.
+    pub fn registers(&self) -> &[Reg] {
+        &self.registers
+    }
+
+    /// Combines a value into accumulator `k`.
+    pub fn combine(&self, b: &mut Build, k: usize, x: Reg) {
+        let acc = self.registers[k];
+        let sum = b.binary(combiner(self.nest.reductions[k].kind), acc, x);
+        b.assign(acc, sum);
+    }
+
+    /// Combines what `width` points give.
+    pub fn add(&self, b: &mut Build, values: &Values, width: usize) {
+        for (k, r) in self.nest.reductions.iter().enumerate() {
+            let x = &values[r.value as usize];
+            (0..width).for_each(|lane| self.combine(b, k, x[lane.min(x.len() - 1)]));
+        }
+    }
+
+    /// Combines those of as many neighbouring threads of a warp, a power of two; each then has the result.
+    pub fn exchange(&self, b: &mut Build, threads: u32) {
+        let mut xor = threads;
+        while xor > 1 {
+            xor /= 2;
+            for (k, &acc) in self.registers.iter().enumerate() {
+                let other = b.set(b.dtype(acc), Source::Exchange { of: acc, xor });
+                self.combine(b, k, other);
+            }
+        }
+    }
+
+    /// As the values that an epilogue reads.
+    pub fn results(&self) -> Vec<Lanes> {
+        self.registers.iter().map(|&acc| smallvec![acc]).collect()
     }
 }

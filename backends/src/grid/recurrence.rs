@@ -39,8 +39,8 @@ pub fn lower_recurrence(r: &Recurrence) -> Result<GridKernel> {
     let is_first = b.compare(Comparison::Eq, thread, zero);
     b.when(is_first, |b| {
         let mut once = Vec::new();
-        for v in 0..r.body.len() {
-            if varies[v] {
+        for (v, &varies) in varies.iter().enumerate() {
+            if varies {
                 once.push(Lanes::new());
             } else {
                 code.evaluate(b, &[zero], &[], v..v + 1, &mut once);

@@ -2,12 +2,11 @@
 //! after the other, and keeps what they hand to each other in shared memory. So a softmax reads its rows once.
 
 use super::lower::{index_dtype, width};
-use super::nest::{Lanes, Place, Points};
-use super::{Build, GridKernel, Memory, Reg, Source, WARP};
+use super::nest::{Accumulators, Place, Points};
+use super::{Build, GridKernel, Memory, WARP};
 use crate::cpu::{Lowered, Work, lower_graph};
-use crate::kernel::{LoopNest, Param, combiner, identity};
+use crate::kernel::{LoopNest, Param};
 use gradloom_ir::{Comparison, DType, Graph, Op, Result, Type, Value};
-use smallvec::smallvec;
 
 /// Shared memory that every GPU gives a block.
 const SHARED: usize = 48 << 10;
@@ -123,12 +122,7 @@ fn run_nest(b: &mut Build, mut nest: LoopNest, places: Vec<Place>, alignment: &d
     let (end, step) = (b.index(kept.iter().product::<usize>() as i64), b.index(i64::from(teams)));
     b.count(team, end, step, |b, point| {
         let kept = b.point(point, kept);
-        let accs: Vec<Reg> =
-            nest.reductions.iter().map(|r| b.constant(identity(r.kind, code.dtype(r.value)))).collect();
-        let combine = |b: &mut Build, k: usize, x: Reg| {
-            let sum = b.binary(combiner(nest.reductions[k].kind), accs[k], x);
-            b.assign(accs[k], sum);
-        };
+        let accs = Accumulators::new(b, &code);
         let (end, step) = (b.index(reduced.iter().product::<usize>() as i64), b.index(i64::from(members)));
         b.count(lane, end, step, |b, r| {
             let mut index = kept.clone();
@@ -136,26 +130,21 @@ fn run_nest(b: &mut Build, mut nest: LoopNest, places: Vec<Place>, alignment: &d
             index.resize(nest.axes.len(), zero);
             let mut values = Vec::new();
             code.evaluate(b, &index, &[], 0..nest.body.len(), &mut values);
-            for (k, r) in nest.reductions.iter().enumerate() {
-                let x = &values[r.value as usize];
-                (0..width).for_each(|lane| combine(b, k, x[lane.min(x.len() - 1)]));
-            }
+            accs.add(b, &values, width);
         });
-        let mut xor = members;
-        while xor > 1 {
-            xor /= 2;
-            for (k, &acc) in accs.iter().enumerate() {
-                let other = b.set(b.dtype(acc), Source::Exchange { of: acc, xor });
-                combine(b, k, other);
-            }
-        }
+        accs.exchange(b, members);
         let is_first = b.compare(Comparison::Eq, lane, zero);
         b.when(is_first, |b| {
             let mut index = kept.clone();
             index.resize(nest.axes.len(), zero);
-            let results: Vec<Lanes> = accs.iter().map(|&acc| smallvec![acc]).collect();
             let mut values = Vec::new();
-            at_end.evaluate(b, &index, &results, nest.body.len()..nest.body.len() + nest.epilogue.len(), &mut values);
+            at_end.evaluate(
+                b,
+                &index,
+                &accs.results(),
+                nest.body.len()..nest.body.len() + nest.epilogue.len(),
+                &mut values,
+            );
             at_end.store(b, &index, &values);
         });
     });

@@ -95,6 +95,15 @@ impl Machine for Emulator<'_> {
 
 /// Compiles a program for a GPU and runs it on an emulated one.
 ///
+/// ```
+/// use gradloom_backends::grid::run_emulated;
+/// use gradloom_ir::{Literal, parse};
+/// let g = parse("graph(%0: f32[3]) { %1 = cumulative(%0) {kind = \"sum\", axis = 0, reverse = false} : f32[3] return %1 }")?;
+/// let sums = run_emulated(&g, &[Literal::new(&[3], &[1f32, 2.0, 3.0])])?;
+/// assert_eq!(sums, [Literal::new(&[3], &[1f32, 3.0, 6.0])]);
+/// # Ok::<(), gradloom_ir::Error>(())
+/// ```
+///
 /// # Errors
 /// If an op has no form on GPUs, inputs do not fit, or a kernel does what a GPU would not forgive.
 pub fn run_emulated(g: &Graph, inputs: &[Literal]) -> Result<Vec<Literal>> {

@@ -2,9 +2,22 @@
 //!
 //! A [`GridKernel`] says what every thread of a grid of blocks does: scalar code on registers, structured control flow,
 //! memory that the threads of a block share, barriers, and exchanges within a warp of [`WARP`] threads.
-//! [`lower`] distributes a loop nest over such a grid. [`GridKernel::cuda`] prints one as CUDA C; [`emulate`] runs it on
+//! [`lower`] distributes a loop nest over such a grid. [`crate::cuda::source`] prints one as CUDA C; [`emulate`] runs it on
 //! this machine and refuses what a GPU would not forgive: races, barriers that not all threads reach, accesses outside
 //! of an array, registers and shared memory read before they are written.
+//!
+//! ```
+//! use gradloom_backends::cuda::source;
+//! use gradloom_backends::grid::compile;
+//! let program = compile(&gradloom_ir::parse("graph(%0: f32[512,64]) {
+//!     %1 = reduce(%0) {kind = \"max\", axes = [1]} : f32[512]
+//!     return %1
+//! }")?)?;
+//! // a warp a row, eight rows a block
+//! assert_eq!((program.kernels[0].blocks, program.kernels[0].threads), (64, 256));
+//! assert!(source(&program.kernels[0])?.text.contains("__shfl_xor_sync"));
+//! # Ok::<(), gradloom_ir::Error>(())
+//! ```
 //!
 //! What is true of every grid kernel ([`GridKernel::verify`]): each instruction's operands have the dtypes of the op
 //! table, loads and stores those of their array, indices are u32 or u64, conditions are bool.

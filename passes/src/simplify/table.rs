@@ -195,8 +195,6 @@ fn computed() -> Vec<Rule> {
             "transpose" Op::Transpose { perm }, v, args => shaping::transpose(v, args[0], perm);
         "slices of slices, broadcasts, concatenations and pads"
             "slice" Op::Slice { start, limit, stride }, v, args => cutting::slice(v, args[0], start, limit, stride);
-        "pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0)"
-            "add" Op::Binary(Binary::Add), v, args => cutting::sum_of_pads(v, args);
         "pads of nothing and of pads"
             "pad" Op::Pad { low, high, interior }, v, args => cutting::pad(v, args, low, high, interior);
         "concatenations of concatenations, of neighbouring slices and of equal constants"
@@ -222,6 +220,8 @@ fn computed_reassociating() -> Vec<Rule> {
     computed! {
         "reductions of nothing, of broadcasts, reductions, transposes, reshapes and reversals"
             "reduce" Op::Reduce { kind, axes }, v, args => reductions::reduce(v, *kind, args[0], axes);
+        "pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0)"
+            "add" Op::Binary(Binary::Add), v, args => cutting::sum_of_pads(v, args);
         "cumulative(x) = x along an axis of length 1"
             "cumulative" Op::Cumulative { axis, .. }, v, args => reductions::cumulative(v, args[0], *axis);
     }

@@ -2,7 +2,30 @@
 
 use super::source::Source;
 use super::{Proof, form};
-use gradloom_ir::{DType, Literal, Op, Shape, Value};
+use gradloom_ir::{Binary, DType, Literal, Op, Shape, Value};
+
+/// Two arrays with zeros around them, in either order, of which one begins where the other ends.
+fn neighbours(s: &mut Source) -> [Value; 2] {
+    let (dtype, shape) = (s.dtype_that(|d| d != DType::Bool), s.shape([1, 3], 1..=3));
+    let axis = s.below(shape.len());
+    let lengths = [1 + s.below(3), 1 + s.below(3)];
+    let around: Vec<[usize; 2]> = shape.iter().map(|_| [s.below(3), s.below(3)]).collect();
+    let mut padded = [0, 1].map(|k| {
+        let mut own = shape.clone();
+        own[axis] = lengths[k];
+        let x = s.input(dtype, &own);
+        let zero = s.b.literal(Literal::scalar(dtype, 0.0));
+        let side = |end: usize| -> Vec<i64> {
+            let other = |a: usize| if a == axis && end != k { lengths[1 - k] } else { 0 };
+            (0..shape.len()).map(|a| (around[a][end] + other(a)) as i64).collect()
+        };
+        s.b.op(Op::Pad { low: side(0), high: side(1), interior: Shape::from_elem(0, shape.len()) }, &[x, zero])
+    });
+    if s.flip() {
+        padded.reverse();
+    }
+    padded
+}
 
 pub const PROOFS: &[Proof] = &[
     (
@@ -49,6 +72,22 @@ pub const PROOFS: &[Proof] = &[
             form("slice(pad(x)) = broadcast(padding)", "broadcast_in_dim", |s| {
                 let x = padded(s, 0..=2);
                 cut(s, x)
+            }),
+        ],
+    ),
+    (
+        "pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0)",
+        &[
+            form("pad(x, 0) + pad(y, 0) = pad(concatenate(x, y), 0)", "constant concatenate pad", |s| {
+                let [x, y] = neighbours(s);
+                s.b.binary(Binary::Add, x, y)
+            }),
+            form("pad(x, 0) + z + pad(y, 0) = pad(concatenate(x, y), 0) + z", "constant concatenate pad add", |s| {
+                let [x, y] = neighbours(s);
+                let (dtype, shape) = (s.b.ty(x).dtype, s.b.ty(x).shape.clone());
+                let z = s.input(dtype, &shape);
+                let sum = s.b.binary(Binary::Add, x, z);
+                s.b.binary(Binary::Add, sum, y)
             }),
         ],
     ),

@@ -160,6 +160,27 @@ fn loops() {
     assert!(one_kernel > 10 && stepped > 10, "{one_kernel} and {stepped}");
 }
 
+/// Nothing is launched for arrays without elements.
+#[test]
+fn empty_arrays() {
+    let mut seen = Seen::default();
+    for text in [
+        "graph(%0: f32[0,3], %1: f32[0,3]) { %2 = concatenate(%0, %1) {axis = 0} : f32[0,3] %3 = exponential(%2) : f32[0,3] return %3 }",
+        "graph(%0: f32[0]) { %1 = sort(%0) {axis = 0, num_keys = 1} : f32[0] %2 = reduce(%1) {kind = \"sum\", axes = [0]} : f32[] return %1, %2 }",
+        "graph(%0: i32[3], %1: f32[4,0], %2: f32[3,0]) {
+            %3 = scatter(%1, %0, %2) {update_window_dims = [1], inserted_window_dims = [0], input_batching_dims = [],
+              scatter_indices_batching_dims = [], scatter_dims_to_operand_dims = [0], index_vector_dim = 1, kind = \"add\"} : f32[4,0]
+            return %3 }",
+    ] {
+        let g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert!(check(text, &g, &oracle::inputs(1, &g, false), 0.0, &mut seen), "{:?}", seen.refused);
+        // the optimiser makes constants of them: the program as it is, too
+        let program = compile(&g).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert!(program.kernels.iter().all(|k| k.blocks > 0), "{text}");
+        run_program(&program, &g.output_types(), &oracle::inputs(1, &g, false)).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    }
+}
+
 /// Softmax and layer normalisation read their rows once: each is one kernel.
 #[test]
 fn blocks_of_rows() {

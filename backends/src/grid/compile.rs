@@ -90,13 +90,16 @@ fn row_alignment(bytes: usize) -> usize {
 }
 
 impl Compiler {
-    fn kernel(&mut self, kernel: GridKernel) -> usize {
-        if let Some(&k) = self.numbers.get(&kernel) {
-            return k;
+    /// Adds the launch of a kernel, if it does anything: no GPU launches no blocks.
+    fn launch(&mut self, body: &mut Body, kernel: GridKernel, buffers: Vec<Slot>) {
+        if kernel.blocks == 0 {
+            return;
         }
-        self.kernels.push(kernel.clone());
-        self.numbers.insert(kernel, self.kernels.len() - 1);
-        self.kernels.len() - 1
+        let number = *self.numbers.entry(kernel).or_insert_with_key(|kernel| {
+            self.kernels.push(kernel.clone());
+            self.kernels.len() - 1
+        });
+        body.push(What::Launch { kernel: number, buffers });
     }
 
     /// Compiles a program whose inputs and then outputs begin at multiples of `alignment`.
@@ -160,29 +163,23 @@ impl Compiler {
                     let k =
                         step.nest.as_ref().ok_or_else(|| Error::internal("compile", "a cluster has no loop nest"))?;
                     let kernel = lower(&k.nest, &|p| slots.alignment(k.params[p]))?;
-                    let kernel = self.kernel(kernel);
                     let buffers = k.params.iter().map(|&v| slots.get(v)).collect();
-                    body.push(What::Launch { kernel, buffers });
+                    self.launch(&mut body, kernel, buffers);
                 }
                 Work::Library(i) => {
                     self.op(&g.nodes()[*i], &mut slots, &mut body).map_err(|e| e.at(&g.nodes()[*i].loc))?
                 }
                 Work::Control(i) => {
                     let node = &g.nodes()[*i];
-                    let what = match recurrence(g, node) {
-                        Some(r) => {
-                            let buffers = node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
-                            What::Launch { kernel: self.kernel(lower_recurrence(&r)?), buffers }
-                        }
-                        None => match rows_of(node)? {
-                            Some(kernel) => {
-                                let buffers = node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
-                                What::Launch { kernel: self.kernel(kernel), buffers }
-                            }
-                            None => self.control(node, &slots)?,
-                        },
+                    let buffers = || node.args.iter().chain(&node.results).map(|&v| slots.get(v)).collect();
+                    let kernel = match recurrence(g, node) {
+                        Some(r) => Some(lower_recurrence(&r)?),
+                        None => rows_of(node)?,
                     };
-                    body.push(what);
+                    match kernel {
+                        Some(kernel) => self.launch(&mut body, kernel, buffers()),
+                        None => body.push(self.control(node, &slots)?),
+                    }
                 }
             }
             let mut takes: Vec<(Slot, usize)> = owned(s, &|v| first[v.index()] == Some(s))
@@ -219,8 +216,7 @@ impl Compiler {
         if let Some(nest) = kernel_of(g, node)? {
             let values: Vec<Value> = node.args.iter().chain(&node.results).copied().collect();
             let kernel = lower(&nest, &|p| slots.alignment(values[p]))?;
-            let kernel = self.kernel(kernel);
-            body.push(What::Launch { kernel, buffers: values.iter().map(|&v| slots.get(v)).collect() });
+            self.launch(body, kernel, values.iter().map(|&v| slots.get(v)).collect());
             return Ok(());
         }
         let callback = match &node.op {
@@ -254,8 +250,7 @@ impl Compiler {
                 Operand::Scratch(i) => own[i],
             };
             let buffers = launch.operands.iter().map(place).collect();
-            let kernel = self.kernel(launch.kernel);
-            body.push(What::Launch { kernel, buffers });
+            self.launch(body, launch.kernel, buffers);
         }
         if body.steps.len() > first {
             body.steps[first].takes.extend(own.iter().copied().zip(scratch));

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! What is true of every grid kernel ([`GridKernel::verify`]): each instruction's operands have the dtypes of the op
-//! table, loads and stores those of their array, indices are u32 or u64, conditions are bool.
+//! table, loads and stores those of their array, indices are u32 or u64, conditions are bool; a block has at most 1024 threads and
+//! [`SHARED`] bytes.
 
 mod build;
 mod compile;
@@ -49,6 +50,9 @@ use smallvec::SmallVec;
 
 /// Threads that run in step and exchange registers.
 pub const WARP: u32 = 32;
+
+/// Bytes of shared memory that every GPU gives a block.
+pub const SHARED: usize = 48 << 10;
 
 /// A register of a thread, by its position in [`GridKernel::registers`].
 pub type Reg = u32;

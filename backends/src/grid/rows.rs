@@ -3,13 +3,11 @@
 
 use super::lower::{index_dtype, width};
 use super::nest::{Accumulators, Place, Points};
-use super::{Build, GridKernel, Memory, WARP};
+use super::{Build, GridKernel, Memory, SHARED, WARP};
 use crate::cpu::{Lowered, Work, lower_graph};
 use crate::kernel::{LoopNest, Param};
 use gradloom_ir::{Comparison, DType, Graph, Op, Result, Type, Value};
 
-/// Shared memory that every GPU gives a block.
-const SHARED: usize = 48 << 10;
 /// Threads of a block.
 const THREADS: u32 = 256;
 const WARPS: u32 = THREADS / WARP;

@@ -1,6 +1,6 @@
 //! What is true of every grid kernel; the list is in the module doc of [`super`].
 
-use super::{GridKernel, Memory, Reg, Source, Stmt, WARP};
+use super::{GridKernel, Memory, Reg, SHARED, Source, Stmt, WARP};
 use crate::kernel::{Inst, Param, dtype_of_op};
 use gradloom_ir::{DType, Error, Result};
 
@@ -12,6 +12,9 @@ impl GridKernel {
     pub fn verify(&self) -> Result<()> {
         if self.threads == 0 || !self.threads.is_multiple_of(WARP) || self.threads > 1024 {
             return self.fail(format!("{} threads in a block", self.threads));
+        }
+        if self.shared_bytes() > SHARED {
+            return self.fail(format!("{} bytes of shared memory", self.shared_bytes()));
         }
         self.block(&self.body)
     }

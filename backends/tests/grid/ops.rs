@@ -315,6 +315,27 @@ fn every_op_is_what_the_interpreter_computes() {
     }
 }
 
+/// Keys that a block cannot hold are sorted digit by digit.
+#[test]
+fn sorts_by_many_keys_fit_shared_memory() {
+    let keys = |n: usize| {
+        let names = |from: usize| (from..from + n).map(|i| format!("%{i}")).collect::<Vec<_>>().join(", ");
+        let typed = (0..n).map(|i| format!("%{i}: f64[1000]")).collect::<Vec<_>>().join(", ");
+        let types = vec!["f64[1000]"; n].join(", ");
+        let text = format!(
+            "graph({typed}) {{ {} = sort({}) {{axis = 0, num_keys = {n}}} : {types} return {} }}",
+            names(n),
+            names(0),
+            names(n)
+        );
+        launches_of(&parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))).launches
+    };
+    for n in [1, 5, 6, 9] {
+        keys(n).iter().for_each(|l| l.kernel.verify().unwrap_or_else(|e| panic!("{n} keys: {e}")));
+    }
+    assert_eq!((keys(5).len(), keys(6).len() > 100), (6, true), "one network and five moves; digits");
+}
+
 /// The text of the kernels computes what their emulation does, bit for bit.
 #[test]
 fn cuda_c_of_ops_on_this_machine_is_what_is_emulated() {

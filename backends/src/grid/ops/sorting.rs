@@ -7,7 +7,7 @@
 
 use super::running::cumulative;
 use super::{Launches, Operand, each, index_dtype, load_words, param, store_words, words};
-use crate::grid::{Build, GridKernel, Memory, Reg, Source};
+use crate::grid::{Build, GridKernel, Memory, Reg, SHARED, Source};
 use crate::kernel::{Inst, Param};
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Result, Type, Unary};
 
@@ -115,7 +115,9 @@ pub(super) fn order_of(all: &mut Launches, key: &Type, at: Operand) -> Result<Op
 }
 
 fn order(all: &mut Launches, keys: &[(Type, Operand)], lanes: Lanes) -> Result<Operand> {
-    if lanes.n > TILE {
+    // a place, and for each part of a key a word of up to 8 bytes
+    let words: usize = keys.iter().map(|(t, _)| words(t).per_element).sum();
+    if lanes.n > TILE || lanes.n.next_power_of_two() * (4 + 8 * words) > SHARED {
         return by_digits(all, keys, lanes);
     }
     let order = all.take(order_type(lanes).bytes());

@@ -160,6 +160,51 @@ fn loops() {
     assert!(one_kernel > 10 && stepped > 10, "{one_kernel} and {stepped}");
 }
 
+/// Products read integers of 8 bits as they are stored.
+#[test]
+fn products_of_narrow_integers() {
+    let g = parse(
+        "graph(%0: f32[3,20], %1: i8[20,70]) {
+            %2 = convert(%1) {dtype = f32} : f32[20,70]
+            %3 = dot_general(%0, %2) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[3,70]
+            return %3 }",
+    )
+    .unwrap_or_else(|e| panic!("{e}"));
+    let mut seen = Seen::default();
+    assert!(check("8 bits", &g, &oracle::inputs(1, &g, false), 1e-6, &mut seen), "{:?}", seen.refused);
+}
+
+/// Windows may be far larger than what they lie on: of two axes, every element is the greatest of those before it, and a sum
+/// of a window in steps is the interpreter's.
+#[test]
+fn windows_that_are_mostly_padding() {
+    let g = parse(
+        "graph(%0: f32[3,2]) {
+            %1 = reduce_window(%0) {kind = \"max\", window = [1073741824, 1073741824], strides = [1, 1],
+              padding = [(1073741823, 0), (1073741823, 0)], base_dilation = [1, 1], window_dilation = [1, 1]} : f32[3,2]
+            return %1 }",
+    )
+    .unwrap_or_else(|e| panic!("{e}"));
+    let x = Literal::new(&[3, 2], &[1f32, 0.0, -2.0, 3.0, 2.0, 1.0]);
+    let outs = run_emulated(&g, &[x]).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(outs, [Literal::new(&[3, 2], &[1f32, 1.0, 1.0, 3.0, 2.0, 3.0])]);
+    let mut seen = Seen::default();
+    for (window, stride, padding, base, dilation) in
+        [(100, 7, (250, 250), 3, 2), (90, 1, (-1, 280), 1, 3), (40, 3, (190, 5), 2, 5)]
+    {
+        let rest = (5 - 1) * base + padding.0 + padding.1 - (window - 1) * dilation;
+        let out = rest / stride + 1;
+        let text = format!(
+            "graph(%0: f64[5]) {{ %1 = reduce_window(%0) {{kind = \"sum\", window = [{window}], strides = [{stride}],
+              padding = [({}, {})], base_dilation = [{base}], window_dilation = [{dilation}]}} : f64[{out}] return %1 }}",
+            padding.0, padding.1
+        );
+        let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        check(&text, &g, &oracle::inputs(3, &g, false), 1e-12, &mut seen);
+    }
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+}
+
 /// Nothing is launched for arrays without elements.
 #[test]
 fn empty_arrays() {

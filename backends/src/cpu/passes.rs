@@ -15,16 +15,23 @@ struct Pass {
     name: &'static str,
     is_needed: fn(&Graph) -> bool,
     run: fn(&mut Graph) -> Result<Changed>,
+    /// Whether it is about loop nests, on any machine, and not about this one's caches and instructions.
+    anywhere: bool,
 }
 
 /// Each leaves nothing to do for itself. What makes a program larger comes last.
 const PASSES: &[Pass] = &[
-    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products },
-    Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts },
-    Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products },
-    Pass { name: "divide_reductions", is_needed: has_long_reduction, run: divide_reductions },
-    Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches },
-    Pass { name: "block_rows", is_needed: has_rows_to_block, run: |g| block_rows(g, Blocking::default()) },
+    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products, anywhere: false },
+    Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts, anywhere: true },
+    Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products, anywhere: false },
+    Pass { name: "divide_reductions", is_needed: has_long_reduction, run: divide_reductions, anywhere: true },
+    Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, anywhere: false },
+    Pass {
+        name: "block_rows",
+        is_needed: has_rows_to_block,
+        run: |g| block_rows(g, Blocking::default()),
+        anywhere: false,
+    },
 ];
 
 /// Whether there are complex numbers or 16-bit floats.
@@ -44,9 +51,9 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
     lowered_by(PASSES.iter(), g, cx)
 }
 
-/// As [`lowered`], by the passes that are about loop nests and not about caches and cores.
+/// As [`lowered`], by the passes that pay on any machine.
 pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    lowered_by(PASSES.iter().filter(|p| ["trim_sorts", "divide_reductions"].contains(&p.name)), g, cx)
+    lowered_by(PASSES.iter().filter(|p| p.anywhere), g, cx)
 }
 
 fn lowered_by<'a>(

@@ -1,7 +1,8 @@
 //! Grid kernels as CUDA C.
 //!
-//! Each register is a variable, declared where it is first set; one that is always a constant is written as that. Arithmetic is that of the op table: f32 functions are the
-//! programs of `functions`, integers wrap, and the compiler is told not to contract sums and products.
+//! Each register is a variable, declared where it is first set; one that is always a constant is written as that. Arithmetic
+//! is that of the op table: f32 functions are the programs of `functions`, integers wrap, and the compiler is told not to
+//! contract sums and products.
 
 use super::functions::{Function, float_literal, int_literal};
 use crate::grid::{GridKernel, Memory, Reg, Source, Stmt};

@@ -159,6 +159,11 @@ impl Build {
         self.widened(Source::Thread)
     }
 
+    /// `sum(index[i] * strides[i])`
+    pub fn place(&mut self, index: &[Reg], strides: &[usize]) -> Reg {
+        self.affine(&Affine { offset: 0, strides: strides.iter().map(|&s| s as i64).collect() }, index)
+    }
+
     /// The affine function of indices.
     pub fn affine(&mut self, at: &Affine, index: &[Reg]) -> Reg {
         let mut sum = None;

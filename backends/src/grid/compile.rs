@@ -10,7 +10,7 @@ use crate::cpu::{
 };
 use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Blocks of rows pay where more than a cache of arrays is read several times; what a block hands on fits shared memory.
 const ROWS: Blocking = Blocking { min_saved: 1 << 20, block: 1 << 15, min_blocks: 64 };
@@ -146,15 +146,6 @@ impl Compiler {
         for &o in g.outputs() {
             last[slots.memory(o).index()] = usize::MAX;
         }
-        let owned = |s: usize, at: &dyn Fn(Value) -> bool| -> Vec<Value> {
-            steps[s]
-                .reads
-                .iter()
-                .chain(&steps[s].writes)
-                .copied()
-                .filter(|&v| first[v.index()].is_some() && at(v))
-                .collect()
-        };
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for (s, (work, step)) in c.steps.iter().zip(&steps).enumerate() {
             let before = body.steps.len();
@@ -182,15 +173,10 @@ impl Compiler {
                     }
                 }
             }
-            let mut takes: Vec<(Slot, usize)> = owned(s, &|v| first[v.index()] == Some(s))
-                .into_iter()
-                .map(|v| (slots.get(v), g.ty(v).bytes()))
-                .collect();
-            takes.sort_unstable();
-            takes.dedup();
-            let mut gives: Vec<Slot> = owned(s, &|v| last[v.index()] == s).into_iter().map(|v| slots.get(v)).collect();
-            gives.sort_unstable();
-            gives.dedup();
+            let takes = step.writes.iter().filter(|v| first[v.index()] == Some(s));
+            let takes = takes.map(|&v| (slots.get(v), g.ty(v).bytes()));
+            let own = step.reads.iter().chain(&step.writes).filter(|v| first[v.index()].is_some());
+            let gives: BTreeSet<Slot> = own.filter(|v| last[v.index()] == s).map(|&v| slots.get(v)).collect();
             // where nothing runs, on nothing, it is the next step that does
             early.extend(takes);
             late.extend(gives);
@@ -234,10 +220,10 @@ impl Compiler {
             })));
             return Ok(());
         }
-        if let Op::Constant { .. } = node.op {
-            return Ok(());
-        }
-        let found = launches(&node.op, &slots.types(&node.args), &slots.types(&node.results))?;
+        // an operand is what its memory holds
+        let operand = |&v: &Value| Type::new(g.ty(slots.memory(v)).dtype, &g.ty(v).shape);
+        let operands: Vec<Type> = node.args.iter().map(operand).collect();
+        let found = launches(&node.op, &operands, &slots.types(&node.results))?;
         let Some(Launches { launches, scratch }) = found else {
             return Err(Error::limit(node.op.name(), "has no form on GPUs").help("run the program on Device::cpu()"));
         };
@@ -269,6 +255,10 @@ impl Compiler {
             pairs.map(|(&i, &o)| Carry { init: slots.get(i), out: slots.get(o), bytes: bytes(o) }).collect()
         };
         let aligned = |values: &[Value]| -> Vec<usize> { values.iter().map(|&v| slots.alignment(v)).collect() };
+        // carries begin as they are handed in, then lie in memory of the loop's own, and end in the results
+        let carried = |inits: &[Value], outs: &[Value]| -> Vec<usize> {
+            inits.iter().zip(outs).map(|(&i, &o)| slots.alignment(i).min(slots.alignment(o))).collect()
+        };
         match &node.op {
             Op::Scan { body, length, reverse, consts, carry } => {
                 let (n, m) = (*consts, *carry);
@@ -280,9 +270,7 @@ impl Compiler {
                 let of_rows = |values: &[Value], rows: &[Rows]| -> Vec<usize> {
                     values.iter().zip(rows).map(|(&v, r)| slots.alignment(v).min(row_alignment(r.bytes))).collect()
                 };
-                // carries begin as they are handed in, then lie in memory of the loop's own, and end in the results
-                let carried: Vec<usize> =
-                    (0..m).map(|k| slots.alignment(node.args[n + k]).min(slots.alignment(node.results[k]))).collect();
+                let carried = carried(&node.args[n..n + m], &node.results[..m]);
                 let alignment = [
                     aligned(&node.args[..n]),
                     carried.clone(),
@@ -303,11 +291,7 @@ impl Compiler {
             Op::While { cond, body, cond_consts, body_consts } => {
                 let (cc, bc) = (*cond_consts, *body_consts);
                 let inits = &node.args[cc + bc..];
-                let carried: Vec<usize> = inits
-                    .iter()
-                    .zip(&node.results)
-                    .map(|(&i, &o)| slots.alignment(i).min(slots.alignment(o)))
-                    .collect();
+                let carried = carried(inits, &node.results);
                 let test = [aligned(&node.args[..cc]), carried.clone(), vec![ALIGNMENT]].concat();
                 let step = [aligned(&node.args[cc..cc + bc]), carried.clone(), carried].concat();
                 Ok(What::While(Box::new(While {

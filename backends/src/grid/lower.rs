@@ -2,13 +2,13 @@
 //!
 //! Without reductions each thread computes a few consecutive points. With reductions a block is a rectangle of threads,
 //! some points by some slices: the threads of one point each combine a slice of what is reduced, then their results are
-//! combined, in an order that sizes alone decide. What would be read across memory is read along it by tiles. Neighbouring threads are neighbours along the axis that memory is
-//! contiguous in, so that a warp reads whole lines.
+//! combined, in an order that sizes alone decide. Neighbouring threads are neighbours along the axis that memory is
+//! contiguous in, so that a warp reads whole lines; what would be read across memory is read along it by tiles.
 
 use super::nest::{Accumulators, Points};
-use super::{Build, GridKernel, Memory, Reg, WARP};
+use super::{Build, GridKernel, Memory, Reg, WARP, blocks};
 use crate::kernel::{Affine, Inst, LoopNest, Val};
-use gradloom_ir::{Binary, Comparison, DType, Error, Result};
+use gradloom_ir::{Binary, Comparison, DType, Result};
 use std::collections::HashMap;
 
 /// Threads in a block.
@@ -160,15 +160,6 @@ pub(super) fn index_dtype(nest: &LoopNest) -> DType {
     if positions && fits(counts) { DType::U32 } else { DType::U64 }
 }
 
-/// As many blocks as `count` takes at `each` a block.
-fn blocks(nest: &LoopNest, count: usize, each: usize) -> Result<u32> {
-    let blocks = u32::try_from(count.div_ceil(each)).ok().filter(|&n| n < 1 << 31);
-    blocks.ok_or_else(|| {
-        Error::limit(&nest.name, format!("{count} points are more than one kernel of a GPU takes"))
-            .help("cut the largest array into parts")
-    })
-}
-
 fn points(nest: &LoopNest, width: usize) -> Result<GridKernel> {
     let mut nest = nest.clone();
     let dtype = index_dtype(&nest);
@@ -180,7 +171,7 @@ fn points(nest: &LoopNest, width: usize) -> Result<GridKernel> {
     let outer = &nest.axes[..lane.map_or(nest.axes.len(), |axis| axis + 1)];
     let extents: Vec<usize> = outer.iter().map(|a| a.extent).collect();
     let count: usize = extents.iter().product();
-    let blocks = blocks(&nest, count, THREADS as usize)?.min(MAX_BLOCKS as u32);
+    let blocks = blocks(&nest.name, count, THREADS as usize)?.min(MAX_BLOCKS as u32);
     let mut b = Build::new(&nest.name, &nest.params, blocks, THREADS, dtype);
     if count == 0 {
         return Ok(b.finish());
@@ -210,7 +201,7 @@ fn tiles(nest: &LoopNest, axis: usize) -> Result<GridKernel> {
     let counts: Vec<usize> = (0..=last)
         .map(|a| if a == axis || a == last { nest.axes[a].extent.div_ceil(TILE) } else { nest.axes[a].extent })
         .collect();
-    let blocks = blocks(nest, counts.iter().product(), 1)?;
+    let blocks = blocks(&nest.name, counts.iter().product(), 1)?;
     let mut build = Build::new(&nest.name, &nest.params, blocks, THREADS, index_dtype(nest));
     let b = &mut build;
     // one element more a row, so that a column lies in different banks
@@ -268,7 +259,7 @@ fn reduction(nest: &LoopNest, points: u32, slices: u32, along: bool, width: usiz
     let extents: Vec<usize> = nest.axes[..=last].iter().map(|a| a.extent).collect();
     let (kept, reduced) = extents.split_at(parallel);
     let (count, rounds) = (kept.iter().product::<usize>(), reduced.iter().product::<usize>());
-    let blocks = if count == 0 { 0 } else { blocks(&nest, count, points as usize)? };
+    let blocks = blocks(&nest.name, count, points as usize)?;
     let mut b = Build::new(&nest.name, &nest.params, blocks, points * slices, dtype);
     let code = Points::new(&nest, lanes)?;
     let at_end = Points::new(&nest, None)?;

@@ -45,7 +45,7 @@ pub use program::{ALIGNMENT, Address, GridProgram, Machine};
 pub use recurrence::lower_recurrence;
 
 use crate::kernel::{Inst, Param};
-use gradloom_ir::{DType, ReduceKind};
+use gradloom_ir::{DType, Error, ReduceKind, Result};
 use smallvec::SmallVec;
 
 /// Threads that run in step and exchange registers.
@@ -163,6 +163,15 @@ pub struct GridKernel {
     pub registers: Vec<DType>,
     /// What each thread does.
     pub body: Vec<Stmt>,
+}
+
+/// As many blocks as `count` points take at `each` a block.
+fn blocks(name: &str, count: usize, each: usize) -> Result<u32> {
+    let blocks = u32::try_from(count.div_ceil(each)).ok().filter(|&n| n < 1 << 31);
+    blocks.ok_or_else(|| {
+        Error::limit(name, format!("{count} points are more than one kernel of a GPU takes"))
+            .help("cut the largest array into parts")
+    })
 }
 
 impl GridKernel {

@@ -15,8 +15,9 @@
 //! attributes are `compose(p, q)[i] = p[q[i]]`, `axes(n)` = 0, .., n - 1, and `sorted`.
 //!
 //! [`Rule::when`], [`Rule::function`] and [`Rule::property`] add what a rule needs beyond that, [`Rule::computed`] makes a
-//! rule of a function. [`Rule::prove`] and [`Rule::prove_on`] evaluate both sides on random operands. Rules are applied to the
-//! operands first and then to what they feed, to what rules make as well, until none applies. [`Saturate`] is another way to apply rules, for those that go both ways.
+//! rule of a function. [`Rule::prove`] and [`Rule::prove_on`] evaluate both sides on random operands. Rules are applied to
+//! the operands first and then to what they feed, to what rules make as well, until none applies. [`Saturate`] is another
+//! way to apply rules, for those that go both ways.
 
 mod instances;
 mod matching;

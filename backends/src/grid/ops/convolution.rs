@@ -2,19 +2,15 @@
 //! the window and the input features of a group. The left factor's elements are read where they lie in the input; padding is 0.
 
 use super::product::{Factors, Sizes, tiled};
-use super::{Launches, Operand, each_by, index_dtype, param};
+use super::{Launches, Operand, computed, each_by, index_within, load_computed, param, undilated};
 use crate::grid::{Build, Memory, Reg};
-use gradloom_ir::{Binary, Comparison, DType, Error, Literal, Op, Result, Type, conv_geometry, row_major_strides};
+use gradloom_ir::{Binary, Error, Literal, Op, Result, Type, conv_geometry, row_major_strides};
 
-/// `sum(index[i] * strides[dims[i]])`
+/// Where the element is whose index along axis `dims[i]` is `index[i]`.
 fn place(b: &mut Build, t: &Type, dims: &[usize], index: &[Reg]) -> Reg {
     let strides = row_major_strides(&t.shape);
-    let mut sum = b.index(0);
-    for (&d, &i) in dims.iter().zip(index) {
-        let term = b.times(i, strides[d] as i64);
-        sum = b.binary(Binary::Add, sum, term);
-    }
-    sum
+    let strides: Vec<usize> = dims.iter().map(|&d| strides[d]).collect();
+    b.place(index, &strides)
 }
 
 pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches> {
@@ -34,7 +30,7 @@ pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches
     else {
         return Err(Error::internal(op.name(), "is no convolution"));
     };
-    let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
+    let computed = computed(out.dtype);
     let spatial = strides.len();
     // of the two kinds of groups at least one is 1
     let groups = feature_groups * batch_groups;
@@ -49,8 +45,7 @@ pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches
         let window = g.rhs_spatial[a] as i128 * rhs_dilation[a] as i128;
         input + window + i128::from(padding[a].0).abs() + i128::from(padding[a].1).abs() + strides[a] as i128
     };
-    let fits = (0..spatial).all(|a| extent(a) < 1 << 31);
-    let index = if fits { index_dtype([l, r, out]) } else { DType::U64 };
+    let index = index_within((0..spatial).map(extent), [l, r, out]);
     let operands = vec![Operand::Arg(0), Operand::Arg(1), Operand::Result(0)];
     if s.depth == 0 || l.numel() == 0 {
         let kernel = each_by("convolution", &[l, r, out], index, out.numel(), |b, number| {
@@ -79,25 +74,15 @@ pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches
             for a in 0..spatial {
                 let (start, offset) = (b.times(row[1 + a], strides[a] as i64), b.times(k[a], rhs_dilation[a] as i64));
                 let i = b.binary(Binary::Add, start, offset);
-                // what lies before the input wraps to beyond its end
-                let i = b.plus(i, padding[a].0.wrapping_neg());
-                let span = (g.lhs_spatial[a] as i128 - 1) * lhs_dilation[a] as i128 + 1;
-                let span = b.index(i64::try_from(span).unwrap_or(i64::MAX));
-                let within = b.compare(Comparison::Lt, i, span);
-                let zero = b.index(0);
-                let (i, rest) = if g.lhs_spatial[a] > 1 { b.divide(i, lhs_dilation[a]) } else { (zero, i) };
-                let on_grid = b.compare(Comparison::Eq, rest, zero);
-                for holds in [within, on_grid] {
-                    inside = b.both(inside, holds);
-                }
+                let place = b.plus(i, padding[a].0.wrapping_neg());
+                let (exists, i) = undilated(b, place, g.lhs_spatial[a], lhs_dilation[a]);
+                inside = b.both(inside, exists);
                 at.push(i);
             }
             let x = b.constant(Literal::scalar(computed, 0.0));
             b.when(inside, |b| {
                 let at = place(b, l, lhs_dims, &at);
-                let element = b.load(Memory::Param(0), at);
-                let element = b.widened_half(element);
-                let element = b.converted(element, computed);
+                let element = load_computed(b, Memory::Param(0), at);
                 b.assign(x, element);
             });
             x
@@ -107,9 +92,7 @@ pub(super) fn convolution(op: &Op, args: &[Type], out: &Type) -> Result<Launches
             let mut at = vec![feature(b, group, column), k[spatial]];
             at.extend(&k[..spatial]);
             let at = place(b, r, rhs_dims, &at);
-            let element = b.load(Memory::Param(1), at);
-            let element = b.widened_half(element);
-            b.converted(element, computed)
+            load_computed(b, Memory::Param(1), at)
         },
         store: |b: &mut Build, group: Reg, row: Reg, column: Reg, sum: Reg| {
             let row = b.point(row, &rows);

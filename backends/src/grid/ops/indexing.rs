@@ -1,7 +1,6 @@
 //! Dynamic slices and gathers: a thread an element. Starts are moved so that what is read or written lies inside.
 
-use super::shaping::position;
-use super::{Launches, Operand, each, load_words, store_words, words};
+use super::{Launches, Operand, each, load_words, position, store_words, words};
 use crate::grid::{Build, Memory, Reg};
 use gradloom_ir::{Binary, DType, Error, Literal, Op, Result, Type};
 

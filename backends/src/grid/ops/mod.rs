@@ -13,9 +13,9 @@ mod shaping;
 mod sorting;
 mod window;
 
-use super::{Build, GridKernel, Memory, Reg, Stmt};
+use super::{Build, GridKernel, Memory, Reg, Stmt, blocks};
 use crate::kernel::Param;
-use gradloom_ir::{DType, Error, Op, Result, Type};
+use gradloom_ir::{Comparison, DType, Error, Op, Result, Type, row_major_strides};
 use smallvec::SmallVec;
 
 /// What a kernel is called with.
@@ -127,13 +127,37 @@ fn index_dtype<'a>(types: impl IntoIterator<Item = &'a Type>) -> DType {
 /// Threads in a block of kernels with a thread an element.
 const THREADS: u32 = 256;
 
-/// As many blocks as `count` takes at `each` a block.
-fn blocks(name: &str, count: usize, each: usize) -> Result<u32> {
-    let blocks = u32::try_from(count.div_ceil(each)).ok().filter(|&n| n < 1 << 31);
-    blocks.ok_or_else(|| {
-        Error::limit(name, format!("{count} elements are more than one kernel of a GPU takes"))
-            .help("cut the array into parts")
-    })
+/// The dtype of indices that go as far as `extents` beside those into arrays.
+fn index_within<'a>(mut extents: impl Iterator<Item = i128>, arrays: impl IntoIterator<Item = &'a Type>) -> DType {
+    if extents.all(|n| n < 1 << 31) { index_dtype(arrays) } else { DType::U64 }
+}
+
+/// The dtype that elements are computed in: 16-bit floats as f32.
+fn computed(dtype: DType) -> DType {
+    if dtype.is_half() { DType::F32 } else { dtype }
+}
+
+/// An element in the dtype that it is computed in.
+fn load_computed(b: &mut Build, from: Memory, at: Reg) -> Reg {
+    let x = b.load(from, at);
+    b.widened_half(x)
+}
+
+/// Where an index is in row-major order of `shape`.
+fn position(b: &mut Build, index: &[Reg], shape: &[usize]) -> Reg {
+    b.place(index, &row_major_strides(shape))
+}
+
+/// Along an axis of `n` elements that lie `dilation` apart, whether there is one at a place, and which. A place before the
+/// first has wrapped, and is beyond the last.
+fn undilated(b: &mut Build, place: Reg, n: usize, dilation: usize) -> (Reg, Reg) {
+    let span = n.saturating_sub(1) as i128 * dilation as i128 + i128::from(n > 0);
+    let end = b.index(i64::try_from(span).unwrap_or(i64::MAX));
+    let within = b.compare(Comparison::Lt, place, end);
+    let zero = b.index(0);
+    let (index, rest) = if n > 1 { b.divide(place, dilation) } else { (zero, place) };
+    let on_grid = b.compare(Comparison::Eq, rest, zero);
+    (b.both(within, on_grid), index)
 }
 
 /// A kernel with one thread for each of `count` elements; `body` gets the element's number.
@@ -154,7 +178,7 @@ fn each_by(
     let mut b = Build::new(name, &params, blocks, THREADS, index);
     let number = b.grid_thread();
     let end = b.index(count as i64);
-    let exists = b.compare(gradloom_ir::Comparison::Lt, number, end);
+    let exists = b.compare(Comparison::Lt, number, end);
     b.when(exists, |b| body(b, number));
     Ok(b.finish())
 }

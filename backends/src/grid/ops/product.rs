@@ -1,8 +1,8 @@
 //! Products of matrices: a block computes a tile of the result, whose factors it reads into shared memory a slice at a time;
 //! a thread keeps a small square of it in registers. The terms of an element are added in their order.
 
-use super::{Launches, Operand, each_by, index_dtype, param};
-use crate::grid::{Build, GridKernel, Memory, Reg};
+use super::{Launches, Operand, computed, each_by, index_dtype, load_computed, param};
+use crate::grid::{Build, GridKernel, Memory, Reg, blocks};
 use crate::kernel::Param;
 use gradloom_ir::{Binary, Comparison, DType, Error, Literal, Op, Result, Type, row_major_strides};
 
@@ -49,7 +49,7 @@ where
     S: Fn(&mut Build, Reg, Reg, Reg, Reg),
 {
     let (down, across) = (s.rows.div_ceil(TILE), s.columns.div_ceil(TILE));
-    let blocks = super::blocks(name, s.batch * down * across, 1)?;
+    let blocks = blocks(name, s.batch * down * across, 1)?;
     let mut build = Build::new(name, params, blocks, (SIDE * SIDE) as u32, index);
     let b = &mut build;
     let tiles = [b.shared(dtype, DEPTH * TILE), b.shared(dtype, DEPTH * TILE)];
@@ -144,12 +144,7 @@ impl Walk {
     /// Where element `i` of the walk begins.
     fn place(&self, b: &mut Build, i: Reg) -> Reg {
         let index = b.point(i, &self.extents);
-        let mut sum = b.index(0);
-        for (i, &stride) in index.into_iter().zip(&self.strides) {
-            let term = b.times(i, stride as i64);
-            sum = b.binary(Binary::Add, sum, term);
-        }
-        sum
+        b.place(&index, &self.strides)
     }
 }
 
@@ -171,12 +166,12 @@ pub(super) fn dot_general(op: &Op, args: &[Type], out: &Type) -> Result<Launches
     };
     let (left, right) = (walks(l, lhs_batch, lhs_contract), walks(r, rhs_batch, rhs_contract));
     let s = Sizes { batch: left[0].count(), rows: left[1].count(), columns: right[1].count(), depth: left[2].count() };
-    let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
+    let computed = computed(out.dtype);
     let index = index_dtype([l, r, out]);
     let params = [l, r, out].map(param);
+    // of two operands one may be of integers that stand for the floats of the other
     let read = |b: &mut Build, from: u32, at: Reg| {
-        let x = b.load(Memory::Param(from), at);
-        let x = b.widened_half(x);
+        let x = load_computed(b, Memory::Param(from), at);
         b.converted(x, computed)
     };
     let f = Factors {

@@ -4,20 +4,15 @@
 //! at a time: each thread combines a few neighbours, the threads' results are combined in shared memory, and what the tiles
 //! before gave is carried in front.
 
-use super::{Launches, Operand, index_dtype, param};
-use crate::grid::{Build, Memory, Reg};
+use super::{Launches, Operand, THREADS, computed, each_by, index_dtype, load_computed, param};
+use crate::grid::{Build, GridKernel, Memory, Reg, blocks};
 use crate::kernel::{combiner, identity};
-use gradloom_ir::{Binary, Comparison, DType, ReduceKind, Result, Type};
+use gradloom_ir::{Binary, Comparison, ReduceKind, Result, Type};
 
 /// From so many elements on, a block takes a contiguous lane.
 const LONG: usize = 512;
 /// Neighbours of a thread.
 const ITEMS: usize = 4;
-
-/// The dtype in which sums are kept.
-fn computed(dtype: DType) -> DType {
-    if dtype.is_half() { DType::F32 } else { dtype }
-}
 
 pub(super) fn cumulative(kind: ReduceKind, x: &Type, axis: usize, reverse: bool) -> Result<Launches> {
     let n = x.shape[axis];
@@ -30,15 +25,14 @@ pub(super) fn cumulative(kind: ReduceKind, x: &Type, axis: usize, reverse: bool)
     if inner == 1 && n >= LONG {
         return Ok(Launches::one(by_block(kind, x, n, lanes, reverse)?, operands));
     }
-    let kernel = super::each_by("cumulative", &[x, x], index_dtype([x]), lanes, |b, lane| {
+    let kernel = each_by("cumulative", &[x, x], index_dtype([x]), lanes, |b, lane| {
         let (outer, rest) = b.divide(lane, inner);
         let outer = b.times(outer, (n * inner) as i64);
         let first = b.binary(Binary::Add, outer, rest);
         let acc = b.constant(identity(kind, computed(x.dtype)));
         b.times_over(n, |b, i| {
             let at = place(b, first, i, n, inner, reverse);
-            let element = b.load(Memory::Param(0), at);
-            let element = b.widened_half(element);
+            let element = load_computed(b, Memory::Param(0), at);
             let sum = b.binary(combiner(kind), acc, element);
             b.assign(acc, sum);
             let stored = b.converted(acc, x.dtype);
@@ -60,10 +54,10 @@ fn place(b: &mut Build, first: Reg, i: Reg, n: usize, inner: usize, reverse: boo
     b.binary(Binary::Add, first, by)
 }
 
-fn by_block(kind: ReduceKind, x: &Type, n: usize, lanes: usize, reverse: bool) -> Result<crate::grid::GridKernel> {
-    let threads = super::THREADS;
+fn by_block(kind: ReduceKind, x: &Type, n: usize, lanes: usize, reverse: bool) -> Result<GridKernel> {
+    let threads = THREADS;
     let tile = threads as usize * ITEMS;
-    let blocks = super::blocks("cumulative", lanes, 1)?;
+    let blocks = blocks("cumulative", lanes, 1)?;
     let mut b = Build::new("cumulative", &[param(x), param(x)], blocks, threads, index_dtype([x]));
     let dtype = computed(x.dtype);
     // two arrays take turns, so that no thread reads what another writes
@@ -85,8 +79,7 @@ fn by_block(kind: ReduceKind, x: &Type, n: usize, lanes: usize, reverse: bool) -
             let sum = b.constant(identity(kind, dtype));
             let at = place(b, first, i, n, 1, reverse);
             b.when(exists, |b| {
-                let element = b.load(Memory::Param(0), at);
-                let element = b.widened_half(element);
+                let element = load_computed(b, Memory::Param(0), at);
                 b.assign(sum, element);
             });
             if let Some(&(before, ..)) = items.last() {

@@ -3,9 +3,8 @@
 //! many updates of one element are one thread's work.
 
 use super::indexing::{copy, grid_axis, index_place, integer};
-use super::shaping::position;
 use super::sorting::order_of;
-use super::{Launches, Operand, each_by, index_dtype, words};
+use super::{Launches, Operand, each_by, index_dtype, position, words};
 use crate::grid::{Build, Memory, Reg, Stmt};
 use gradloom_ir::{Binary, Comparison, DType, Error, Literal, Op, Result, ScatterKind, Shape, Type};
 

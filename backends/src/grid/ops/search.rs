@@ -1,8 +1,8 @@
 //! The position of the greatest or least element of each lane.
 
-use super::{Launches, Operand, each, index_dtype, param};
-use crate::grid::{Build, Memory, Reg, Source, WARP};
-use gradloom_ir::{Comparison, DType, ReduceKind, Result, Type};
+use super::{Launches, Operand, THREADS, each, index_dtype, load_computed, param};
+use crate::grid::{Build, Memory, Reg, Source, WARP, blocks};
+use gradloom_ir::{Binary, Comparison, DType, ReduceKind, Result, Type};
 
 /// From so many elements on, a warp takes a lane.
 const LONG: usize = 256;
@@ -40,9 +40,8 @@ fn look(b: &mut Build, kind: ReduceKind, lane: (Reg, usize, usize), from: Reg, s
     let (first, n, inner) = lane;
     let element = |b: &mut Build, i: Reg| {
         let by = b.times(i, inner as i64);
-        let at = b.binary(gradloom_ir::Binary::Add, first, by);
-        let x = b.load(Memory::Param(0), at);
-        b.widened_half(x)
+        let at = b.binary(Binary::Add, first, by);
+        load_computed(b, Memory::Param(0), at)
     };
     let x = element(b, from);
     let best = Best { x: b.variable(x), at: b.variable(from) };
@@ -62,7 +61,7 @@ pub(super) fn arg_reduce(kind: ReduceKind, x: &Type, axis: usize, out: &Type) ->
     let first = |b: &mut Build, lane: Reg| {
         let (outer, rest) = b.divide(lane, inner);
         let outer = b.times(outer, (n * inner) as i64);
-        b.binary(gradloom_ir::Binary::Add, outer, rest)
+        b.binary(Binary::Add, outer, rest)
     };
     let operands = vec![Operand::Arg(0), Operand::Result(0)];
     if n < LONG {
@@ -75,15 +74,15 @@ pub(super) fn arg_reduce(kind: ReduceKind, x: &Type, axis: usize, out: &Type) ->
         return Ok(Launches::one(kernel, operands));
     }
     // a warp a lane: each thread its own elements, then the better of neighbours, the first of equals
-    let (warps, params) = (super::THREADS / WARP, [param(x), param(out)]);
-    let blocks = super::blocks("arg_reduce", out.numel(), warps as usize)?;
-    let mut b = Build::new("arg_reduce", &params, blocks, super::THREADS, index_dtype([x, out]));
+    let (warps, params) = (THREADS / WARP, [param(x), param(out)]);
+    let blocks = blocks("arg_reduce", out.numel(), warps as usize)?;
+    let mut b = Build::new("arg_reduce", &params, blocks, THREADS, index_dtype([x, out]));
     let thread = b.grid_thread();
     let (lane, own) = b.divide(thread, WARP as usize);
     // a warp beyond the last lane looks at the last one again
     let last = b.index(out.numel() as i64 - 1);
     let exists = b.compare(Comparison::Le, lane, last);
-    let seen = b.binary(gradloom_ir::Binary::Min, lane, last);
+    let seen = b.binary(Binary::Min, lane, last);
     let first = first(&mut b, seen);
     let best = look(&mut b, kind, (first, n, inner), own, WARP as usize);
     let mut xor = WARP / 2;

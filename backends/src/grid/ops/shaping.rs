@@ -1,30 +1,16 @@
 //! Padding and concatenation: a thread an element of the result.
 
-use super::{Launches, Operand, each, each_by, index_dtype, load_words, store_words, words};
-use crate::grid::{Build, Memory, Reg};
-use gradloom_ir::{Binary, Comparison, DType, Result, Type, row_major_strides};
-
-/// `sum(index[i] * strides[i])` in row-major order of `shape`.
-pub(super) fn position(b: &mut Build, index: &[Reg], shape: &[usize]) -> Reg {
-    let mut sum = b.index(0);
-    for (&i, &stride) in index.iter().zip(&row_major_strides(shape)) {
-        let term = b.times(i, stride as i64);
-        sum = b.binary(Binary::Add, sum, term);
-    }
-    sum
-}
+use super::{Launches, Operand, each, each_by, index_within, load_words, position, store_words, undilated, words};
+use crate::grid::{Memory, Reg};
+use gradloom_ir::{Result, Type};
 
 /// Each element reads its source, or the padding where there is none.
 pub(super) fn pad(args: &[Type], low: &[i64], interior: &[usize], out: &Type) -> Result<Launches> {
     let (x, w) = (&args[0], words(out));
-    // how many places an operand's axis takes, from `low` on
-    let spans: Vec<i128> = (0..low.len())
-        .map(|a| if x.shape[a] == 0 { 0 } else { (x.shape[a] as i128 - 1) * (interior[a] as i128 + 1) + 1 })
-        .collect();
-    let large = |x: i128| x.unsigned_abs() >= 1 << 31;
-    let is_wide = spans.iter().any(|&s| large(s)) || low.iter().any(|&l| large(l.into()));
     let arrays = [x, &args[1], out];
-    let index = if is_wide { DType::U64 } else { index_dtype(arrays) };
+    let step = |a: usize| interior[a].saturating_add(1);
+    let extent = |a: usize| x.shape[a] as i128 * step(a) as i128 + i128::from(low[a]).abs();
+    let index = index_within((0..low.len()).map(extent), arrays);
     let kernel = each_by("pad", &arrays, index, out.numel(), |b, number| {
         let index = b.point(number, &out.shape);
         let zero = b.index(0);
@@ -33,15 +19,9 @@ pub(super) fn pad(args: &[Type], low: &[i64], interior: &[usize], out: &Type) ->
         let mut inside = b.truth(true);
         let mut source = Vec::with_capacity(index.len());
         for (a, &i) in index.iter().enumerate() {
-            // what lies before `low` wraps to beyond the span
-            let at = b.plus(i, low[a].wrapping_neg());
-            let end = b.index(i64::try_from(spans[a]).unwrap_or(i64::MAX));
-            let within = b.compare(Comparison::Lt, at, end);
-            let (at, rest) = if x.shape[a] > 1 { b.divide(at, interior[a].saturating_add(1)) } else { (zero, at) };
-            let on_grid = b.compare(Comparison::Eq, rest, zero);
-            for holds in [within, on_grid] {
-                inside = b.both(inside, holds);
-            }
+            let place = b.plus(i, low[a].wrapping_neg());
+            let (exists, at) = undilated(b, place, x.shape[a], step(a));
+            inside = b.both(inside, exists);
             source.push(at);
         }
         b.when(inside, |b| {

@@ -7,7 +7,7 @@
 
 use super::running::cumulative;
 use super::{Launches, Operand, each, index_dtype, load_words, param, store_words, words};
-use crate::grid::{Build, GridKernel, Memory, Reg, SHARED, Source};
+use crate::grid::{Build, GridKernel, Memory, Reg, SHARED, Source, WARP, blocks};
 use crate::kernel::{Inst, Param};
 use gradloom_ir::{Binary, Comparison, DType, Literal, ReduceKind, Result, Type, Unary};
 
@@ -136,10 +136,10 @@ fn order_type(lanes: Lanes) -> Type {
 fn network(keys: &[Type], lanes: Lanes) -> Result<GridKernel> {
     let n = lanes.n;
     let size = n.next_power_of_two().max(2);
-    let threads = (size / 2).next_multiple_of(crate::grid::WARP as usize).min(TILE / 2) as u32;
+    let threads = (size / 2).next_multiple_of(WARP as usize).min(TILE / 2) as u32;
     let order = order_type(lanes);
     let params: Vec<Param> = keys.iter().chain([&order]).map(param).collect();
-    let blocks = super::blocks("sort", lanes.count, 1)?;
+    let blocks = blocks("sort", lanes.count, 1)?;
     let mut build = Build::new("sort", &params, blocks, threads, index_dtype(keys.iter().chain([&order])));
     let b = &mut build;
     let (lane, thread) = (b.block(), b.thread());
@@ -302,7 +302,7 @@ fn count(digit: Digit, lanes: Lanes, order: &Type, counts: &Type) -> Result<Grid
     let parts = lanes.n.div_ceil(PART);
     let params: Vec<Param> = [digit.key, order, counts].map(param).to_vec();
     let index = index_dtype([digit.key, order, counts]);
-    let blocks = super::blocks("sort", lanes.count * parts, 1)?;
+    let blocks = blocks("sort", lanes.count * parts, 1)?;
     let mut b = Build::new("count_digits", &params, blocks, PART as u32, index);
     let digits = b.shared(DType::U32, PART);
     let (lane, part, first) = part_of_lane(&mut b, lanes);
@@ -358,7 +358,7 @@ fn distribute(digit: Digit, lanes: Lanes, order: &Type, counts: &Type) -> Result
     let parts = lanes.n.div_ceil(PART);
     let params: Vec<Param> = [digit.key, order, counts, counts, order].map(param).to_vec();
     let index = index_dtype([digit.key, order, counts]);
-    let blocks = super::blocks("sort", lanes.count * parts, 1)?;
+    let blocks = blocks("sort", lanes.count * parts, 1)?;
     let mut b = Build::new("distribute", &params, blocks, PART as u32, index);
     let digits = b.shared(DType::U32, PART);
     let (lane, part, first) = part_of_lane(&mut b, lanes);

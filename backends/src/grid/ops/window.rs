@@ -2,8 +2,7 @@
 //! a thread an element, which adds them in their order.
 
 use super::search::beats;
-use super::shaping::position;
-use super::{Launches, Operand, each_by, index_dtype};
+use super::{Launches, Operand, computed, each_by, index_within, load_computed, position, undilated};
 use crate::grid::{Build, Memory, Reg};
 use crate::kernel::{combiner, identity};
 use gradloom_ir::{Binary, Comparison, DType, Literal, Op, ReduceKind, Result, Type, WindowGeometry};
@@ -15,30 +14,44 @@ fn window_index<'a>(g: &WindowGeometry, base: &[usize], arrays: impl IntoIterato
         let padding = i128::from(g.padding[a].0).abs() + i128::from(g.padding[a].1).abs();
         base + padding + g.window[a] as i128 * g.window_dilation[a] as i128 + g.strides[a] as i128
     };
-    let fits = (0..base.len()).all(|a| extent(a) < 1 << 31);
-    if fits { index_dtype(arrays) } else { DType::U64 }
+    index_within((0..base.len()).map(extent), arrays)
 }
 
-/// Runs `body` for each element of the window `out`, in order, with its place in the base; padding is left out.
+/// Runs `body` for each element of the window `out`, in order, with its place in the base; padding is left out. Of a window
+/// that is larger than the base only as many places are looked at as the base has.
 fn in_window(b: &mut Build, g: &WindowGeometry, base: &[usize], out: &[Reg], body: impl FnOnce(&mut Build, Reg)) {
-    let count = g.window.iter().product();
-    b.times_over(count, |b, k| {
-        let k = b.point(k, &g.window);
-        let (mut inside, mut at) = (b.truth(true), Vec::with_capacity(k.len()));
-        for a in 0..base.len() {
+    let looked_at: Vec<usize> = (0..base.len())
+        .map(|a| g.window[a].min(base[a].saturating_mul(g.base_dilation[a]).div_ceil(g.window_dilation[a])))
+        .collect();
+    // where each window starts, and the first of its places that may lie on the base
+    let starts: Vec<(Reg, Reg)> = (0..base.len())
+        .map(|a| {
             let start = b.times(out[a], g.strides[a] as i64);
-            let offset = b.times(k[a], g.window_dilation[a] as i64);
-            let i = b.binary(Binary::Add, start, offset);
-            // what lies before the base wraps to beyond its end
-            let i = b.plus(i, g.padding[a].0.wrapping_neg());
-            let span = base[a].saturating_sub(1) as i128 * g.base_dilation[a] as i128 + i128::from(base[a] > 0);
-            let span = b.index(i64::try_from(span).unwrap_or(i64::MAX));
-            let within = b.compare(Comparison::Lt, i, span);
+            let begin = b.plus(start, g.padding[a].0.wrapping_neg());
             let zero = b.index(0);
-            let (i, rest) = if base[a] > 1 { b.divide(i, g.base_dilation[a]) } else { (zero, i) };
-            let on_grid = b.compare(Comparison::Eq, rest, zero);
-            let both = b.both(within, on_grid);
-            inside = b.both(inside, both);
+            if looked_at[a] == g.window[a] || g.padding[a].0 <= 0 {
+                return (begin, zero);
+            }
+            let padding = b.index(g.padding[a].0);
+            let before = b.binary(Binary::Sub, padding, start);
+            let up = b.plus(before, g.window_dilation[a] as i64 - 1);
+            let (first, _) = b.divide(up, g.window_dilation[a]);
+            let is_before = b.compare(Comparison::Lt, start, padding);
+            (begin, b.select(is_before, first, zero))
+        })
+        .collect();
+    b.times_over(looked_at.iter().product(), |b, k| {
+        let k = b.point(k, &looked_at);
+        let (mut inside, mut at) = (b.truth(true), Vec::with_capacity(k.len()));
+        for (a, &(begin, first)) in starts.iter().enumerate() {
+            let k = b.binary(Binary::Add, first, k[a]);
+            let end = b.index(g.window[a] as i64);
+            let of_window = b.compare(Comparison::Lt, k, end);
+            let offset = b.times(k, g.window_dilation[a] as i64);
+            let place = b.binary(Binary::Add, begin, offset);
+            let (exists, i) = undilated(b, place, base[a], g.base_dilation[a]);
+            inside = b.both(inside, of_window);
+            inside = b.both(inside, exists);
             at.push(i);
         }
         b.when(inside, |b| {
@@ -50,14 +63,13 @@ fn in_window(b: &mut Build, g: &WindowGeometry, base: &[usize], out: &[Reg], bod
 
 pub(super) fn reduce_window(op: &Op, kind: ReduceKind, x: &Type, out: &Type) -> Result<Launches> {
     let g = WindowGeometry::new(op, x)?;
-    let computed = if x.dtype.is_half() { DType::F32 } else { x.dtype };
+    let computed = computed(x.dtype);
     let kernel =
         each_by("reduce_window", &[x, out], window_index(&g, &x.shape, [x, out]), out.numel(), |b, number| {
             let index = b.point(number, &out.shape);
             let acc = b.constant(identity(kind, computed));
             in_window(b, &g, &x.shape, &index, |b, at| {
-                let element = b.load(Memory::Param(0), at);
-                let element = b.widened_half(element);
+                let element = load_computed(b, Memory::Param(0), at);
                 let sum = b.binary(combiner(kind), acc, element);
                 b.assign(acc, sum);
             });
@@ -69,13 +81,12 @@ pub(super) fn reduce_window(op: &Op, kind: ReduceKind, x: &Type, out: &Type) -> 
 
 /// The place of the first best key of the window, one more than it; 0 where there is only padding.
 fn winner(b: &mut Build, g: &WindowGeometry, kind: ReduceKind, key: &Type, keys: Memory, index: &[Reg]) -> Reg {
-    let computed = if key.dtype.is_half() { DType::F32 } else { key.dtype };
+    let computed = computed(key.dtype);
     let zero = b.index(0);
     let best = b.constant(Literal::scalar(computed, 0.0));
     let place = b.variable(zero);
     in_window(b, g, &key.shape, index, |b, at| {
-        let x = b.load(keys, at);
-        let x = b.widened_half(x);
+        let x = load_computed(b, keys, at);
         let is_first = b.compare(Comparison::Eq, place, zero);
         let better = beats(b, kind, x, best);
         let wins = b.either(is_first, better);
@@ -126,10 +137,13 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: 
         let place = b.converted(place, DType::U64);
         b.store(Memory::Param(1), number, place);
     })?;
-    let computed = if out.dtype.is_half() { DType::F32 } else { out.dtype };
+    let computed = computed(out.dtype);
     // the windows that may hold an element: along each axis those from the first that reaches it, at most so many
     let reach: Vec<usize> = (0..out.shape.len())
-        .map(|a| ((g.window[a].max(1) - 1) * g.window_dilation[a] / g.strides[a] + 1).min(source.shape[a].max(1)))
+        .map(|a| {
+            let span = g.window[a].saturating_sub(1).saturating_mul(g.window_dilation[a]);
+            (span / g.strides[a] + 1).min(source.shape[a].max(1))
+        })
         .collect();
     let add = each_by("select_and_scatter", &[source, &places, out], index, out.numel(), |b, number| {
         let index = b.point(number, &out.shape);
@@ -158,8 +172,7 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: 
                 let place = b.load(Memory::Param(1), at);
                 let won = b.compare(Comparison::Eq, place, own);
                 b.when(won, |b| {
-                    let x = b.load(Memory::Param(0), at);
-                    let x = b.widened_half(x);
+                    let x = load_computed(b, Memory::Param(0), at);
                     let sum = b.binary(Binary::Add, acc, x);
                     b.assign(acc, sum);
                 });

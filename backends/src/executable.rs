@@ -1,18 +1,23 @@
 //! Compiled programs, whatever runs them.
 
+use crate::cuda::{CudaProgram, Gpu, GpuBuffer, GpuOutputs};
 use crate::{Buffer, Cost, CpuProgram, Outputs, Profile};
 use gradloom_ir::{Error, Graph, Literal, Result, Type};
 use smallvec::SmallVec;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Where a program runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Device {
     /// Machine code on this machine's processor.
     #[default]
     Cpu,
     /// The reference interpreter: slow, and the definition of every result.
     Interp,
+    /// An NVIDIA GPU, as the driver counts them; [`Device::cuda`] sees that it is there.
+    Cuda(usize),
 }
 
 impl Device {
@@ -21,20 +26,65 @@ impl Device {
         Device::Cpu
     }
 
-    /// An NVIDIA GPU.
+    /// NVIDIA GPU number `index`. Programs for it are compiled by NVRTC when they are first called, and kept on disk.
+    ///
+    /// ```
+    /// use gradloom_backends::Device;
+    /// match Device::cuda(0) {
+    ///     Ok(device) => println!("running on {device}"),
+    ///     Err(e) => println!("{e}"),
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// Always, so far: programs do not run on GPUs yet, and nothing runs somewhere else in its place. Without a driver, or
-    /// without such a GPU, the error says what was looked for.
+    /// If there is no driver, or no such GPU; the error says what was looked for. Nothing runs somewhere else in its place.
     pub fn cuda(index: usize) -> Result<Device> {
-        crate::cuda::find(index)?;
-        Err(Error::limit("device", format!("cuda:{index} is there, but this version does not run programs on GPUs"))
-            .help("use Device::cpu()"))
+        Gpu::open(index)?;
+        Ok(Device::Cuda(index))
+    }
+
+    /// The GPU, if it is one.
+    ///
+    /// # Errors
+    /// As [`Device::cuda`].
+    pub fn gpu(self) -> Result<Option<&'static Gpu>> {
+        match self {
+            Device::Cuda(index) => Gpu::open(index).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The reference interpreter.
     pub fn interp() -> Device {
         Device::Interp
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Interp => f.write_str("interp"),
+            Device::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// `cpu`, `interp`, `cuda` or `cuda:1`; a GPU is opened.
+    fn from_str(name: &str) -> Result<Device> {
+        match name {
+            "cpu" => Ok(Device::Cpu),
+            "interp" => Ok(Device::Interp),
+            "cuda" => Device::cuda(0),
+            _ => match name.strip_prefix("cuda:").and_then(|i| i.parse().ok()) {
+                Some(index) => Device::cuda(index),
+                None => Err(Error::user("device", format!("`{name}` is no device"))
+                    .help("devices are `cpu`, `interp` and `cuda:0`, `cuda:1`, ..")),
+            },
+        }
     }
 }
 
@@ -47,6 +97,7 @@ pub struct Executable {
 enum Code {
     Interp(Graph),
     Cpu(Box<CpuProgram>),
+    Cuda(Box<CudaProgram>),
 }
 
 /// Compiles an optimised program for the processor.
@@ -65,33 +116,49 @@ pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
     let code = match device {
         Device::Interp => Code::Interp(g.clone()),
         Device::Cpu => Code::Cpu(Box::new(crate::cpu::compile(g)?)),
+        Device::Cuda(index) => Code::Cuda(Box::new(CudaProgram::new(g, Gpu::open(index)?)?)),
     };
     Ok(Executable { inputs: g.input_types(), code })
 }
 
 impl Executable {
-    fn check(&self, args: &[Arc<Buffer>]) -> Result<()> {
-        if args.len() != self.inputs.len() {
-            return Err(Error::internal("run", format!("{} buffers for {} inputs", args.len(), self.inputs.len())));
+    fn check(&self, bytes: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+        if bytes.len() != self.inputs.len() {
+            return Err(Error::internal("run", format!("{} buffers for {} inputs", bytes.len(), self.inputs.len())));
         }
-        for (a, t) in args.iter().zip(&self.inputs) {
-            if a.len() != t.bytes() {
-                return Err(Error::internal("run", format!("a buffer of {} bytes for an input of type {t}", a.len())));
+        for (n, t) in bytes.zip(&self.inputs) {
+            if n != t.bytes() {
+                return Err(Error::internal("run", format!("a buffer of {n} bytes for an input of type {t}")));
             }
         }
         Ok(())
     }
 
-    /// Runs the program; the arguments are only read.
+    /// Runs the program; the arguments are only read. On a GPU they are copied there, and the results back; where arrays are
+    /// there already, use [`Executable::run_on_gpu`].
     ///
     /// # Errors
     /// If the buffers do not fit the inputs.
     pub fn run(&self, args: &[Arc<Buffer>]) -> Result<Outputs> {
-        self.check(args)?;
+        self.check(args.iter().map(|a| a.len()))?;
         match &self.code {
             Code::Interp(g) => interpret(g, args),
             // SAFETY: number and sizes are checked above.
             Code::Cpu(p) => unsafe { p.run(args) },
+            Code::Cuda(p) => by_copies(p, args),
+        }
+    }
+
+    /// Queues the program on arrays of the GPU that it was compiled for. The results can be handed to other programs at once;
+    /// who reads them waits.
+    ///
+    /// # Errors
+    /// If the buffers do not fit the inputs, or lie elsewhere; if memory does not suffice.
+    pub fn run_on_gpu(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
+        self.check(args.iter().map(|a| a.len()))?;
+        match &self.code {
+            Code::Cuda(p) => p.run(args),
+            _ => Err(Error::internal("run", "arrays are on a GPU, the program is not")),
         }
     }
 
@@ -100,11 +167,12 @@ impl Executable {
     /// # Errors
     /// As [`Executable::run`].
     pub fn run_donating(&self, args: SmallVec<[Arc<Buffer>; 8]>, keep: usize) -> Result<Outputs> {
-        self.check(&args)?;
+        self.check(args.iter().map(|a| a.len()))?;
         match &self.code {
             Code::Interp(g) => interpret(g, &args),
             // SAFETY: as above.
             Code::Cpu(p) => unsafe { p.run_donating(args, keep) },
+            Code::Cuda(p) => by_copies(p, &args),
         }
     }
 
@@ -113,7 +181,7 @@ impl Executable {
     /// # Errors
     /// As [`Executable::run`]; on the interpreter, which has no steps.
     pub fn profile(&self, args: &[Arc<Buffer>]) -> Result<Profile> {
-        self.check(args)?;
+        self.check(args.iter().map(|a| a.len()))?;
         match &self.code {
             Code::Interp(_) => {
                 Err(Error::limit("profile", "the interpreter has no steps to measure")
@@ -121,6 +189,19 @@ impl Executable {
             }
             // SAFETY: number and sizes are checked above.
             Code::Cpu(p) => unsafe { p.profile(args) },
+            Code::Cuda(p) => p.profile(&uploaded(p, args)?),
+        }
+    }
+
+    /// As [`Executable::profile`], of arrays of the GPU that the program was compiled for.
+    ///
+    /// # Errors
+    /// As [`Executable::run_on_gpu`].
+    pub fn profile_on_gpu(&self, args: &[Arc<GpuBuffer>]) -> Result<Profile> {
+        self.check(args.iter().map(|a| a.len()))?;
+        match &self.code {
+            Code::Cuda(p) => p.profile(args),
+            _ => Err(Error::internal("profile", "arrays are on a GPU, the program is not")),
         }
     }
 
@@ -129,6 +210,7 @@ impl Executable {
         match &self.code {
             Code::Interp(_) => Cost::default(),
             Code::Cpu(p) => p.cost(),
+            Code::Cuda(p) => p.cost(),
         }
     }
 
@@ -137,8 +219,19 @@ impl Executable {
         match &self.code {
             Code::Interp(g) => g.to_string(),
             Code::Cpu(p) => p.schedule(),
+            Code::Cuda(p) => p.schedule(),
         }
     }
+}
+
+/// Arrays of the host on the program's GPU.
+fn uploaded(p: &CudaProgram, args: &[Arc<Buffer>]) -> Result<Vec<Arc<GpuBuffer>>> {
+    args.iter().map(|a| GpuBuffer::upload(p.gpu(), a.bytes()).map(Arc::new)).collect()
+}
+
+fn by_copies(p: &CudaProgram, args: &[Arc<Buffer>]) -> Result<Outputs> {
+    let outs = p.run(&uploaded(p, args)?)?;
+    outs.iter().map(|o| o.to_host()).collect()
 }
 
 fn interpret(g: &Graph, args: &[Arc<Buffer>]) -> Result<Outputs> {

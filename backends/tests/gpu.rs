@@ -8,7 +8,7 @@ mod rows;
 
 use gradloom_backends::cpu::Blocking;
 use gradloom_backends::cuda::{Architecture, Nvrtc, source};
-use gradloom_backends::grid::{compile, compile_with, run_emulated, run_program};
+use gradloom_backends::grid::{NoLibraries, compile, compile_with, run_emulated, run_program};
 use gradloom_ir::eval::eval;
 use gradloom_ir::{DType, Graph, Literal, Result, parse};
 use gradloom_passes::transform::{batch, linearize, transpose};
@@ -255,7 +255,7 @@ fn blocks_of_rows() {
     for (text, tolerance) in [(softmax, 1e-6), (norm, 1e-12)] {
         let g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let inputs = oracle::inputs(5, &g, false);
-        let program = compile_with(&g, always).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        let program = compile_with(&g, always, &NoLibraries).unwrap_or_else(|e| panic!("{e}\n{g}"));
         assert_eq!((program.launches(), program.controls()), (1, 0), "{g}");
         let outs = run_program(&program, &g.output_types(), &inputs).unwrap_or_else(|e| panic!("{e}\n{g}"));
         for (e, o) in eval(&g, &inputs).unwrap_or_else(|e| panic!("{e}")).iter().zip(&outs) {

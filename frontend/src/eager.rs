@@ -1,10 +1,11 @@
 //! Running outside any transform: each op, or each transformed function, is a small program that is compiled once,
 //! kept by its contents, and run.
 
+use crate::device::{Arrays, device_of};
 use crate::debug::{nan_check_everywhere, with_nan_checks};
 use crate::tensor::{Repr, Tensor};
 use crate::trace::leaked;
-use gradloom_backends::{Executable, compile};
+use gradloom_backends::{Device, Executable, compile_for};
 use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Op, Result};
 use gradloom_passes::Pipeline;
 use smallvec::SmallVec;
@@ -14,43 +15,43 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// Compiled programs kept; when full, all are dropped (they are cheap to make again).
 const CACHE_SIZE: usize = 4096;
 
-static CACHE: LazyLock<Mutex<HashMap<Arc<Graph>, Arc<Executable>>>> = LazyLock::new(Mutex::default);
+static CACHE: LazyLock<Mutex<HashMap<(Arc<Graph>, Device), Arc<Executable>>>> = LazyLock::new(Mutex::default);
 
-fn compiled(g: &Arc<Graph>) -> Result<Arc<Executable>> {
+fn compiled(g: &Arc<Graph>, device: Device) -> Result<Arc<Executable>> {
     if g.calls_host() || nan_check_everywhere() {
         // functions of the host are new each time, and keeping them would keep what they hold
         let mut program = if nan_check_everywhere() { with_nan_checks(g)? } else { (**g).clone() };
         Pipeline::standard().run(&mut program)?;
-        return compile(&program).map(Arc::new);
+        return compile_for(&program, device).map(Arc::new);
     }
     let cache = || CACHE.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(exe) = cache().get(g) {
+    let key = (g.clone(), device);
+    if let Some(exe) = cache().get(&key) {
         return Ok(exe.clone());
     }
     let mut optimised = (**g).clone();
     Pipeline::standard().run(&mut optimised)?;
-    let exe = Arc::new(compile(&optimised)?);
+    let exe = Arc::new(compile_for(&optimised, device)?);
     let mut cache = cache();
     if cache.len() >= CACHE_SIZE {
         cache.clear();
     }
-    cache.insert(g.clone(), exe.clone());
+    cache.insert(key, exe.clone());
     Ok(exe)
 }
 
 /// Runs a program on concrete tensors.
 pub(crate) fn run_graph(g: &Arc<Graph>, operands: &[Tensor], loc: &Loc) -> Result<Vec<Tensor>> {
-    let exe = compiled(g).map_err(|e| e.at(loc))?;
-    let mut buffers = SmallVec::<[_; 8]>::new();
-    for t in operands {
-        match t.repr() {
-            Repr::Array(a) => buffers.push(a.buffer.clone()),
-            Repr::Traced(t) => return Err(leaked(&t.ty).at(loc)),
-            Repr::Error(e) => return Err((**e).clone()),
-        }
+    let operands = operands.iter();
+    let traced = operands.clone().find_map(|t| if let Repr::Traced(t) = t.repr() { Some(leaked(&t.ty)) } else { None });
+    if let Some(e) = traced {
+        return Err(e.at(loc));
     }
-    let outs = exe.run(&buffers).map_err(|e| e.at(loc))?;
-    Ok(g.outputs().iter().zip(outs).map(|(&v, b)| Tensor::from_buffer(g.ty(v).clone(), b)).collect())
+    let device = device_of("eager", operands.clone()).map_err(|e| e.at(loc))?;
+    let exe = compiled(g, device).map_err(|e| e.at(loc))?;
+    let run = || Arrays::none(device).and(device, operands.cloned())?.run(&exe, None);
+    let outs = run().map_err(|e| e.at(loc))?;
+    Ok(outs.tensors(g.outputs().iter().map(|&v| g.ty(v))).collect())
 }
 
 /// Runs one op on concrete tensors.

@@ -58,12 +58,12 @@ fn decode(dtype: DType, shape: &[usize], bytes: &[u8], little_endian: bool) -> O
     if dtype == DType::Bool {
         native.iter_mut().for_each(|b| *b = u8::from(*b != 0));
     }
-    Some(Tensor::from_buffer(Type::new(dtype, shape), Arc::new(Buffer::from_bytes(&native))))
+    Some(Tensor::created(Type::new(dtype, shape), Arc::new(Buffer::from_bytes(&native))))
 }
 
 /// The elements in little-endian order.
 fn encode(t: &Tensor) -> Result<Vec<u8>> {
-    let mut bytes = t.array()?.buffer.bytes().to_vec();
+    let mut bytes = t.array()?.data.host()?.bytes().to_vec();
     if cfg!(target_endian = "big") {
         reversed(t.dtype(), &mut bytes);
     }

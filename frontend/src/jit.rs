@@ -1,14 +1,14 @@
 //! Compiled functions: traced once a signature, optimised, compiled, and run.
 
 use crate::debug::{nan_check_everywhere, with_nan_checks};
+use crate::device::{Arrays, device_of};
 use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
-use crate::tree::{Signature, Tree, same_structure, signature};
+use crate::tree::{Signature, Tree, placed_signature, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
-use gradloom_backends::{Buffer, Cost, Device, Executable, Profile, compile_for};
-use gradloom_ir::{Builder, Error, Graph, Literal, Loc, Result, Type};
+use gradloom_backends::{Cost, Device, Executable, Profile, compile_for};
+use gradloom_ir::{Builder, Error, Graph, Loc, Result, Type};
 use gradloom_passes::{Pipeline, QuantizeWeights, Rematerialise};
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -19,7 +19,7 @@ pub struct Jit<A, B, F> {
     f: F,
     loc: Loc,
     pipeline: Pipeline,
-    device: Device,
+    device: Option<Device>,
     nan_check: bool,
     /// Whether captured tensors are constants of the program, for passes to see.
     closed: bool,
@@ -44,7 +44,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
         f,
         loc: Loc::caller(),
         pipeline: Pipeline::standard(),
-        device: Device::default(),
+        device: None,
         nan_check: nan_check_everywhere(),
         closed: false,
         memory_budget: None,
@@ -80,9 +80,10 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         self.pipeline(|p| p.with(QuantizeWeights::default()))
     }
 
-    /// Where to run.
+    /// Where to run: else it is where the arguments are. Captured tensors are copied there when the function is compiled;
+    /// arguments must be there ([`crate::Tree::to_device`]).
     pub fn on(mut self, device: Device) -> Self {
-        self.device = device;
+        self.device = Some(device);
         self.cache = RwLock::default();
         self
     }
@@ -158,7 +159,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     }
 
     fn compiled(&self, args: &A) -> Result<Arc<Compiled<A, B>>> {
-        let key = signature(args);
+        let key = placed_signature(args);
         if let Some(c) = self.cache.read().unwrap_or_else(|e| e.into_inner()).get(&key) {
             return Ok(c.clone());
         }
@@ -173,11 +174,12 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// The first error of the traced function, or a failing pass.
     pub fn lower(&self, args: &A) -> Result<Lowered<A, B>> {
         let start = Instant::now();
+        let device = match self.device {
+            Some(device) => device,
+            None => device_of("call", args.leaves().iter()).map_err(|e| e.at(&self.loc))?,
+        };
         let t = trace_fn(args, &self.f).map_err(|e| e.at(&self.loc))?;
-        let mut captures = Vec::with_capacity(t.captures.len());
-        for c in t.captures {
-            captures.push(c.into_buffer()?);
-        }
+        let mut captures = t.captures;
         let mut graph = if self.nan_check { with_nan_checks(&t.graph)? } else { t.graph.clone() };
         if self.closed {
             graph = closed(&graph, &std::mem::take(&mut captures))?;
@@ -185,7 +187,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         crate::log::start();
         self.pipeline.run(&mut graph)?;
         if let Some(bytes) = self.memory_budget {
-            graph = within_memory(graph, bytes, self.device).map_err(|e| e.at(&self.loc))?;
+            graph = within_memory(graph, bytes, device).map_err(|e| e.at(&self.loc))?;
         }
         Ok(Lowered {
             traced: t.graph,
@@ -193,21 +195,20 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
             captures,
             args: args.map(without_data),
             out: t.out.map(without_data),
-            device: self.device,
+            device,
             lower_time: start.elapsed(),
         })
     }
 }
 
 /// The program with its first inputs as constants.
-fn closed(g: &Graph, captures: &[Arc<Buffer>]) -> Result<Graph> {
+fn closed(g: &Graph, captures: &[Tensor]) -> Result<Graph> {
     let (types, names) = (g.input_types(), g.input_names());
     let mut b = Builder::new();
     let inputs: Vec<_> = types.iter().zip(names).skip(captures.len()).map(|(t, n)| b.input(t.clone(), n)).collect();
     let mut args = Vec::with_capacity(types.len());
-    for (ty, buffer) in types.iter().zip(captures) {
-        let value = Literal::from_bytes(ty.clone(), buffer.bytes().to_vec());
-        args.push(b.literal(value.ok_or_else(|| Error::internal("lower", "a captured tensor has lost its type"))?));
+    for c in captures {
+        args.push(b.literal(c.to_literal()?));
     }
     args.extend(inputs);
     let outputs = b.inline(g, &args)?;
@@ -252,7 +253,7 @@ fn without_data(t: &Tensor) -> Tensor {
 pub struct Lowered<A, B> {
     traced: Graph,
     graph: Graph,
-    captures: Vec<Arc<Buffer>>,
+    captures: Vec<Tensor>,
     args: A,
     out: B,
     device: Device,
@@ -368,10 +369,12 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
     pub fn compile(self) -> Result<Compiled<A, B>> {
         let start = Instant::now();
         let exe = compile_for(&self.graph, self.device)?;
+        let moved = self.captures.into_iter().map(|c| c.moved(self.device)).collect::<Result<Vec<Tensor>>>()?;
+        let captures = Arrays::none(self.device).and(self.device, moved)?;
         let out_types = self.graph.output_types();
         let compile_time = self.lower_time + start.elapsed();
         tracing::info!(device = ?self.device, nodes = self.graph.total_nodes(), ?compile_time, "compiled");
-        Ok(Compiled { exe, captures: self.captures, args: self.args, out: self.out, out_types, compile_time })
+        Ok(Compiled { exe, device: self.device, captures, args: self.args, out: self.out, out_types, compile_time })
     }
 }
 
@@ -394,22 +397,17 @@ pub fn write_object_files(g: &Graph, path: &Path, name: &str, processor: Process
 /// A compiled function for one signature.
 pub struct Compiled<A, B> {
     exe: Executable,
-    captures: Vec<Arc<Buffer>>,
+    device: Device,
+    captures: Arrays,
     args: A,
     out: B,
     out_types: Vec<Type>,
     compile_time: Duration,
 }
 
-type Buffers = SmallVec<[Arc<Buffer>; 8]>;
-
 impl<A: Tree, B: Tree> Compiled<A, B> {
-    fn buffers(&self, leaves: impl IntoIterator<Item = Tensor>) -> Result<Buffers> {
-        let mut buffers: Buffers = self.captures.iter().cloned().collect();
-        for t in leaves {
-            buffers.push(t.into_buffer()?);
-        }
-        Ok(buffers)
+    fn arrays(&self, leaves: impl IntoIterator<Item = Tensor>) -> Result<Arrays> {
+        self.captures.and(self.device, leaves)
     }
 
     fn check(&self, args: &A) -> Result<()> {
@@ -431,8 +429,8 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
         Err(Error::internal("call", "signatures differ but structure and types do not"))
     }
 
-    fn finish(&self, outs: SmallVec<[Arc<Buffer>; 8]>) -> B {
-        fill(&self.out, outs.into_iter().zip(&self.out_types).map(|(b, t)| Tensor::from_buffer(t.clone(), b)))
+    fn finish(&self, outs: Arrays) -> B {
+        fill(&self.out, outs.tensors(self.out_types.iter()))
     }
 
     /// Runs the function, leaving the argument alone.
@@ -441,7 +439,7 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
     /// If structure or types are not those it was compiled for, a leaf holds an error, or a host call fails.
     pub fn call(&self, args: &A) -> Result<B> {
         self.check(args)?;
-        Ok(self.finish(self.exe.run(&self.buffers(args.leaves())?)?))
+        Ok(self.finish(self.arrays(args.leaves())?.run(&self.exe, None)?))
     }
 
     /// Runs the function and reuses the argument's buffers for results where nobody else holds them.
@@ -452,8 +450,8 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
         self.check(&args)?;
         let leaves = args.leaves();
         drop(args);
-        let buffers = self.buffers(leaves)?;
-        Ok(self.finish(self.exe.run_donating(buffers, self.captures.len())?))
+        let arrays = self.arrays(leaves)?;
+        Ok(self.finish(arrays.run(&self.exe, Some(self.captures.len()))?))
     }
 
     /// Runs the function and measures each step of the program, steps of loops too: time, rates, and the machine's
@@ -474,7 +472,7 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
     /// As [`Compiled::call`]; on the interpreter, which has no steps.
     pub fn profile(&self, args: &A) -> Result<Profile> {
         self.check(args)?;
-        self.exe.profile(&self.buffers(args.leaves())?)
+        self.arrays(args.leaves())?.profile(&self.exe)
     }
 
     /// Flops, bytes, peak memory, kernels and compile time.

@@ -3,6 +3,7 @@
 extern crate self as gradloom_frontend;
 
 pub mod debug;
+mod device;
 mod eager;
 pub mod fft;
 mod image;
@@ -19,6 +20,7 @@ mod trace;
 mod transform;
 pub mod tree;
 
+pub use device::{default_device, set_default_device};
 pub use gradloom_backends::cpu::Processor;
 pub use gradloom_backends::kernel;
 pub use gradloom_backends::{Cost, Device, Profile, StepProfile};

@@ -5,6 +5,7 @@
 //! variants do, and a compiled function is compiled again when it changes.
 
 use crate::Tensor;
+use gradloom_backends::Device;
 use gradloom_ir::{Error, Loc, Result};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -111,6 +112,27 @@ pub trait Tree: Sized {
         self.leaves().iter().try_for_each(Tensor::check)
     }
 
+    /// The same arrays on a device; those that are there already are not copied.
+    ///
+    /// ```
+    /// # use gradloom_frontend as gradloom;
+    /// use gradloom::prelude::*;
+    /// let params = (Tensor::ones([2, 3]), Tensor::zeros([3]));
+    /// let device = Device::cuda(0).unwrap_or(Device::cpu());
+    /// let there = params.to_device(device)?;
+    /// let y = jit(|(w, b): &(Tensor, Tensor)| (w.sum(0) + b).exp()).call(&there)?;
+    /// assert_eq!((y.device(), y.shape()), (device, &[3][..]));
+    /// # Ok::<(), gradloom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the device has no memory for them, a leaf holds an error or is traced.
+    fn to_device(&self, device: Device) -> Result<Self> {
+        let moved: Result<Vec<Tensor>> = self.leaves().iter().map(|t| t.moved(device)).collect();
+        let mut moved = moved?.into_iter();
+        Ok(self.map_leaves(&mut |t| moved.next().unwrap_or_else(|| t.clone())))
+    }
+
     /// All elements of all leaves (of one float dtype) as one vector.
     #[track_caller]
     fn ravel(&self) -> Tensor {
@@ -160,6 +182,7 @@ struct SignatureVisitor {
     a: u64,
     b: u64,
     types: bool,
+    places: bool,
 }
 
 impl SignatureVisitor {
@@ -175,7 +198,12 @@ impl Visitor for SignatureVisitor {
         self.word(1);
         if self.types {
             let ty = t.ty_ref();
-            self.word(ty.dtype as u64 | (ty.shape.len() as u64) << 8);
+            let device = match t.device() {
+                // numbers without axes go where they are needed
+                Device::Cuda(i) if self.places && ty.rank() > 0 => i as u64 + 1,
+                _ => 0,
+            };
+            self.word(ty.dtype as u64 | (ty.shape.len() as u64) << 8 | device << 32);
             ty.shape.iter().for_each(|&n| self.word(n as u64));
         }
     }
@@ -191,17 +219,24 @@ impl Visitor for SignatureVisitor {
     }
 }
 
-/// The signature of a tree: structure and leaf types.
-pub fn signature<T: Tree>(tree: &T) -> Signature {
-    let mut v = SignatureVisitor { a: 0, b: 0, types: true };
+fn visited<T: Tree>(tree: &T, types: bool, places: bool) -> Signature {
+    let mut v = SignatureVisitor { a: 0, b: 0, types, places };
     tree.visit(&mut v);
     Signature(v.a, v.b)
 }
 
+/// The signature of a tree: structure and leaf types.
+pub fn signature<T: Tree>(tree: &T) -> Signature {
+    visited(tree, true, false)
+}
+
+/// The signature of a tree with where its leaves are.
+pub(crate) fn placed_signature<T: Tree>(tree: &T) -> Signature {
+    visited(tree, true, true)
+}
+
 fn structure<T: Tree>(tree: &T) -> Signature {
-    let mut v = SignatureVisitor { a: 0, b: 0, types: false };
-    tree.visit(&mut v);
-    Signature(v.a, v.b)
+    visited(tree, false, false)
 }
 
 /// Whether two trees have one structure; the error lists where they differ.

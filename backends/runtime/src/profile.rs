@@ -173,6 +173,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What was measured elsewhere: the whole run, its steps, and single runs as step, start and time.
+    pub fn new(total: Duration, steps: Vec<StepProfile>, mut events: Vec<(usize, Duration, Duration)>) -> Profile {
+        events.truncate(MAX_EVENTS);
+        Profile { total, steps, events }
+    }
+
     /// The trace in the format of Chrome and Perfetto: a JSON object to be opened in `ui.perfetto.dev` or
     /// `chrome://tracing`. Of loops with more than 65,536 steps it has the first.
     pub fn chrome_trace(&self) -> String {

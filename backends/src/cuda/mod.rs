@@ -1,13 +1,25 @@
 //! NVIDIA GPUs: grid kernels as CUDA C, compiled at run time by NVRTC.
 //!
-//! What there is: source for every grid kernel ([`source`]), machine code for it ([`Nvrtc`]), and whether a GPU is there
-//! ([`find`]). Programs are made and tried on an emulated GPU ([`crate::grid`]); running them on a real one is to come.
+//! Programs are made and tried on an emulated GPU ([`crate::grid`]), printed as CUDA C ([`source`]), compiled ([`Nvrtc`]) and
+//! queued on a GPU ([`Gpu`], [`CudaProgram`]): arrays stay in its memory ([`GpuBuffer`]) until they are asked for, and a program
+//! that comes again with the same arrays is one captured graph. NVIDIA's libraries are looked for when a GPU is first asked
+//! for; without them everything else works.
 
-mod driver;
+mod calls;
 mod functions;
+mod gpu;
+mod graphs;
+mod libraries;
+mod memory;
+mod modules;
 mod nvrtc;
 mod print;
+mod program;
+mod staging;
 
-pub use driver::find;
+pub use gpu::Gpu;
+pub use libraries::look_in;
+pub use memory::{GpuBuffer, moved};
 pub use nvrtc::{Architecture, Binary, Nvrtc, Usage};
 pub use print::{KernelSource, source};
+pub use program::{CudaProgram, GpuOutputs};

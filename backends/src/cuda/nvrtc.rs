@@ -1,13 +1,10 @@
 //! NVIDIA's compiler at run time: CUDA C in, machine code out. It needs no GPU.
 
+use super::libraries::Library;
 use cudarc::nvrtc::{result, sys};
 use gradloom_ir::{Error, Result};
 use std::ffi::CString;
-use std::path::PathBuf;
 use std::sync::OnceLock;
-
-/// A folder with NVIDIA's libraries, where they are not where the system looks.
-const FOLDER: &str = "GRADLOOM_CUDA_LIBRARIES";
 
 /// The GPUs that code is made for, by compute capability: `Architecture(90)` is Hopper's sm_90.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -54,24 +51,22 @@ impl Binary {
 pub struct Nvrtc(());
 
 impl Nvrtc {
-    /// Looks for the library, in the folder that the environment variable `GRADLOOM_CUDA_LIBRARIES` names and where the
+    /// Looks for the library, in the folders that the environment variable `GRADLOOM_CUDA_LIBRARIES` names and where the
     /// system looks.
     ///
     /// # Errors
     /// If it is not there: the names that were looked for.
     pub fn find() -> Result<Nvrtc> {
         static FOUND: OnceLock<Result<Nvrtc>> = OnceLock::new();
-        let found = FOUND.get_or_init(|| {
-            let loaded = preload();
-            // SAFETY: loading the library runs NVIDIA's initialisers, which ask for nothing.
-            if loaded || unsafe { sys::is_culib_present() } {
-                return Ok(Nvrtc(()));
-            }
-            let names = cudarc::get_lib_name_candidates("nvrtc").join(", ");
-            Err(Error::limit("device", format!("NVIDIA's compiler NVRTC was not found under any of the names {names}"))
-                .help(format!("install CUDA 12, or set {FOLDER} to the folder that holds libnvrtc.so.12")))
-        });
-        found.clone()
+        FOUND.get_or_init(|| Library::Compiler.load().map(|()| Nvrtc(()))).clone()
+    }
+
+    /// The compiler's version: major, minor.
+    pub fn version(self) -> (i32, i32) {
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: the library was found; both places are written. A compiler that does not know is version 0.
+        let _ = unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
+        (major, minor)
     }
 
     /// Compiles a source to machine code.
@@ -83,13 +78,7 @@ impl Nvrtc {
         let text = CString::new(source).map_err(|_| Error::internal("nvrtc", "the source holds a zero byte"))?;
         let program = result::create_program(&text, None).map_err(|e| fail("no program", e))?;
         let program = Program(program);
-        let options = [
-            format!("--gpu-architecture=sm_{}", architecture.0),
-            "--std=c++17".into(),
-            // results are those of the interpreter: sums and products are rounded one by one
-            "--fmad=false".into(),
-            "--ptxas-options=--verbose".into(),
-        ];
+        let options = options(architecture);
         // SAFETY: the program was created above and lives until the end of this function.
         unsafe {
             let done = result::compile_program(program.0, &options);
@@ -106,14 +95,15 @@ impl Nvrtc {
     }
 }
 
-/// Loads the library from the user's folder, so that it is there when it is asked for by name; whether it was.
-fn preload() -> bool {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return false };
-    let names = cudarc::get_lib_name_candidates("nvrtc");
-    names.iter().map(|n| folder.join(n)).filter(|p| p.is_file()).any(|path| {
-        // SAFETY: as above; the library stays loaded.
-        unsafe { libloading::Library::new(path) }.map(std::mem::forget).is_ok()
-    })
+/// What the compiler is told.
+pub(super) fn options(architecture: Architecture) -> [String; 4] {
+    [
+        format!("--gpu-architecture=sm_{}", architecture.0),
+        "--std=c++17".into(),
+        // results are those of the interpreter: sums and products are rounded one by one
+        "--fmad=false".into(),
+        "--ptxas-options=--verbose".into(),
+    ]
 }
 
 /// A program of the compiler's, given back at the end.

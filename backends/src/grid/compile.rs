@@ -2,7 +2,7 @@
 //! loops over few numbers and over blocks of rows one kernel each, other loops and branches programs of their own.
 
 use super::ops::{Launches, Operand, launches};
-use super::program::{ALIGNMENT, Body, Carry, GridProgram, Host, Rows, Scan, Slot, Step, What, While};
+use super::program::{ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What, While};
 use super::rows::rows_kernel;
 use super::{GridKernel, lower, lower_recurrence};
 use crate::cpu::{
@@ -10,36 +10,46 @@ use crate::cpu::{
 };
 use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
+use gradloom_passes::cost::node_cost;
 use std::collections::{BTreeSet, HashMap};
 
 /// Blocks of rows pay where more than a cache of arrays is read several times; what a block hands on fits shared memory.
-const ROWS: Blocking = Blocking { min_saved: 1 << 20, block: 1 << 15, min_blocks: 64 };
+pub const ROWS: Blocking = Blocking { min_saved: 1 << 20, block: 1 << 15, min_blocks: 64 };
 
 /// Compiles an optimised graph to kernels and launches.
 ///
 /// # Errors
 /// If an op has no form on GPUs; the error names it.
 pub fn compile(g: &Graph) -> Result<GridProgram> {
-    compile_with(g, ROWS)
+    compile_with(g, ROWS, &NoLibraries)
 }
 
-/// As [`compile`], with blocks of rows where `rows` says that they pay.
+/// As [`compile`], with blocks of rows where `rows` says that they pay, and calls of libraries where there are some.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_with(g: &Graph, rows: Blocking) -> Result<GridProgram> {
-    let mut c = Compiler::default();
+pub fn compile_with(g: &Graph, rows: Blocking, libraries: &dyn Libraries) -> Result<GridProgram> {
+    let mut c = Compiler {
+        libraries,
+        kernels: Vec::new(),
+        costs: Vec::new(),
+        numbers: HashMap::new(),
+        calls: Vec::new(),
+        constants: Vec::new(),
+    };
     let mut g = lowered_for_gpu(g, &mut PassContext::from_env())?.into_owned();
     block_rows(&mut g, rows)?;
     let aligned = vec![ALIGNMENT; g.num_inputs() + g.num_outputs()];
     let main = c.body(&g, &aligned)?;
-    Ok(GridProgram { kernels: c.kernels, constants: c.constants, main })
+    Ok(GridProgram { kernels: c.kernels, costs: c.costs, calls: c.calls, constants: c.constants, main })
 }
 
-#[derive(Default)]
-struct Compiler {
+struct Compiler<'l> {
+    libraries: &'l dyn Libraries,
     kernels: Vec<GridKernel>,
+    costs: Vec<KernelCost>,
     numbers: HashMap<GridKernel, usize>,
+    calls: Vec<Call>,
     constants: Vec<Vec<u8>>,
 }
 
@@ -89,13 +99,15 @@ fn row_alignment(bytes: usize) -> usize {
     if bytes == 0 { ALIGNMENT } else { (1 << bytes.trailing_zeros().min(8)).min(ALIGNMENT) }
 }
 
-impl Compiler {
+impl Compiler<'_> {
     /// Adds the launch of a kernel, if it does anything: no GPU launches no blocks.
-    fn launch(&mut self, body: &mut Body, kernel: GridKernel, buffers: Vec<Slot>) {
+    fn launch(&mut self, body: &mut Body, kernel: GridKernel, buffers: Vec<Slot>, flops: u64) {
         if kernel.blocks == 0 {
             return;
         }
         let number = *self.numbers.entry(kernel).or_insert_with_key(|kernel| {
+            let bytes = kernel.params.iter().map(|p| (p.len * p.dtype.size()) as u64).sum();
+            self.costs.push(KernelCost { flops, bytes });
             self.kernels.push(kernel.clone());
             self.kernels.len() - 1
         });
@@ -155,7 +167,7 @@ impl Compiler {
                         step.nest.as_ref().ok_or_else(|| Error::internal("compile", "a cluster has no loop nest"))?;
                     let kernel = lower(&k.nest, &|p| slots.alignment(k.params[p]))?;
                     let buffers = k.params.iter().map(|&v| slots.get(v)).collect();
-                    self.launch(&mut body, kernel, buffers);
+                    self.launch(&mut body, kernel, buffers, k.nest.flops());
                 }
                 Work::Library(i) => {
                     self.op(&g.nodes()[*i], &mut slots, &mut body).map_err(|e| e.at(&g.nodes()[*i].loc))?
@@ -168,7 +180,7 @@ impl Compiler {
                         None => rows_of(node)?,
                     };
                     match kernel {
-                        Some(kernel) => self.launch(&mut body, kernel, buffers()),
+                        Some(kernel) => self.launch(&mut body, kernel, buffers(), node_cost(g, node).flops),
                         None => body.push(self.control(node, &slots)?),
                     }
                 }
@@ -202,7 +214,7 @@ impl Compiler {
         if let Some(nest) = kernel_of(g, node)? {
             let values: Vec<Value> = node.args.iter().chain(&node.results).copied().collect();
             let kernel = lower(&nest, &|p| slots.alignment(values[p]))?;
-            self.launch(body, kernel, values.iter().map(|&v| slots.get(v)).collect());
+            self.launch(body, kernel, values.iter().map(|&v| slots.get(v)).collect(), node_cost(g, node).flops);
             return Ok(());
         }
         let callback = match &node.op {
@@ -223,12 +235,32 @@ impl Compiler {
         // an operand is what its memory holds
         let operand = |&v: &Value| Type::new(g.ty(slots.memory(v)).dtype, &g.ty(v).shape);
         let operands: Vec<Type> = node.args.iter().map(operand).collect();
-        let found = launches(&node.op, &operands, &slots.types(&node.results))?;
+        let results = slots.types(&node.results);
+        if let Some(scratch) = self.libraries.takes(&node.op, &operands, &results)? {
+            let values = node.args.iter().chain(&node.results);
+            let mut buffers: Vec<Slot> = values.map(|&v| slots.get(v)).collect();
+            let own = (scratch > 0).then(|| (slots.fresh(), scratch));
+            buffers.extend(own.map(|(slot, _)| slot));
+            let bytes = operands.iter().chain(&results).map(|t| t.bytes() as u64).sum();
+            let cost = KernelCost { flops: node_cost(g, node).flops, bytes };
+            let call = Call { op: node.op.clone(), args: operands, results, scratch, cost };
+            let number = self.calls.iter().position(|c| *c == call).unwrap_or_else(|| {
+                self.calls.push(call);
+                self.calls.len() - 1
+            });
+            let takes = own.into_iter().collect();
+            let gives = own.iter().map(|(slot, _)| *slot).collect();
+            body.steps.push(Step { what: What::Call { call: number, buffers }, takes, gives });
+            return Ok(());
+        }
+        let found = launches(&node.op, &operands, &results)?;
         let Some(Launches { launches, scratch }) = found else {
             return Err(Error::limit(node.op.name(), "has no form on GPUs").help("run the program on Device::cpu()"));
         };
         let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();
         let first = body.steps.len();
+        // what the op costs is put down to its first kernel
+        let mut flops = node_cost(g, node).flops;
         for launch in launches {
             let place = |o: &Operand| match *o {
                 Operand::Arg(i) => slots.get(node.args[i]),
@@ -236,7 +268,7 @@ impl Compiler {
                 Operand::Scratch(i) => own[i],
             };
             let buffers = launch.operands.iter().map(place).collect();
-            self.launch(body, launch.kernel, buffers);
+            self.launch(body, launch.kernel, buffers, std::mem::take(&mut flops));
         }
         if body.steps.len() > first {
             body.steps[first].takes.extend(own.iter().copied().zip(scratch));

@@ -76,6 +76,10 @@ impl Machine for Emulator<'_> {
         Ok(())
     }
 
+    fn call(&mut self, _: usize, _: &[Address]) -> Result<()> {
+        Err(Error::internal("emulator", "it has no libraries"))
+    }
+
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()> {
         let copy = self.bytes_at(from, bytes)?.to_vec();
         self.bytes_at(to, bytes)?.copy_from_slice(&copy);

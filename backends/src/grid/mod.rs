@@ -37,11 +37,11 @@ mod rows;
 mod verify;
 
 pub use build::Build;
-pub use compile::{compile, compile_with};
+pub use compile::{ROWS, compile, compile_with};
 pub use emulate::emulate;
 pub use emulator::{Emulator, run_emulated, run_program};
 pub use lower::{Schedule, lower, schedule};
-pub use program::{ALIGNMENT, Address, GridProgram, Machine};
+pub use program::{ALIGNMENT, Address, Call, GridProgram, KernelCost, Libraries, Machine, NoLibraries};
 pub use recurrence::lower_recurrence;
 
 use crate::kernel::{Inst, Param};

@@ -5,7 +5,7 @@
 //! and given back after the last step that does; everything but [`Machine::read`] may be queued.
 
 use super::GridKernel;
-use gradloom_ir::{Callback, Error, Literal, Loc, Result, Type};
+use gradloom_ir::{Callback, Error, Literal, Loc, Op, Result, Type};
 
 /// A place in the machine's memory.
 pub type Address = u64;
@@ -26,6 +26,12 @@ pub trait Machine {
     /// # Errors
     /// If it cannot be launched.
     fn launch(&mut self, kernel: usize, buffers: &[Address]) -> Result<()>;
+
+    /// Does call number `call` of the program, on its operands, then its results, then its scratch memory if it takes any.
+    ///
+    /// # Errors
+    /// If it cannot be queued.
+    fn call(&mut self, call: usize, buffers: &[Address]) -> Result<()>;
 
     /// Copies within the machine's memory.
     ///
@@ -57,9 +63,69 @@ pub(super) type Slot = usize;
 pub struct GridProgram {
     /// All kernels, each once.
     pub kernels: Vec<GridKernel>,
+    /// What each kernel does in one launch.
+    pub costs: Vec<KernelCost>,
+    /// What libraries compute.
+    pub calls: Vec<Call>,
     /// Arrays that are read from memory.
     pub constants: Vec<Vec<u8>>,
     pub(super) main: Body,
+}
+
+/// An op that one of the machine's libraries computes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// The op.
+    pub op: Op,
+    /// What it reads: each as it lies in memory.
+    pub args: Vec<Type>,
+    /// What it writes.
+    pub results: Vec<Type>,
+    /// Bytes of scratch memory.
+    pub scratch: usize,
+    /// What it does.
+    pub cost: KernelCost,
+}
+
+/// What the libraries of a machine compute.
+pub trait Libraries {
+    /// The bytes of scratch memory with which a library computes the op; `None` if none does, so that kernels do or it is
+    /// refused.
+    ///
+    /// # Errors
+    /// What the library says is wrong.
+    fn takes(&self, op: &Op, args: &[Type], results: &[Type]) -> Result<Option<usize>>;
+}
+
+/// A machine without libraries.
+pub struct NoLibraries;
+
+impl Libraries for NoLibraries {
+    fn takes(&self, _: &Op, _: &[Type], _: &[Type]) -> Result<Option<usize>> {
+        Ok(None)
+    }
+}
+
+/// What one launch of a kernel, or one call, does.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct KernelCost {
+    /// Arithmetic operations.
+    pub flops: u64,
+    /// Bytes of the arrays that it reads and writes.
+    pub bytes: u64,
+}
+
+impl KernelCost {
+    fn plus(self, other: KernelCost) -> KernelCost {
+        KernelCost {
+            flops: self.flops.saturating_add(other.flops),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    fn times(self, n: usize) -> KernelCost {
+        KernelCost { flops: self.flops.saturating_mul(n as u64), bytes: self.bytes.saturating_mul(n as u64) }
+    }
 }
 
 /// A program or a nested one.
@@ -87,6 +153,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) enum What {
     Launch { kernel: usize, buffers: Vec<Slot> },
+    Call { call: usize, buffers: Vec<Slot> },
     Scan(Box<Scan>),
     While(Box<While>),
     Switch { index: Slot, branches: Vec<Body>, args: Vec<Slot>, outs: Vec<Slot> },
@@ -148,6 +215,22 @@ impl GridProgram {
         self.main.controls()
     }
 
+    /// How many launches and copies are queued for a run, loops unrolled, if that is known before it: `None` if the program
+    /// reads a value to decide what it does, or calls the host.
+    pub fn steady_launches(&self) -> Option<usize> {
+        self.main.queued()
+    }
+
+    /// What a run does; of loops whose steps are not known, and of branches, one step and the longest.
+    pub fn work(&self) -> KernelCost {
+        self.main.work(self)
+    }
+
+    /// The most bytes that it takes of the machine's memory at once, as far as that is known before it runs.
+    pub fn peak_bytes(&self) -> usize {
+        self.main.peak()
+    }
+
     /// Runs the program on buffers of a machine that knows its kernels; `constants` are the addresses of its constants.
     ///
     /// # Errors
@@ -169,7 +252,7 @@ impl GridProgram {
 impl Body {
     fn launches(&self) -> usize {
         let of = |s: &Step| match &s.what {
-            What::Launch { .. } => 1,
+            What::Launch { .. } | What::Call { .. } => 1,
             What::Scan(s) => s.body.launches(),
             What::While(w) => w.cond.launches() + w.body.launches(),
             What::Switch { branches, .. } => branches.iter().map(Body::launches).sum(),
@@ -178,9 +261,53 @@ impl Body {
         self.steps.iter().map(of).sum()
     }
 
+    fn queued(&self) -> Option<usize> {
+        let of = |s: &Step| match &s.what {
+            What::Launch { .. } | What::Call { .. } => Some(1),
+            What::Scan(s) => s.body.queued()?.checked_mul(s.length)?.checked_add(s.carries.len()),
+            What::While(_) | What::Switch { .. } | What::Host(_) => None,
+        };
+        self.steps.iter().try_fold(self.copies.len(), |n, s| n.checked_add(of(s)?))
+    }
+
+    fn work(&self, of_program: &GridProgram) -> KernelCost {
+        let of = |s: &Step| match &s.what {
+            What::Launch { kernel, .. } => of_program.costs[*kernel],
+            What::Call { call, .. } => of_program.calls[*call].cost,
+            What::Scan(s) => s.body.work(of_program).times(s.length),
+            What::While(w) => w.cond.work(of_program).plus(w.body.work(of_program)),
+            What::Switch { branches, .. } => {
+                branches.iter().map(|b| b.work(of_program)).max_by_key(|c| c.flops.max(c.bytes)).unwrap_or_default()
+            }
+            What::Host(_) => KernelCost::default(),
+        };
+        self.steps.iter().map(of).fold(KernelCost::default(), KernelCost::plus)
+    }
+
+    fn peak(&self) -> usize {
+        let (mut held, mut peak) = (0usize, 0);
+        let mut sizes = std::collections::HashMap::new();
+        let carried = |carries: &[Carry]| carries.iter().map(|c| 2 * c.bytes).sum::<usize>();
+        for step in &self.steps {
+            for &(slot, bytes) in &step.takes {
+                sizes.insert(slot, bytes);
+                held += bytes;
+            }
+            let inner = match &step.what {
+                What::Launch { .. } | What::Call { .. } | What::Host(_) => 0,
+                What::Scan(s) => carried(&s.carries) + s.body.peak(),
+                What::While(w) => 1 + carried(&w.carries) + w.cond.peak().max(w.body.peak()),
+                What::Switch { branches, .. } => branches.iter().map(Body::peak).max().unwrap_or(0),
+            };
+            peak = peak.max(held + inner);
+            held -= step.gives.iter().map(|slot| sizes.get(slot).copied().unwrap_or(0)).sum::<usize>();
+        }
+        peak
+    }
+
     fn controls(&self) -> usize {
         let of = |s: &Step| match &s.what {
-            What::Launch { .. } | What::Host(_) => 0,
+            What::Launch { .. } | What::Call { .. } | What::Host(_) => 0,
             What::Scan(s) => 1 + s.body.controls(),
             What::While(w) => 1 + w.cond.controls() + w.body.controls(),
             What::Switch { branches, .. } => 1 + branches.iter().map(Body::controls).sum::<usize>(),
@@ -220,6 +347,7 @@ impl Step {
         let at = |slots: &[Slot]| -> Vec<Address> { slots.iter().map(|&s| table[s]).collect() };
         match &self.what {
             What::Launch { kernel, buffers } => m.launch(*kernel, &at(buffers)),
+            What::Call { call, buffers } => m.call(*call, &at(buffers)),
             What::Scan(scan) => scan.run(m, constants, table),
             What::While(w) => w.run(m, constants, table),
             What::Switch { index, branches, args, outs } => {

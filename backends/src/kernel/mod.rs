@@ -205,6 +205,19 @@ impl LoopNest {
         self.body.iter().chain(&self.epilogue)
     }
 
+    /// Arithmetic operations of all points: one for each elementwise function, and for each value that is combined.
+    pub fn flops(&self) -> u64 {
+        let points = |reduce: bool| {
+            let extents = self.axes.iter().filter(|a| reduce || !a.reduce).map(|a| a.extent as u64);
+            extents.fold(1u64, u64::saturating_mul)
+        };
+        let arithmetic =
+            |insts: &[Inst]| insts.iter().filter(|i| matches!(i, Inst::Unary(..) | Inst::Binary(..))).count() as u64;
+        let each = arithmetic(&self.body) + self.reductions.len() as u64;
+        let after = points(false).saturating_mul(arithmetic(&self.epilogue));
+        points(true).saturating_mul(each).saturating_add(after)
+    }
+
     /// How many axes are parallel; they come first.
     pub fn parallel(&self) -> usize {
         self.axes.iter().filter(|a| !a.reduce).count()

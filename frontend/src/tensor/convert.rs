@@ -149,7 +149,7 @@ impl Tensor {
                 Error::user("from_slice", format!("{} elements do not make {ty}", data.len())).at(&loc),
             );
         }
-        Tensor::from_buffer(ty, Arc::new(Buffer::from_slice(data)))
+        Tensor::created(ty, Arc::new(Buffer::from_slice(data)))
     }
 
     /// A vector of these elements.

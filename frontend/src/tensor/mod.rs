@@ -39,6 +39,7 @@ pub use rearranging::PadMode;
 pub use searching::{Outside, Side, Unique, interp};
 pub use statistics::Between;
 
+use crate::device::Data;
 use crate::{eager, trace};
 use gradloom_backends::Buffer;
 use gradloom_ir::{Complex, DType, Element, Error, Loc, Op, Result, Type, with_element};
@@ -60,10 +61,10 @@ pub(crate) enum Repr {
     Error(Arc<Error>),
 }
 
-/// A concrete array in host memory.
+/// A concrete array.
 pub(crate) struct Array {
     pub ty: Type,
-    pub buffer: Arc<Buffer>,
+    pub data: Data,
 }
 
 /// A value of a trace.
@@ -92,13 +93,21 @@ impl Tensor {
         &self.0
     }
 
+    pub(crate) fn into_repr(self) -> Repr {
+        self.0
+    }
+
     pub(crate) fn from_traced(t: Traced) -> Tensor {
         Tensor(Repr::Traced(t))
     }
 
     pub(crate) fn from_buffer(ty: Type, buffer: Arc<Buffer>) -> Tensor {
         debug_assert_eq!(ty.bytes(), buffer.len());
-        Tensor(Repr::Array(Arc::new(Array { ty, buffer })))
+        Tensor::from_data(ty, Data::Host(buffer))
+    }
+
+    pub(crate) fn from_data(ty: Type, data: Data) -> Tensor {
+        Tensor(Repr::Array(Arc::new(Array { ty, data })))
     }
 
     /// A tensor that holds an error.
@@ -135,19 +144,6 @@ impl Tensor {
             Repr::Error(e) => Err((**e).clone()),
             Repr::Traced(t) => Err(Error::user("read", format!("a traced {} has no elements to read", t.ty))
                 .help("read values outside the traced function; inside, compute with tensors (cond, select) instead")),
-        }
-    }
-
-    /// Takes the buffer out if nobody else holds the array; used for donation.
-    pub(crate) fn into_buffer(self) -> Result<Arc<Buffer>> {
-        self.check()?;
-        match self.0 {
-            Repr::Array(a) => Ok(match Arc::try_unwrap(a) {
-                Ok(a) => a.buffer,
-                Err(a) => a.buffer.clone(),
-            }),
-            Repr::Traced(t) => Err(trace::leaked(&t.ty)),
-            Repr::Error(e) => Err((*e).clone()),
         }
     }
 
@@ -210,7 +206,7 @@ impl Tensor {
             return Err(Error::user("to_vec", format!("the tensor holds {}, not {}", a.ty.dtype, T::DTYPE))
                 .help("read it as the type it has, or convert it with `.to(dtype)` first"));
         }
-        Ok(a.buffer.as_slice::<T>().to_vec())
+        Ok(a.data.host()?.as_slice::<T>().to_vec())
     }
 
     /// The only element.
@@ -232,12 +228,12 @@ impl Tensor {
     }
 
     pub(crate) fn from_literal(x: &gradloom_ir::Literal) -> Tensor {
-        Tensor::from_buffer(x.ty().clone(), Arc::new(Buffer::from_bytes(x.bytes())))
+        Tensor::created(x.ty().clone(), Arc::new(Buffer::from_bytes(x.bytes())))
     }
 
     pub(crate) fn to_literal(&self) -> Result<gradloom_ir::Literal> {
         let a = self.array()?;
-        gradloom_ir::Literal::from_bytes(a.ty.clone(), a.buffer.bytes().to_vec())
+        gradloom_ir::Literal::from_bytes(a.ty.clone(), a.data.host()?.bytes().to_vec())
             .ok_or_else(|| Error::internal("tensor", "buffer and type differ in size"))
     }
 }
@@ -323,8 +319,13 @@ impl fmt::Display for Tensor {
             Repr::Error(e) => write!(f, "error: {e}"),
             Repr::Traced(t) => write!(f, "traced {}", t.ty),
             Repr::Array(a) => {
-                let elements = Elements { ty: &a.ty, bytes: a.buffer.bytes() };
-                if a.ty.numel() > 1000 { write!(f, "{elements}") } else { write!(f, "{} {elements}", a.ty) }
+                // of what is too large to be shown, nothing is read
+                let host = if a.ty.numel() > 1000 { None } else { Some(a.data.host()) };
+                match host {
+                    None => write!(f, "{}", Elements { ty: &a.ty, bytes: &[] }),
+                    Some(Ok(b)) => write!(f, "{} {}", a.ty, Elements { ty: &a.ty, bytes: b.bytes() }),
+                    Some(Err(e)) => write!(f, "error: {e}"),
+                }
             }
         }
     }

@@ -1,0 +1,176 @@
+//! Kernels as machine code: compiled once, kept on disk by what they are made of, loaded once.
+
+use super::gpu::{Gpu, driver_error};
+use super::nvrtc::{Architecture, Nvrtc, options};
+use super::print::{KernelSource, source};
+use crate::grid::GridKernel;
+use cudarc::driver::{result, sys};
+use gradloom_ir::{Error, Result};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+/// A loaded kernel. It stays loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Function(pub(super) sys::CUfunction);
+
+// SAFETY: a handle that may be used from all threads.
+unsafe impl Send for Function {}
+// SAFETY: as above.
+unsafe impl Sync for Function {}
+
+/// The kernels that a GPU has loaded.
+#[derive(Default)]
+pub(super) struct Modules(Mutex<HashMap<u128, Function>>);
+
+/// What names a text among all others: 128 bits make a collision by accident impossible in practice.
+fn fingerprint(parts: &[&str]) -> u128 {
+    let half = |seed: u64| {
+        let mut h = DefaultHasher::new();
+        seed.hash(&mut h);
+        parts.hash(&mut h);
+        h.finish()
+    };
+    u128::from(half(1)) << 64 | u128::from(half(2))
+}
+
+impl Modules {
+    fn loaded(&self) -> MutexGuard<'_, HashMap<u128, Function>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Gpu {
+    /// The kernels, loaded; those that are new are compiled on all cores.
+    ///
+    /// # Errors
+    /// An instruction without a form on GPUs, no compiler, or what compiler or driver do not accept.
+    pub(super) fn functions(&self, kernels: &[GridKernel]) -> Result<Vec<Function>> {
+        let sources: Vec<KernelSource> = kernels.par_iter().map(source).collect::<Result<_>>()?;
+        let keys: Vec<u128> = sources.iter().map(|s| fingerprint(&[&s.text])).collect();
+        let missing: Vec<usize> = {
+            let loaded = self.modules.loaded();
+            (0..keys.len()).filter(|&i| !loaded.contains_key(&keys[i])).collect()
+        };
+        let architecture = self.architecture();
+        let code: Vec<Vec<u8>> =
+            missing.par_iter().map(|&i| machine_code(&sources[i].text, architecture)).collect::<Result<_>>()?;
+        self.enter()?;
+        let mut loaded = self.modules.loaded();
+        for (&i, code) in missing.iter().zip(&code) {
+            if loaded.contains_key(&keys[i]) {
+                continue;
+            }
+            let name = CString::new(sources[i].name.as_str())
+                .map_err(|_| Error::internal("cuda", "the name of a kernel holds a zero byte"))?;
+            // SAFETY: the code is a whole module, read while this runs; the module is never unloaded.
+            let function = unsafe {
+                let module = result::module::load_data(code.as_ptr().cast());
+                module.and_then(|m| result::module::get_function(m, name))
+            };
+            let function = function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", kernels[i].name), e))?;
+            loaded.insert(keys[i], Function(function));
+        }
+        keys.iter().map(|k| loaded.get(k).copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost"))).collect()
+    }
+}
+
+/// Machine code for a text: from disk, or from the compiler.
+fn machine_code(text: &str, architecture: Architecture) -> Result<Vec<u8>> {
+    let compiler = Nvrtc::find();
+    // without a compiler, what any version made is good
+    let version = compiler.as_ref().map_or_else(|_| String::new(), |c| format!("{:?}", c.version()));
+    let folder = cache_folder();
+    let key = fingerprint(&[text, &version, &options(architecture).join(" ")]);
+    let path = folder.as_ref().map(|f| f.join(format!("{key:032x}.cubin")));
+    if let Some(code) = path.as_deref().and_then(read) {
+        return Ok(code);
+    }
+    let code = compiler?.compile(text, architecture)?.cubin;
+    if let Some(path) = path
+        && let Err(e) = write(&path, &code)
+    {
+        tracing::warn!(path = %path.display(), error = %e, "a compiled kernel could not be kept");
+    }
+    Ok(code)
+}
+
+/// Where kernels are kept: the folder that the environment variable `GRADLOOM_CACHE` names (nowhere, if it is empty), else the
+/// user's folder for what can be made again.
+fn cache_folder() -> Option<PathBuf> {
+    let named = std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from);
+    let user = || {
+        let home = |var: &str| std::env::var_os(var).map(PathBuf::from).filter(|p| p.is_absolute());
+        home("XDG_CACHE_HOME").or_else(|| Some(home("HOME")?.join(".cache")))
+    };
+    let folder = match named {
+        Some(folder) => Some(folder).filter(|f| !f.as_os_str().is_empty()),
+        None => user().map(|u| u.join("gradloom")),
+    };
+    folder.map(|f| f.join("kernels"))
+}
+
+/// What a file holds, if it is whole: its last eight bytes are the hash of the others.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = std::fs::read(path).ok()?;
+    let (code, check) = bytes.split_last_chunk::<8>()?;
+    if checksum(code) != u64::from_le_bytes(*check) {
+        tracing::warn!(path = %path.display(), "a kept kernel is damaged and is compiled again");
+        return None;
+    }
+    bytes.truncate(bytes.len() - 8);
+    Some(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut h = DefaultHasher::new();
+    bytes.hash(&mut h);
+    h.finish()
+}
+
+/// Writes a file under another name and renames it, so that nobody reads half of it.
+fn write(path: &Path, code: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let own = format!("{}-{:?}.part", std::process::id(), std::thread::current().id());
+    let part = path.with_extension(own.replace(['(', ')'], ""));
+    let mut file = std::fs::File::create(&part)?;
+    let done = file.write_all(code).and_then(|()| file.write_all(&checksum(code).to_le_bytes()));
+    drop(file);
+    let done = done.and_then(|()| std::fs::rename(&part, path));
+    if done.is_err() {
+        // what is left over harms nobody
+        let _ = std::fs::remove_file(&part);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_are_not_read() {
+        let folder = std::env::temp_dir().join(format!("gradloom-modules-{}", std::process::id()));
+        let path = folder.join("a.cubin");
+        write(&path, b"machine code").unwrap();
+        assert_eq!(read(&path).as_deref(), Some(&b"machine code"[..]));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[3] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path), None);
+        std::fs::write(&path, b"short").unwrap();
+        assert_eq!(read(&path), None);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn fingerprints_tell_parts_apart() {
+        assert_ne!(fingerprint(&["ab", "c"]), fingerprint(&["a", "bc"]));
+    }
+}

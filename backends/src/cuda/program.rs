@@ -1,0 +1,255 @@
+//! Programs on a GPU: kernels queued one by one, and, for arguments that were seen before, as one captured graph.
+
+use super::gpu::{Gpu, Queue, driver_error};
+use super::graphs::{Graphs, Plan};
+use super::memory::GpuBuffer;
+use super::modules::Function;
+use super::calls::{LibraryCall, OfGpu};
+use crate::grid::{Address, GridKernel, GridProgram, KernelCost, Machine, ROWS, compile_with};
+use crate::{Cost, Profile, StepProfile};
+use cudarc::driver::{result, sys};
+use gradloom_ir::{Error, Graph, Result};
+use smallvec::SmallVec;
+use std::ffi::c_void;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Arrays on a GPU, in the order of a program's outputs.
+pub type GpuOutputs = SmallVec<[Arc<GpuBuffer>; 8]>;
+
+/// A program compiled for a GPU.
+pub struct CudaProgram {
+    gpu: &'static Gpu,
+    program: GridProgram,
+    functions: Vec<Function>,
+    calls: Vec<LibraryCall>,
+    constants: Vec<GpuBuffer>,
+    outputs: Vec<usize>,
+    graphs: Mutex<Graphs>,
+}
+
+/// Where a program is queued.
+struct Enqueuer<'a> {
+    gpu: &'static Gpu,
+    queue: &'a mut Queue,
+    functions: &'a [Function],
+    kernels: &'a [GridKernel],
+    calls: &'a [LibraryCall],
+    /// Told of each launch, when it is measured.
+    watch: Option<&'a mut Watch>,
+}
+
+impl Machine for Enqueuer<'_> {
+    fn take(&mut self, bytes: usize) -> Result<Address> {
+        self.queue.take(self.gpu, bytes)
+    }
+
+    fn give(&mut self, at: Address) {
+        self.queue.give(at);
+    }
+
+    fn launch(&mut self, kernel: usize, buffers: &[Address]) -> Result<()> {
+        let k = &self.kernels[kernel];
+        let mut params: SmallVec<[*mut c_void; 16]> =
+            buffers.iter().map(|at| std::ptr::from_ref(at).cast_mut().cast()).collect();
+        let start = self.watch.is_some().then(Instant::now);
+        // SAFETY: the kernel takes a pointer for each of its params, to arrays of the sizes it was compiled for, which are
+        // not given back before this is queued; it was verified not to leave them.
+        let done = unsafe {
+            result::launch_kernel(
+                self.functions[kernel].0,
+                (k.blocks, 1, 1),
+                (k.threads, 1, 1),
+                0,
+                self.gpu.stream,
+                &mut params,
+            )
+        };
+        done.map_err(|e| driver_error(&format!("the kernel {} cannot be launched", k.name), e))?;
+        if let (Some(watch), Some(start)) = (&mut self.watch, start) {
+            self.gpu.synchronize()?;
+            watch.ran(kernel, start);
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, call: usize, buffers: &[Address]) -> Result<()> {
+        let start = self.watch.is_some().then(Instant::now);
+        self.calls[call].queue(self.gpu, self.queue, buffers)?;
+        if let (Some(watch), Some(start)) = (&mut self.watch, start) {
+            self.gpu.synchronize()?;
+            watch.ran(self.kernels.len() + call, start);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()> {
+        // SAFETY: both places have so many bytes, as the program was compiled.
+        let done = unsafe { result::memcpy_dtod_async(to, from, bytes, self.gpu.stream) };
+        done.map_err(|e| driver_error("a copy cannot be queued", e))
+    }
+
+    fn read(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
+        self.queue.read(self.gpu, from, to)
+    }
+
+    fn write(&mut self, to: Address, from: &[u8]) -> Result<()> {
+        self.queue.write(self.gpu, to, from)
+    }
+}
+
+/// How long each kernel took.
+struct Watch {
+    begin: Instant,
+    /// One for each kernel, then for each call.
+    steps: Vec<StepProfile>,
+    events: Vec<(usize, Duration, Duration)>,
+}
+
+impl Watch {
+    fn ran(&mut self, step: usize, start: Instant) {
+        let time = start.elapsed();
+        self.steps[step].runs += 1;
+        self.steps[step].time += time;
+        self.events.push((step, start - self.begin, time));
+    }
+}
+
+impl CudaProgram {
+    /// Compiles an optimised program for a GPU.
+    ///
+    /// # Errors
+    /// If an op has no form on GPUs (the error names it), the compiler is not there, or memory does not suffice for the
+    /// constants.
+    pub fn new(g: &Graph, gpu: &'static Gpu) -> Result<CudaProgram> {
+        let program = compile_with(g, ROWS, &OfGpu(gpu))?;
+        let functions = gpu.functions(&program.kernels)?;
+        let calls = program.calls.iter().map(|c| LibraryCall::new(gpu, c)).collect::<Result<_>>()?;
+        let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;
+        let outputs = g.output_types().iter().map(gradloom_ir::Type::bytes).collect();
+        Ok(CudaProgram { gpu, program, functions, calls, constants, outputs, graphs: Mutex::default() })
+    }
+
+    /// The GPU it was compiled for.
+    pub fn gpu(&self) -> &'static Gpu {
+        self.gpu
+    }
+
+    /// Queues the program; the results are there when what was queued is done, which whoever reads them waits for.
+    ///
+    /// # Errors
+    /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
+    pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
+        if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
+            return Err(Error::internal("run", format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu)));
+        }
+        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
+        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
+        let addresses: Vec<Address> = args.iter().chain(&outs).map(|b| b.address()).collect();
+        let mut queue = self.gpu.queue()?;
+        let mut graphs = self.graphs.lock().unwrap_or_else(|e| e.into_inner());
+        match graphs.plan(&addresses, queue.arena.generation, self.program.steady_launches()) {
+            Plan::Replay(graph) => graph.launch(self.gpu)?,
+            Plan::Queue => self.enqueue(&mut queue, &addresses, None)?,
+            Plan::Capture => {
+                let graph = super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
+                match graph {
+                    Some(graph) => graphs.keep(addresses, queue.arena.generation, graph).launch(self.gpu)?,
+                    None => self.enqueue(&mut queue, &addresses, None)?,
+                }
+            }
+        }
+        Ok(outs)
+    }
+
+    /// Queues the program on inputs and outputs.
+    fn enqueue(&self, queue: &mut Queue, addresses: &[Address], watch: Option<&mut Watch>) -> Result<()> {
+        let constants: Vec<Address> = self.constants.iter().map(GpuBuffer::address).collect();
+        let (inputs, outputs) = addresses.split_at(addresses.len() - self.outputs.len());
+        let mut m = Enqueuer {
+            gpu: self.gpu,
+            queue,
+            functions: &self.functions,
+            kernels: &self.program.kernels,
+            calls: &self.calls,
+            watch,
+        };
+        self.program.run(&mut m, &constants, inputs, outputs)
+    }
+
+    /// Runs the program and measures each kernel, waiting for it: a kernel's time has what the host needs to launch it, some
+    /// microseconds.
+    ///
+    /// # Errors
+    /// As [`CudaProgram::run`].
+    pub fn profile(&self, args: &[Arc<GpuBuffer>]) -> Result<Profile> {
+        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n)).collect::<Result<Vec<_>>>()?;
+        let addresses: Vec<Address> =
+            args.iter().map(|b| b.address()).chain(outs.iter().map(GpuBuffer::address)).collect();
+        let step = |kind, name: &str, cost: KernelCost| StepProfile {
+            kind,
+            name: name.into(),
+            depth: 0,
+            runs: 0,
+            time: Duration::ZERO,
+            flops: cost.flops,
+            bytes: cost.bytes,
+        };
+        let kernels = self.program.kernels.iter().zip(&self.program.costs).map(|(k, &c)| step("kernel", &k.name, c));
+        let calls = self.program.calls.iter().map(|c| step("library", &c.op.name(), c.cost));
+        let steps: Vec<StepProfile> = kernels.chain(calls).collect();
+        let mut queue = self.gpu.queue()?;
+        self.gpu.synchronize()?;
+        let begin = Instant::now();
+        let mut watch = Watch { begin, steps, events: Vec::new() };
+        self.enqueue(&mut queue, &addresses, Some(&mut watch))?;
+        self.gpu.synchronize()?;
+        Ok(Profile::new(begin.elapsed(), watch.steps, watch.events))
+    }
+
+    /// Flops, bytes, memory and kernels.
+    pub fn cost(&self) -> Cost {
+        let work = self.program.work();
+        Cost {
+            flops: work.flops,
+            bytes: work.bytes,
+            peak_bytes: self.program.peak_bytes(),
+            kernels: self.program.launches(),
+            compile_time: Duration::ZERO,
+        }
+    }
+
+    /// The kernels, a line each, with the threads they run on.
+    pub fn schedule(&self) -> String {
+        let mut s = String::new();
+        for k in &self.program.kernels {
+            // writing to a string does not fail
+            let _ = writeln!(s, "kernel {} {} x {} threads", k.name, k.blocks, k.threads);
+        }
+        for c in &self.program.calls {
+            let _ = writeln!(s, "library {} {:?} -> {:?}", c.op.name(), c.args, c.results);
+        }
+        s
+    }
+}
+
+/// A captured graph, ready to be launched.
+pub(super) struct Captured(pub(super) sys::CUgraphExec);
+
+// SAFETY: a handle that may be used from all threads, one at a time, which the queue's lock sees to.
+unsafe impl Send for Captured {}
+
+impl Captured {
+    fn launch(&self, gpu: &Gpu) -> Result<()> {
+        // SAFETY: the graph was captured on this GPU and lives; the arrays it names are held by the caller.
+        unsafe { result::graph::launch(self.0, gpu.stream) }.map_err(|e| driver_error("a captured program cannot be queued", e))
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        // SAFETY: it was made once; the driver waits for launches that run. That it cannot be destroyed helps nobody to know.
+        let _ = unsafe { result::graph::exec_destroy(self.0) };
+    }
+}

@@ -58,8 +58,13 @@ start link libnvrtc.so.12 nvrtc source
 finish
 
 if [ "${2:-}" = --check ]; then
-    for name in check check_driver check_kernels check_graphs; do start object "$name" -O0; done
+    parts=
+    for source in "$here"/check*.cpp; do
+        name=$(basename "$source" .cpp)
+        parts="$parts $out/$name.o"
+        start object "$name" "-DSOURCE_FOLDER=\"$here\"" -O0
+    done
     finish
-    $compiler -o "$out/check" "$out/check.o" "$out/check_driver.o" "$out/check_kernels.o" "$out/check_graphs.o" -ldl -lpthread
+    $compiler -o "$out/check" $parts -ldl -lpthread
     "$out/check" "$out"
 fi

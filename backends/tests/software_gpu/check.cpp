@@ -1,4 +1,4 @@
-// Tests of the libraries, which it loads as programs load NVIDIA's: check FOLDER [GOLDEN_FILE PRELUDE]..
+// Tests of the libraries, which it loads as programs load NVIDIA's: check FOLDER
 #include "check.h"
 #include <map>
 #include <sys/wait.h>
@@ -104,6 +104,7 @@ int main(int count, char** args) {
     check_driver();
     check_kernels();
     check_graphs();
+    check_printed();
     printf(failures == 0 ? "all checks hold\n" : "%d checks do not hold\n", failures);
     return failures != 0;
 }

@@ -72,3 +72,4 @@ void begin();
 void check_driver();
 void check_kernels();
 void check_graphs();
+void check_printed();

@@ -54,6 +54,15 @@ impl Device {
         }
     }
 
+    /// Waits until all that was queued on it is done. Programs on a GPU are only queued when a call returns; who reads their
+    /// results waits by itself, who takes the time must.
+    ///
+    /// # Errors
+    /// What went wrong in what was queued; a GPU that is not there.
+    pub fn synchronize(self) -> Result<()> {
+        self.gpu()?.map_or(Ok(()), Gpu::synchronize)
+    }
+
     /// The reference interpreter.
     pub fn interp() -> Device {
         Device::Interp

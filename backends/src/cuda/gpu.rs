@@ -75,9 +75,8 @@ impl Gpu {
     fn new(index: usize) -> Result<Gpu> {
         Library::Driver.load()?;
         let fail = |what: String, help: &str| Error::limit("device", format!("cuda:{index}: {what}")).help(help);
-        let said = |e: DriverError| {
-            fail(format!("the driver says {e}"), "see that the driver runs, or use Device::cpu()")
-        };
+        let said =
+            |e: DriverError| fail(format!("the driver says {e}"), "see that the driver runs, or use Device::cpu()");
         let count = result::init().and_then(|()| result::device::get_count()).map_err(said)?;
         let number = i32::try_from(index).ok().filter(|&i| i < count);
         let number =
@@ -108,7 +107,11 @@ impl Gpu {
                 context,
                 stream: result::stream::create(result::stream::StreamKind::NonBlocking).map_err(said)?,
                 device_pool,
-                queue: Mutex::new(Queue { arena: Arena::default(), staging: Staging::new().map_err(said)?, capturing: false }),
+                queue: Mutex::new(Queue {
+                    arena: Arena::default(),
+                    staging: Staging::new().map_err(said)?,
+                    capturing: false,
+                }),
                 memory: Mutex::default(),
                 modules: Modules::default(),
             })
@@ -183,7 +186,10 @@ impl Gpu {
         let unused = [self.memory().release(), queue.arena.release()].concat();
         // SAFETY: nobody holds these pieces; what was queued before is done with them when the driver frees them.
         unsafe {
-            unused.iter().try_for_each(|&at| result::free_async(at, self.stream)).map_err(|e| driver_error("free", e))?;
+            unused
+                .iter()
+                .try_for_each(|&at| result::free_async(at, self.stream))
+                .map_err(|e| driver_error("free", e))?;
             result::stream::synchronize(self.stream).map_err(|e| driver_error("what was queued failed", e))?;
             result::mem_pool::trim_to(self.device_pool, 0).map_err(|e| driver_error("free", e))?;
         }

@@ -1,10 +1,10 @@
 //! Programs on a GPU: kernels queued one by one, and, for arguments that were seen before, as one captured graph.
 
+use super::calls::{LibraryCall, OfGpu};
 use super::gpu::{Gpu, Queue, driver_error};
 use super::graphs::{Graphs, Plan};
 use super::memory::GpuBuffer;
 use super::modules::Function;
-use super::calls::{LibraryCall, OfGpu};
 use crate::grid::{Address, GridKernel, GridProgram, KernelCost, Machine, ROWS, compile_with};
 use crate::{Cost, Profile, StepProfile};
 use cudarc::driver::{result, sys};
@@ -142,7 +142,10 @@ impl CudaProgram {
     /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
     pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
         if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
-            return Err(Error::internal("run", format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu)));
+            return Err(Error::internal(
+                "run",
+                format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu),
+            ));
         }
         let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
         let outs: GpuOutputs = outs.collect::<Result<_>>()?;
@@ -153,7 +156,8 @@ impl CudaProgram {
             Plan::Replay(graph) => graph.launch(self.gpu)?,
             Plan::Queue => self.enqueue(&mut queue, &addresses, None)?,
             Plan::Capture => {
-                let graph = super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
+                let graph =
+                    super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
                 match graph {
                     Some(graph) => graphs.keep(addresses, queue.arena.generation, graph).launch(self.gpu)?,
                     None => self.enqueue(&mut queue, &addresses, None)?,
@@ -243,7 +247,8 @@ unsafe impl Send for Captured {}
 impl Captured {
     fn launch(&self, gpu: &Gpu) -> Result<()> {
         // SAFETY: the graph was captured on this GPU and lives; the arrays it names are held by the caller.
-        unsafe { result::graph::launch(self.0, gpu.stream) }.map_err(|e| driver_error("a captured program cannot be queued", e))
+        unsafe { result::graph::launch(self.0, gpu.stream) }
+            .map_err(|e| driver_error("a captured program cannot be queued", e))
     }
 }
 

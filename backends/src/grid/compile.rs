@@ -2,7 +2,10 @@
 //! loops over few numbers and over blocks of rows one kernel each, other loops and branches programs of their own.
 
 use super::ops::{Launches, Operand, launches};
-use super::program::{ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What, While};
+use super::program::{
+    ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What,
+    While,
+};
 use super::rows::rows_kernel;
 use super::{GridKernel, lower, lower_recurrence};
 use crate::cpu::{

@@ -117,10 +117,7 @@ pub struct KernelCost {
 
 impl KernelCost {
     fn plus(self, other: KernelCost) -> KernelCost {
-        KernelCost {
-            flops: self.flops.saturating_add(other.flops),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
+        KernelCost { flops: self.flops.saturating_add(other.flops), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
     fn times(self, n: usize) -> KernelCost {

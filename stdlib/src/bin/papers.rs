@@ -1,8 +1,8 @@
 //! Lists, checks and reproduces the published systems.
 
 use clap::{Parser, Subcommand};
-use gradloom_frontend::Result;
 use gradloom_frontend::io::write_atomically;
+use gradloom_frontend::{Device, Result};
 use gradloom_stdlib::papers::{self, Figure, Paper, Results, Run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +12,9 @@ use std::time::Instant;
 #[derive(Parser)]
 #[command(name = "papers", version, arg_required_else_help = true)]
 struct Cli {
+    /// Where to run: `cpu`, or a GPU, `cuda:0`.
+    #[arg(long, global = true, default_value_t = Device::Cpu)]
+    device: Device,
     #[command(subcommand)]
     command: Command,
 }
@@ -57,7 +60,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    gradloom_frontend::set_default_device(cli.device);
+    let done = match cli.command {
         Command::List => list(),
         Command::Show { papers } => show(&papers),
         Command::Check { papers } => check(&papers),

@@ -16,6 +16,7 @@ mod sequences;
 mod spectral;
 
 use clap::Parser;
+use gradloom::prelude::Device;
 use measure::Workload;
 
 /// Which of a workload's two sizes to run.
@@ -102,6 +103,9 @@ struct Options {
     /// Take the sizes meant for a GPU.
     #[arg(long)]
     large: bool,
+    /// Where to run: `cpu`, or a GPU, `cuda:0`.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
     /// Print what runs, and the time and rates of each step, before each line.
     #[arg(long)]
     profile: bool,
@@ -153,6 +157,7 @@ fn scaled(options: &Options) -> std::process::ExitCode {
 
 fn main() -> std::process::ExitCode {
     let options = Options::parse();
+    gradloom::set_default_device(options.device);
     let table = if options.ops { OPS } else { ROWS };
     if options.list {
         table.iter().for_each(|r| println!("{:18} {}", r.name, r.what));

@@ -5,18 +5,18 @@ mod oracle;
 #[path = "../../passes/tests/rules/rows.rs"]
 mod rows;
 mod software;
+#[path = "cuda/trials.rs"]
+mod trials;
 
 use gradloom_backends::cuda::{Gpu, GpuBuffer};
 use gradloom_backends::{Buffer, Device, Executable, compile_for};
 use gradloom_ir::eval::eval;
-use gradloom_ir::{DType, Graph, Literal, parse};
-use gradloom_passes::{PassContext, Pipeline};
-use oracle::mixed::{self, Palette};
-use oracle::programs::looped;
+use gradloom_ir::{Graph, Literal, parse};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use trials::{run, uploaded};
 
 fn graph(text: &str) -> Graph {
     parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
@@ -31,53 +31,6 @@ fn compiled(g: &Graph, gpu: &Gpu) -> Executable {
     compile_for(g, Device::Cuda(gpu.index())).unwrap_or_else(|e| panic!("{e}\n{g}"))
 }
 
-fn uploaded(gpu: &'static Gpu, inputs: &[Literal]) -> Vec<Arc<GpuBuffer>> {
-    let upload = |x: &Literal| GpuBuffer::upload(gpu, x.bytes()).map(Arc::new);
-    inputs.iter().map(upload).collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// Runs on arrays of the GPU, and reads the results.
-fn run(g: &Graph, exe: &Executable, args: &[Arc<GpuBuffer>]) -> Vec<Literal> {
-    let outs = exe.run_on_gpu(args).unwrap_or_else(|e| panic!("{e}\n{g}"));
-    let read = |(t, o): (_, &Arc<GpuBuffer>)| {
-        let bytes = o.to_host().unwrap_or_else(|e| panic!("{e}\n{g}"));
-        Literal::from_bytes(t, bytes.bytes().to_vec()).expect("a result has its size")
-    };
-    g.output_types().into_iter().zip(&outs).map(read).collect()
-}
-
-/// A program with inputs, and how close its results must be.
-struct Trial {
-    name: String,
-    program: Graph,
-    inputs: Vec<Literal>,
-    tolerance: f64,
-}
-
-/// Programs give what the interpreter gives: kernel by kernel, captured, and as what was captured. Returns how many ran; what has
-/// no form on GPUs is refused by name.
-fn agree_with_the_interpreter(trials: &[Trial], gpu: &'static Gpu) -> usize {
-    let ran = trials.par_iter().map(|t| {
-        let expected = eval(&t.program, &t.inputs).unwrap_or_else(|e| panic!("{}: {e}", t.name));
-        let mut g = t.program.clone();
-        Pipeline::standard().run_with(&mut g, &mut PassContext::new()).unwrap_or_else(|e| panic!("{}: {e}", t.name));
-        let exe = match compile_for(&g, Device::Cuda(gpu.index())) {
-            Ok(exe) => exe,
-            Err(e) if e.to_string().contains("no form on GPUs") => return 0,
-            Err(e) => panic!("{}: {e}\n{g}", t.name),
-        };
-        let args = uploaded(gpu, &t.inputs);
-        for turn in 0..3 {
-            for (e, o) in expected.iter().zip(&run(&g, &exe, &args)) {
-                let close = oracle::agree(e, o, Some(t.tolerance));
-                assert!(close, "{}, run {turn}\n{g}\nexpected {e:?}\ngot {o:?}", t.name);
-            }
-        }
-        1
-    });
-    ran.sum()
-}
-
 /// Of the table of ops, one row in so many; with the environment variable `GRADLOOM_COMPILE_ALL` all.
 const OF_TABLE: usize = 7;
 
@@ -85,43 +38,19 @@ const OF_TABLE: usize = 7;
 fn ops() {
     let Some(gpu) = gpu() else { return };
     let each = if std::env::var_os("GRADLOOM_COMPILE_ALL").is_some() { 1 } else { OF_TABLE };
-    let mut trials = Vec::new();
-    for (d, dtype) in DType::ALL.into_iter().enumerate() {
-        let tolerance = match dtype {
-            DType::F16 => 0.02,
-            DType::BF16 => 0.15,
-            DType::F32 | DType::C64 => 2e-4,
-            _ => 1e-9,
-        };
-        for row in rows::table().iter().skip(d % each).step_by(each) {
-            let rows::Instance::Row(row) = rows::on_dtype(row, dtype) else { continue };
-            let inputs = rows::Random(7).point(&row);
-            trials.push(Trial { name: row.text.to_string(), program: row.graph, inputs, tolerance });
-        }
-    }
-    let ran = agree_with_the_interpreter(&trials, gpu);
-    println!("{ran} of {} on {gpu:?}", trials.len());
-    assert!(ran * 10 > trials.len() * 8, "{ran} of {}", trials.len());
+    let trials = trials::of_ops(each);
+    let outcome = trials::outcome(&trials, gpu);
+    println!("{outcome}");
+    assert!(outcome.failed.is_empty(), "{outcome}");
+    assert!(outcome.ran * 10 > trials.len() * 8, "{outcome}");
 }
 
 #[test]
 fn loops_and_generated_programs() {
     let Some(gpu) = gpu() else { return };
-    let mut trials = Vec::new();
-    for seed in 0..12 {
-        let program = looped(&mut oracle::Random(seed));
-        let inputs = oracle::inputs(seed, &program, false);
-        trials.push(Trial { name: format!("loop {seed}"), program, inputs, tolerance: 1e-9 });
-    }
-    for seed in 0..16 {
-        let palette = Palette::nth(seed as usize, false);
-        let program = mixed::program(&mut oracle::Random(1000 + seed), palette);
-        let inputs = mixed::inputs(seed, &program);
-        trials.push(Trial { name: format!("mixed {seed}"), program, inputs, tolerance: palette.tolerance() });
-    }
-    let ran = agree_with_the_interpreter(&trials, gpu);
-    println!("{ran} of {} on {gpu:?}", trials.len());
-    assert!(ran >= 16, "{ran}");
+    let outcome = trials::outcome(&trials::generated(12, 16), gpu);
+    println!("{outcome}");
+    assert!(outcome.failed.is_empty() && outcome.ran >= 16, "{outcome}");
 }
 
 /// Arrays of all sizes come back as they went, also those that take several parts of pinned memory, while others are under way.
@@ -163,7 +92,7 @@ fn threads() {
                 for seed in 0..6 {
                     let inputs = oracle::inputs(seed + 10 * t, &g, false);
                     let expected = eval(&g, &inputs).unwrap();
-                    for (e, o) in expected.iter().zip(&run(&g, &exe, &uploaded(gpu, &inputs))) {
+                    for (e, o) in expected.iter().zip(&run(&g, &exe, &uploaded(gpu, &inputs)).unwrap()) {
                         assert!(oracle::agree(e, o, Some(1e-9)), "expected {e:?}\ngot {o:?}");
                     }
                 }
@@ -191,11 +120,10 @@ fn what_does_not_fit_is_an_error() {
     assert!(e.err().is_some_and(|e| e.to_string().contains("digamma")));
 }
 
-/// Runs one of the tests below, which are ignored otherwise, in a process of its own: the GPU in software takes its settings
-/// from the environment.
+/// Runs one of the tests below in a process of its own: the GPU in software takes its settings from the environment.
 fn alone(test: &str, settings: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().expect("tests are a program"));
-    child.args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"]);
+    child.args(["--exact", test, "--nocapture", "--test-threads", "1"]);
     let out = child.envs(settings.iter().copied()).output().expect("the program runs");
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
@@ -233,13 +161,33 @@ fn a_program_that_comes_again_is_one_call() {
     }
 }
 
-/// Run by tests above, in processes of their own.
+/// Loops that end by values, branches, and both in each other are done by the GPU alone once they are captured: the host queues
+/// one graph, for whatever values.
+#[test]
+fn loops_and_branches_without_the_host() {
+    if gpu().is_none() {
+        return;
+    }
+    let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("decided-{}", std::process::id()));
+    alone("apart::decisions", &[("SOFTWARE_GPU_TRACE", &trace.display().to_string())]);
+    let text = std::fs::read_to_string(&trace).expect("the calls are written");
+    let _ = std::fs::remove_file(&trace);
+    let calls: Vec<&str> = text.lines().filter_map(|l| l.split([' ', '(']).next()).collect();
+    let last = calls.iter().rposition(|c| *c == "cuStreamEndCapture").expect("the program was captured");
+    let after = |call: &str| calls[last..].iter().filter(|c| **c == call).count();
+    assert_eq!((after("cuLaunchKernel"), after("cuGraphLaunch")), (0, 5), "{:?}", &calls[last..]);
+}
+
+/// Run by tests above in processes of their own.
 mod apart {
     use super::*;
 
     #[test]
-    #[ignore = "run by `memory_that_runs_out` with less memory; 2026-11-22"]
     fn a_small_gpu() {
+        // only with the settings of `memory_that_runs_out`
+        if std::env::var_os("SOFTWARE_GPU_MEMORY").is_none() {
+            return;
+        }
         let gpu = gpu().expect("the caller has seen to it");
         let megabytes = |n: usize| GpuBuffer::new(gpu, n << 20);
         let e = megabytes(400).err().expect("there is no such memory").to_string();
@@ -275,15 +223,70 @@ mod apart {
         for seed in 0..3 {
             let inputs = oracle::inputs(seed, &g, false);
             let expected = eval(&g, &inputs).unwrap();
-            assert!(oracle::agree(&expected[0], &run(&g, &exe, &uploaded(gpu, &inputs))[0], Some(1e-4)));
+            assert!(oracle::agree(&expected[0], &run(&g, &exe, &uploaded(gpu, &inputs)).unwrap()[0], Some(1e-4)));
         }
         assert_eq!(gpu.used_bytes(), 0);
     }
 
     #[test]
-    #[ignore = "run by `a_program_that_comes_again_is_one_call` with a trace; 2026-11-22"]
+    fn decisions() {
+        let Some(gpu) = gpu() else { return };
+        // three times: grow by half until the sum is large, then one of two ways to make it small again
+        let g = graph(
+            "graph(%0: f64[40]) {
+                %1 = constant() {value = dense<0 : i32[]>} : i32[]
+                %2, %3 = while(%1, %0) {cond = graph(%0: i32[], %1: f64[40]) {
+                    %2 = constant() {value = dense<3 : i32[]>} : i32[]
+                    %3 = less(%0, %2) : bool[]
+                    return %3
+                }, body = graph(%0: i32[], %1: f64[40]) {
+                    %2 = while(%1) {cond = graph(%0: f64[40]) {
+                        %1 = reduce(%0) {kind = \"sum\", axes = [0]} : f64[]
+                        %2 = constant() {value = dense<1000 : f64[]>} : f64[]
+                        %3 = less(%1, %2) : bool[]
+                        return %3
+                    }, body = graph(%0: f64[40]) {
+                        %1 = constant() {value = dense<1.5 : f64[]>} : f64[]
+                        %2 = broadcast_in_dim(%1) {shape = [40], dims = []} : f64[40]
+                        %3 = multiply(%0, %2) : f64[40]
+                        %4 = sort(%3) {axis = 0, num_keys = 1} : f64[40]
+                        return %4
+                    }, cond_consts = 0, body_consts = 0} : f64[40]
+                    %3 = constant() {value = dense<2 : i32[]>} : i32[]
+                    %4 = remainder(%0, %3) : i32[]
+                    %5 = switch(%4, %2) {branches = [graph(%0: f64[40]) {
+                        %1 = sqrt(%0) : f64[40]
+                        %2 = cumulative(%1) {kind = \"max\", axis = 0, reverse = true} : f64[40]
+                        return %2
+                    }, graph(%0: f64[40]) {
+                        %1 = log(%0) : f64[40]
+                        return %1
+                    }]} : f64[40]
+                    %6 = constant() {value = dense<1 : i32[]>} : i32[]
+                    %7 = add(%0, %6) : i32[]
+                    return %7, %5
+                }, cond_consts = 0, body_consts = 0} : i32[], f64[40]
+                return %3, %2 }",
+        );
+        let exe = compiled(&g, gpu);
+        // the same array for all, so that what was captured for one comes again for others
+        let array = |seed: u64| {
+            let x: Vec<f64> = (0..40).map(|i| 1.0 + (i as f64 * seed as f64).sin().abs() * 10.0 * seed as f64).collect();
+            Literal::new(&[40], &x)
+        };
+        let mut outs = Vec::new();
+        for seed in [1, 1, 1, 2, 3, 40] {
+            let inputs = [array(seed)];
+            outs.push((seed, eval(&g, &inputs).unwrap(), run(&g, &exe, &uploaded(gpu, &inputs)).unwrap()));
+        }
+        for (seed, expected, got) in &outs {
+            assert!(expected.iter().zip(got).all(|(e, o)| oracle::agree(e, o, Some(1e-9))), "{seed}: {expected:?}\n{got:?}");
+        }
+    }
+
+    #[test]
     fn again_and_again() {
-        let gpu = gpu().expect("the caller has seen to it");
+        let Some(gpu) = gpu() else { return };
         let g = graph(
             "graph(%0: f32[600]) {
                 %1 = sort(%0) {axis = 0, num_keys = 1} : f32[600]

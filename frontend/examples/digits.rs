@@ -63,7 +63,12 @@ impl Net {
 type State = (Net, <Adam as Transformation>::State<Net>);
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    run(std::env::args_os())
+}
+
+/// The example, on these arguments: the first is what the program is called.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
+    let options = Options::parse_from(args);
     gradloom::set_default_device(options.device);
     std::fs::create_dir_all(&options.out).map_err(|e| Error::io(format!("create {}", options.out.display()), &e))?;
     let (train, test) = digits()?.split(0.8, SEED)?;

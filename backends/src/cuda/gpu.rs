@@ -3,6 +3,7 @@
 //! One stream orders all work of a GPU, whatever threads ask for it. So memory that is given back may be taken again at
 //! once, a copy needs no event to wait for the kernels before it, and the scratch memory of one program is free for the next.
 
+use super::conditional::Conditions;
 use super::libraries::Library;
 use super::memory::{Arena, Pool};
 use super::modules::Modules;
@@ -13,7 +14,7 @@ use cudarc::driver::{DriverError, result, sys};
 use gradloom_ir::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// A GPU in use. It is opened once and stays open.
 pub struct Gpu {
@@ -27,6 +28,7 @@ pub struct Gpu {
     device_pool: sys::CUmemoryPool,
     queue: Mutex<Queue>,
     memory: Mutex<Pool>,
+    conditions: OnceLock<Result<Option<Conditions>>>,
     pub(super) modules: Modules,
 }
 
@@ -40,6 +42,10 @@ pub(super) struct Queue {
     /// Scratch memory of programs; empty between two of them.
     pub(super) arena: Arena,
     pub(super) staging: Staging,
+    /// Where work goes: the GPU's one stream, or, while a loop or branch is captured, one of the next.
+    pub(super) stream: sys::CUstream,
+    /// For loops and branches in captured graphs, by how deep they are nested.
+    pub(super) streams: Vec<sys::CUstream>,
     /// Whether what is queued is being captured: nothing may be waited for, and no memory be asked of the driver.
     pub(super) capturing: bool,
 }
@@ -99,19 +105,23 @@ impl Gpu {
             let mut keep = u64::MAX;
             let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
             result::mem_pool::set_attribute(device_pool, threshold, (&raw mut keep).cast()).map_err(said)?;
+            let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(said)?;
             Ok(Gpu {
                 index,
                 name: result::device::get_name(device).map_err(said)?,
                 architecture: Architecture((major * 10 + minor) as u32),
                 total: result::device::total_mem(device).map_err(said)?,
                 context,
-                stream: result::stream::create(result::stream::StreamKind::NonBlocking).map_err(said)?,
+                stream,
                 device_pool,
                 queue: Mutex::new(Queue {
                     arena: Arena::default(),
                     staging: Staging::new().map_err(said)?,
+                    stream,
+                    streams: Vec::new(),
                     capturing: false,
                 }),
+                conditions: OnceLock::new(),
                 memory: Mutex::default(),
                 modules: Modules::default(),
             })
@@ -153,6 +163,29 @@ impl Gpu {
     pub(super) fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
         self.enter()?;
         Ok(poisonless(&self.queue))
+    }
+
+    pub(super) fn context(&self) -> sys::CUcontext {
+        self.context
+    }
+
+    /// What conditional nodes take; `None` if the driver has none.
+    ///
+    /// # Errors
+    /// If the driver should have them, and their kernels cannot be made.
+    pub(super) fn conditions(&self) -> Result<Option<Conditions>> {
+        self.enter()?;
+        self.conditions.get_or_init(|| Conditions::load(self)).clone()
+    }
+
+    /// Makes streams for loops and branches that are nested so deep.
+    pub(super) fn prepare_streams(&self, depth: usize) -> Result<()> {
+        let mut queue = self.queue()?;
+        while queue.streams.len() < depth {
+            let stream = result::stream::create(result::stream::StreamKind::NonBlocking);
+            queue.streams.push(stream.map_err(|e| driver_error("a stream cannot be made", e))?);
+        }
+        Ok(())
     }
 
     pub(super) fn memory(&self) -> MutexGuard<'_, Pool> {

@@ -6,6 +6,7 @@
 //! for; without them everything else works.
 
 mod calls;
+mod conditional;
 mod functions;
 mod gpu;
 mod graphs;
@@ -15,6 +16,7 @@ mod modules;
 mod nvrtc;
 mod print;
 mod program;
+pub(crate) mod sources;
 mod staging;
 
 pub use gpu::Gpu;

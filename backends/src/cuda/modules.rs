@@ -28,7 +28,7 @@ unsafe impl Sync for Function {}
 pub(super) struct Modules(Mutex<HashMap<u128, Function>>);
 
 /// What names a text among all others: 128 bits make a collision by accident impossible in practice.
-fn fingerprint(parts: &[&str]) -> u128 {
+pub(super) fn fingerprint(parts: &[&str]) -> u128 {
     let half = |seed: u64| {
         let mut h = DefaultHasher::new();
         seed.hash(&mut h);

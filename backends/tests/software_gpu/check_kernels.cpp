@@ -227,6 +227,11 @@ static void wrong_kernels() {
          "extern \"C\" __global__ void k(int* p) { __syncthreads(); p[0] = f(100000, p); }", 32, 719},
         {"a division by zero", "extern \"C\" __global__ void k(int* p) { p[0] = 0; p[1] = 7 / *(volatile int*)p; }", 1, 719},
         {"dynamic shared memory", "extern \"C\" __global__ void k(int* p) { extern __shared__ int s[]; s[threadIdx.x + 1] = 1; p[0] = s[1]; }", 4, 700},
+        {"a write right behind the end", "extern \"C\" __global__ void k(int* p) { p[63] = 1; }", 1, 700},
+        {"shared memory out of its array", "extern \"C\" __global__ void k(int* p) { __shared__ int s[8]; s[threadIdx.x] = 1; p[0] = s[0]; }", 16, 700},
+        {"four numbers that are not aligned", "struct alignas(16) F { float e[4]; };\nextern \"C\" __global__ void k(float* p) { *reinterpret_cast<F*>(p + 2) = F{{1, 2, 3, 4}}; }", 1, 716},
+        {"a number that is not aligned", "extern \"C\" __global__ void k(char* p) { *reinterpret_cast<double*>(p + 4) = 1; }", 1, 716},
+        {"an assertion", "extern \"C\" __global__ void k(int* p) { assert(threadIdx.x == 0); }", 4, 710},
         {"a trap", "extern \"C\" __global__ void k(int* p) { __trap(); }", 4, 719},
     };
     for (const auto& each : all)

@@ -123,7 +123,7 @@ Allocation* allocation_at(u64 address);
 std::string describe(u64 address);
 // The host's address of `bytes` at `address` if they lie in one live allocation of the context. Else the context is lost.
 char* range(Context* c, u64 address, u64 bytes, const char* what);
-void check_red_zones(Context* c);
+void check_red_zones();
 void drop_memory(Context* c);
 bool is_pinned(const void* p, u64 bytes);
 
@@ -229,7 +229,7 @@ void invalidate(const std::shared_ptr<Capture>& c);
 u64 this_thread();
 
 // set while a graph runs: the values of its conditions
-extern std::map<u64, Graph::Condition>* conditions_now;
+extern thread_local std::map<u64, Graph::Condition>* conditions_now;
 
 // ---- kernels
 

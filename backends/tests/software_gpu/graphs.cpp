@@ -6,7 +6,7 @@
 static thread_local int interaction = CAPTURE_GLOBAL;
 static std::vector<std::shared_ptr<Capture>> captures;
 static u64 capture_count = 0, condition_count = 0;
-std::map<u64, Graph::Condition>* conditions_now = nullptr;
+thread_local std::map<u64, Graph::Condition>* conditions_now = nullptr;
 
 bool capturing(Stream* s) { return s->capture != nullptr; }
 

@@ -116,7 +116,7 @@ static void sleep(Allocation& m) {
     m.state = Allocation::FREED;
 }
 
-void check_red_zones(Context*) {
+void check_red_zones() {
     for (u64 a : touched) {
         Allocation& m = allocations.at(a);
         if (m.touched && m.state == Allocation::LIVE) zones_hold(m);

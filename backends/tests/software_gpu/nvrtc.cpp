@@ -207,7 +207,8 @@ static size_t section_bytes(const std::string& object, const std::string& name) 
 
 static std::vector<std::string> command(const Options& o, const std::string& in, const std::string& out, const std::string& folder) {
     std::vector<std::string> c = {compiler(), "-x", "c++", o.standard, "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
-                                  "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti",
+                                  "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fwrapv", "-fsanitize=alignment,bounds",
+                                  "-fno-sanitize-recover=all", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti",
                                   "-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-threadsafe-statics", "-w", "-nostdinc",
                                   "-nostdlib", "-I" + folder};
 #if defined(__x86_64__)

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 std::mutex the_lock;
-std::condition_variable work_done;
+std::condition_variable& work_done = *new std::condition_variable;
 thread_local std::unique_lock<std::mutex>* held = nullptr;
 thread_local bool in_host_function = false;
-std::vector<Device> devices;
+std::vector<Device>& devices = *new std::vector<Device>;
 thread_local Context* current = nullptr;
 
 static bool initialized = false;

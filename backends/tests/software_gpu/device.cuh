@@ -1,6 +1,5 @@
 // What kernels find: CUDA C's words as C++ for this machine. Kernels are compiled behind this text and that of module.h.
 #define GRADLOOM_SOFTWARE_GPU 1
-#define __CUDA_ARCH__ 900
 #define __CUDACC__ 1
 #define __CUDACC_RTC__ 1
 #define __global__

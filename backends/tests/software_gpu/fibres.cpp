@@ -28,7 +28,7 @@ struct Fibre {
     unsigned at[3];  // which thread of the block it is
 };
 
-static std::vector<Fibre> fibres;
+static auto& fibres = *new std::vector<Fibre>;
 static Fibre* now;
 static SoftwareGpuModule* module_now;
 static const SoftwareGpuKernel* kernel_now;
@@ -39,7 +39,7 @@ static sigjmp_buf way_out;
 static thread_local bool in_kernel = false;
 static thread_local const void* fault_at;
 static thread_local int fault_signal;
-static std::string trap_reason;
+static auto& trap_reason = *new std::string;
 static int trap_code;
 // what exchanges give: a block a meeting, used again when those that met have long read it
 static u64 exchanged[64][32];

@@ -4,7 +4,7 @@
 #include <atomic>
 
 static thread_local int interaction = CAPTURE_GLOBAL;
-static std::vector<std::shared_ptr<Capture>> captures;
+static auto& captures = *new std::vector<std::shared_ptr<Capture>>;
 static u64 capture_count = 0, condition_count = 0;
 thread_local std::map<u64, Graph::Condition>* conditions_now = nullptr;
 

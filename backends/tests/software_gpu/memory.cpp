@@ -10,8 +10,8 @@ static const uint8_t FRESH = 0xa5, ZONE = 0x5a;
 
 static char *addresses = nullptr, *bytes_at = nullptr;
 static u64 next_address = PAGE;
-static std::map<u64, Allocation> allocations;
-static std::vector<u64> touched;
+static auto& allocations = *new std::map<u64, Allocation>;
+static auto& touched = *new std::vector<u64>;
 
 static bool reserve() {
     if (addresses != nullptr) return true;

@@ -54,7 +54,7 @@ struct nvrtcProgram_st {
 typedef nvrtcProgram_st* nvrtcProgram;
 
 static std::mutex the_lock;
-static std::unordered_set<nvrtcProgram> programs;
+static auto& programs = *new std::unordered_set<nvrtcProgram>;
 
 static bool known(nvrtcProgram p) {
     std::lock_guard<std::mutex> lock(the_lock);
@@ -215,6 +215,7 @@ static std::vector<std::string> command(const Options& o, const std::string& in,
     // a fused multiplication is an instruction here, as there
     if (__builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2")) c.insert(c.end(), {"-mfma", "-mavx2"});
 #endif
+    c.push_back("-D__CUDA_ARCH__=" + std::to_string(10 * o.architecture));
     c.insert(c.end(), o.passed.begin(), o.passed.end());
     c.insert(c.end(), {in, "-o", out, "-lm", "-lc"});
     return c;

@@ -419,6 +419,17 @@ static void wrong_uses() {
         EQUAL(launch(f, 1, 1, {}), 400);
         return cu("cuModuleUnload", m);
     });
+    apart("a context that is lost and retained anew", [] {
+        begin();
+        OK(cu("cuMemsetD8_v2", room(64), (unsigned char)0, (size_t)65));
+        EQUAL(cu("cuCtxSynchronize"), 700);
+        OK(cu("cuDevicePrimaryCtxRelease_v2", 0));
+        EQUAL(cu("cuCtxSynchronize"), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+        begin();
+        const CUdeviceptr p = room(64);
+        OK(cu("cuMemsetD8_v2", p, (unsigned char)3, (size_t)64));
+        EQUAL(download<char>(p, 64)[63], 3);
+    });
     apart("the host reads device memory", [] {
         begin();
         const CUdeviceptr p = room(64);

@@ -39,6 +39,14 @@ pub trait Machine {
     /// If the copy cannot be queued.
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()>;
 
+    /// Lets the host compute something, for which it may use the machine by itself.
+    ///
+    /// # Errors
+    /// What the computation returns.
+    fn host(&mut self, compute: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        compute()
+    }
+
     /// Whether it can decide by itself, in what is queued now, how often a loop's body is done and which branch: then
     /// [`Machine::repeat`] and [`Machine::choose`] are called; else the host reads the condition before each round.
     fn decides(&self) -> bool {
@@ -519,7 +527,11 @@ impl Host {
                 Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?,
             );
         }
-        let results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
+        let mut results = Vec::new();
+        m.host(&mut || {
+            results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
+            Ok(())
+        })?;
         results.iter().zip(&self.outs).try_for_each(|(x, &slot)| m.write(table[slot], x.bytes()))
     }
 }

@@ -71,14 +71,7 @@ impl Machine for Enqueuer<'_> {
         // SAFETY: the kernel takes a pointer for each of its params, to arrays of the sizes it was compiled for, which are
         // not given back before this is queued; it was verified not to leave them.
         let done = unsafe {
-            result::launch_kernel(
-                self.functions[kernel].0,
-                (k.blocks, 1, 1),
-                (k.threads, 1, 1),
-                0,
-                stream,
-                &mut params,
-            )
+            result::launch_kernel(self.functions[kernel].0, (k.blocks, 1, 1), (k.threads, 1, 1), 0, stream, &mut params)
         };
         done.map_err(|e| driver_error(&format!("the kernel {} cannot be launched", k.name), e))?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
@@ -136,9 +129,8 @@ impl Machine for Enqueuer<'_> {
         branch: &mut dyn FnMut(&mut dyn Machine, usize) -> Result<()>,
     ) -> Result<()> {
         let last = branches as i32 - 1;
-        (0..branches).try_for_each(|i| {
-            self.under(Condition::Branch { index, branch: i as i32, last }, &mut |m| branch(m, i))
-        })
+        (0..branches)
+            .try_for_each(|i| self.under(Condition::Branch { index, branch: i as i32, last }, &mut |m| branch(m, i)))
     }
 
     fn read(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
@@ -216,14 +208,37 @@ impl CudaProgram {
     /// # Errors
     /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
     pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
+        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
+        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
+        self.run_into(args, outs)
+    }
+
+    /// As [`CudaProgram::run`]; results are computed in the memory of arguments after the first `keep` where nobody else holds
+    /// them and the program allows it, and the rest of these arguments is free for what is queued next.
+    ///
+    /// # Errors
+    /// As [`CudaProgram::run`].
+    pub fn run_donating(&self, args: &[Arc<GpuBuffer>], keep: usize) -> Result<GpuOutputs> {
+        let donor = |o: usize| {
+            let donor = self.program.donors().get(o).copied().flatten().filter(|&i| i >= keep)?;
+            // the caller's slice holds it, and nobody else
+            args.get(donor).filter(|a| Arc::strong_count(a) == 1 && a.len() == self.outputs[o])
+        };
+        let outs = self.outputs.iter().enumerate().map(|(o, &n)| match donor(o) {
+            Some(buffer) => Ok(buffer.clone()),
+            None => GpuBuffer::new(self.gpu, n).map(Arc::new),
+        });
+        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
+        self.run_into(args, outs)
+    }
+
+    fn run_into(&self, args: &[Arc<GpuBuffer>], outs: GpuOutputs) -> Result<GpuOutputs> {
         if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
             return Err(Error::internal(
                 "run",
                 format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu),
             ));
         }
-        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
-        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
         let addresses: Vec<Address> = args.iter().chain(&outs).map(|b| b.address()).collect();
         let mut queue = self.gpu.queue()?;
         // scratch memory that a program still holds, which waits for the host, is at places that graphs of others may use

@@ -173,6 +173,8 @@ pub(super) struct Body {
     pub(super) steps: Vec<Step>,
     /// Results that are copies: result, source, bytes.
     pub(super) copies: Vec<(usize, Slot, usize)>,
+    /// The input in whose memory a result may be computed, if nobody else needs it.
+    pub(super) donors: Vec<Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -263,6 +265,12 @@ impl GridProgram {
     /// What a run does; of loops whose steps are not known, and of branches, one step and the longest.
     pub fn work(&self) -> KernelCost {
         self.main.work(self)
+    }
+
+    /// By result, the input whose memory it may be computed in, where nobody else needs that input: it has as many bytes, and is
+    /// not read any more when the result is written, or is read by the thread that writes the same element, before it does.
+    pub fn donors(&self) -> &[Option<usize>] {
+        &self.main.donors
     }
 
     /// The most bytes that it takes of the machine's memory at once, as far as that is known before it runs.

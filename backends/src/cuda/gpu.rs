@@ -3,6 +3,7 @@
 //! One stream orders all work of a GPU, whatever threads ask for it. So memory that is given back may be taken again at
 //! once, a copy needs no event to wait for the kernels before it, and the scratch memory of one program is free for the next.
 
+use super::calls::Handles;
 use super::libraries::Library;
 use super::memory::{Arena, Pool};
 use super::modules::Modules;
@@ -28,6 +29,7 @@ pub struct Gpu {
     queue: Mutex<Queue>,
     memory: Mutex<Pool>,
     pub(super) modules: Modules,
+    pub(super) libraries: Handles,
 }
 
 // SAFETY: the handles may be used from all threads; what must not be interleaved is behind locks.
@@ -111,6 +113,7 @@ impl Gpu {
                 queue: Mutex::new(Queue { arena: Arena::default(), staging: Staging::new().map_err(said)?, capturing: false }),
                 memory: Mutex::default(),
                 modules: Modules::default(),
+                libraries: Handles::default(),
             })
         }
     }

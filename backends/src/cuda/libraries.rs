@@ -21,6 +21,7 @@ pub fn look_in(folder: impl Into<PathBuf>) {
 pub(super) enum Library {
     Driver,
     Compiler,
+    CublasLt,
 }
 
 impl Library {
@@ -29,6 +30,7 @@ impl Library {
         match self {
             Library::Driver => ("cuda", "NVIDIA's driver"),
             Library::Compiler => ("nvrtc", "NVIDIA's compiler NVRTC"),
+            Library::CublasLt => ("cublasLt", "NVIDIA's library cuBLASLt"),
         }
     }
 
@@ -38,6 +40,7 @@ impl Library {
             match self {
                 Library::Driver => cudarc::driver::sys::is_culib_present(),
                 Library::Compiler => cudarc::nvrtc::sys::is_culib_present(),
+                Library::CublasLt => cudarc::cublaslt::sys::is_culib_present(),
             }
         }
     }

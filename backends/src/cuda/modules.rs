@@ -28,7 +28,7 @@ unsafe impl Sync for Function {}
 pub(super) struct Modules(Mutex<HashMap<u128, Function>>);
 
 /// What names a text among all others: 128 bits make a collision by accident impossible in practice.
-fn fingerprint(parts: &[&str]) -> u128 {
+pub(super) fn fingerprint(parts: &[&str]) -> u128 {
     let half = |seed: u64| {
         let mut h = DefaultHasher::new();
         seed.hash(&mut h);
@@ -101,7 +101,7 @@ fn machine_code(text: &str, architecture: Architecture) -> Result<Vec<u8>> {
 
 /// Where kernels are kept: the folder that the environment variable `GRADLOOM_CACHE` names (nowhere, if it is empty), else the
 /// user's folder for what can be made again.
-fn cache_folder() -> Option<PathBuf> {
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let named = std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from);
     let user = || {
         let home = |var: &str| std::env::var_os(var).map(PathBuf::from).filter(|p| p.is_absolute());
@@ -115,7 +115,7 @@ fn cache_folder() -> Option<PathBuf> {
 }
 
 /// What a file holds, if it is whole: its last eight bytes are the hash of the others.
-fn read(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = std::fs::read(path).ok()?;
     let (code, check) = bytes.split_last_chunk::<8>()?;
     if checksum(code) != u64::from_le_bytes(*check) {
@@ -133,7 +133,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// Writes a file under another name and renames it, so that nobody reads half of it.
-fn write(path: &Path, code: &[u8]) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, code: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let own = format!("{}-{:?}.part", std::process::id(), std::thread::current().id());

@@ -123,9 +123,10 @@ impl CudaProgram {
     /// If an op has no form on GPUs (the error names it), the compiler is not there, or memory does not suffice for the
     /// constants.
     pub fn new(g: &Graph, gpu: &'static Gpu) -> Result<CudaProgram> {
-        let program = compile_with(g, ROWS, &OfGpu(gpu))?;
+        let libraries = OfGpu::new(gpu);
+        let program = compile_with(g, ROWS, &libraries)?;
         let functions = gpu.functions(&program.kernels)?;
-        let calls = program.calls.iter().map(|c| LibraryCall::new(gpu, c)).collect::<Result<_>>()?;
+        let calls = program.calls.iter().map(|c| libraries.ready(c)).collect::<Result<_>>()?;
         let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;
         let outputs = g.output_types().iter().map(gradloom_ir::Type::bytes).collect();
         Ok(CudaProgram { gpu, program, functions, calls, constants, outputs, graphs: Mutex::default() })
@@ -197,7 +198,7 @@ impl CudaProgram {
             bytes: cost.bytes,
         };
         let kernels = self.program.kernels.iter().zip(&self.program.costs).map(|(k, &c)| step("kernel", &k.name, c));
-        let calls = self.program.calls.iter().map(|c| step("library", &c.op.name(), c.cost));
+        let calls = self.program.calls.iter().map(|c| step("library", c.op, c.cost));
         let steps: Vec<StepProfile> = kernels.chain(calls).collect();
         let mut queue = self.gpu.queue()?;
         self.gpu.synchronize()?;
@@ -228,7 +229,7 @@ impl CudaProgram {
             let _ = writeln!(s, "kernel {} {} x {} threads", k.name, k.blocks, k.threads);
         }
         for c in &self.program.calls {
-            let _ = writeln!(s, "library {} {:?} -> {:?}", c.op.name(), c.args, c.results);
+            let _ = writeln!(s, "library {} {:?}", c.op, c.routine);
         }
         s
     }

@@ -105,6 +105,8 @@ int main(int count, char** args) {
     check_kernels();
     check_graphs();
     check_printed();
+    check_matmul();
+    check_fft();
     printf(failures == 0 ? "all checks hold\n" : "%d checks do not hold\n", failures);
     return failures != 0;
 }

@@ -73,3 +73,5 @@ void check_driver();
 void check_kernels();
 void check_graphs();
 void check_printed();
+void check_matmul();
+void check_fft();

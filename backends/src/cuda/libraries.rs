@@ -22,6 +22,7 @@ pub(super) enum Library {
     Driver,
     Compiler,
     CublasLt,
+    Cufft,
 }
 
 impl Library {
@@ -31,6 +32,7 @@ impl Library {
             Library::Driver => ("cuda", "NVIDIA's driver"),
             Library::Compiler => ("nvrtc", "NVIDIA's compiler NVRTC"),
             Library::CublasLt => ("cublasLt", "NVIDIA's library cuBLASLt"),
+            Library::Cufft => ("cufft", "NVIDIA's library cuFFT"),
         }
     }
 
@@ -41,6 +43,7 @@ impl Library {
                 Library::Driver => cudarc::driver::sys::is_culib_present(),
                 Library::Compiler => cudarc::nvrtc::sys::is_culib_present(),
                 Library::CublasLt => cudarc::cublaslt::sys::is_culib_present(),
+                Library::Cufft => cudarc::cufft::sys::is_culib_present(),
             }
         }
     }
@@ -50,6 +53,14 @@ impl Library {
     /// # Errors
     /// If it is not there: the names and folders that were looked for.
     pub(super) fn load(self) -> Result<()> {
+        self.load_for("device")
+    }
+
+    /// As [`Library::load`], for an op that needs it.
+    ///
+    /// # Errors
+    /// As [`Library::load`]; the error names the op.
+    pub(super) fn load_for(self, op: &str) -> Result<()> {
         let (stem, what) = self.names();
         let folders = folders();
         let files = cudarc::get_lib_name_candidates(stem);
@@ -59,7 +70,7 @@ impl Library {
         let mut looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
         looked.push("where the system looks".into());
         let message = format!("{what} was not found under any of the names {}; looked in: {}", files.join(", "), looked.join(", "));
-        Err(Error::limit("device", message).help(match self {
+        Err(Error::limit(op, message).help(match self {
             Library::Driver => "install NVIDIA's driver, or use Device::cpu()".to_string(),
             _ => format!("install CUDA 12, or set {FOLDERS} to the folders that hold its libraries"),
         }))

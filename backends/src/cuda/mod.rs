@@ -23,6 +23,7 @@ pub use calls::{
 pub use gpu::Gpu;
 pub use libraries::look_in;
 pub use memory::{GpuBuffer, moved};
+pub use modules::keep_kernels_in;
 pub use nvrtc::{Architecture, Binary, Nvrtc, Usage};
 pub use print::{KernelSource, source};
 pub use program::{CudaProgram, GpuOutputs};

@@ -99,10 +99,19 @@ fn machine_code(text: &str, architecture: Architecture) -> Result<Vec<u8>> {
     Ok(code)
 }
 
-/// Where kernels are kept: the folder that the environment variable `GRADLOOM_CACHE` names (nowhere, if it is empty), else the
-/// user's folder for what can be made again.
+/// The folder that this program names.
+static NAMED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Keeps compiled kernels in `folder` from now on; an empty path keeps none. Else they are where the environment variable
+/// `GRADLOOM_CACHE` says, or in the user's folder for what can be made again.
+pub fn keep_kernels_in(folder: impl Into<PathBuf>) {
+    *NAMED.lock().unwrap_or_else(|e| e.into_inner()) = Some(folder.into());
+}
+
+/// Where kernels are kept, if they are.
 pub(super) fn cache_folder() -> Option<PathBuf> {
-    let named = std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from);
+    let named = NAMED.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    let named = named.or_else(|| std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from));
     let user = || {
         let home = |var: &str| std::env::var_os(var).map(PathBuf::from).filter(|p| p.is_absolute());
         home("XDG_CACHE_HOME").or_else(|| Some(home("HOME")?.join(".cache")))

@@ -4,6 +4,7 @@
 //! the GPU. All work goes to the GPU's one stream, in memory that the program hands over, and what may go wrong in it is written
 //! down on the GPU: nothing here waits.
 
+mod fourier;
 mod product;
 mod settings;
 mod tuning;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 #[derive(Default)]
 pub(super) struct Handles {
     products: Mutex<product::Products>,
+    transforms: Mutex<fourier::Transforms>,
 }
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,6 +44,7 @@ impl OfGpu {
     fn find(&self, routine: &Routine) -> Result<Option<LibraryCall>> {
         Ok(match routine {
             Routine::Product(p) => product::ready(self.gpu, p, self.precision)?.map(LibraryCall::Product),
+            Routine::Transform(t) => Some(LibraryCall::Transform(fourier::ready(self.gpu, t)?)),
         })
     }
 
@@ -63,6 +66,7 @@ impl Libraries for OfGpu {
 /// A call, ready to be queued.
 pub(super) enum LibraryCall {
     Product(Arc<product::Ready>),
+    Transform(Arc<fourier::Ready>),
 }
 
 impl LibraryCall {
@@ -70,6 +74,7 @@ impl LibraryCall {
     fn workspace(&self) -> usize {
         match self {
             LibraryCall::Product(p) => p.workspace(),
+            LibraryCall::Transform(t) => t.workspace(),
         }
     }
 
@@ -77,6 +82,7 @@ impl LibraryCall {
     pub(super) fn queue(&self, gpu: &Gpu, _: &mut Queue, buffers: &[Address]) -> Result<()> {
         match self {
             LibraryCall::Product(p) => p.queue(gpu, buffers),
+            LibraryCall::Transform(t) => t.queue(buffers),
         }
     }
 }

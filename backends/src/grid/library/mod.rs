@@ -4,17 +4,21 @@
 //! word of the library itself. [`plan`] gives for an op the routines and kernels that compute it; whether a machine has a library
 //! for them is asked of its [`super::Libraries`], and only where it takes all of them they are called.
 
+mod fourier;
 mod product;
 
 use super::GridKernel;
 use super::ops::Operand;
-use gradloom_ir::{DType, Op, Result, Type};
+use gradloom_ir::{DType, FftKind, Op, Result, Type};
+use smallvec::SmallVec;
 
 /// What a library computes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Routine {
     /// Products of matrices; on the left factors, the right factors and the results.
     Product(Product),
+    /// Fourier transforms; on the operand and the result. The operand of an inverse to real numbers may be overwritten.
+    Transform(Transform),
 }
 
 /// `result[b] = left[b] right[b]` for each `b` of a batch. The results are dense, row after row.
@@ -46,6 +50,19 @@ pub struct Factor {
     /// Elements from the beginning of a row (column) to that of the next.
     pub leading: usize,
     /// Elements from a matrix of the batch to the next.
+    pub batch: usize,
+}
+
+/// Fourier transforms of dense arrays, one after the other, without any factor.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Transform {
+    /// Which; an inverse to real numbers reads a half spectrum whose own elements are those of real numbers.
+    pub kind: FftKind,
+    /// Of the real and imaginary parts: f32 or f64.
+    pub dtype: DType,
+    /// At most three; of the real numbers where there are such.
+    pub lengths: SmallVec<[usize; 3]>,
+    /// How many arrays.
     pub batch: usize,
 }
 
@@ -83,7 +100,7 @@ impl Routine {
     /// Whether it is queued without waiting for the machine, so that queued work may be captured and queued again.
     pub fn is_queued(&self) -> bool {
         match self {
-            Routine::Product(_) => true,
+            Routine::Product(_) | Routine::Transform(_) => true,
         }
     }
 }
@@ -119,6 +136,7 @@ impl Plan {
 pub fn plan(site: &Site) -> Result<Option<Plan>> {
     match site.op {
         Op::DotGeneral { .. } => product::dot_general(site),
+        Op::Fft { .. } => fourier::fft(site),
         _ => Ok(None),
     }
 }

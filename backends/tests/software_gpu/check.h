@@ -75,3 +75,5 @@ void check_graphs();
 void check_printed();
 void check_matmul();
 void check_fft();
+void check_triangular();
+void check_solver();

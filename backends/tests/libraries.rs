@@ -2,10 +2,14 @@
 
 #[path = "../../passes/tests/oracle/mod.rs"]
 mod oracle;
+#[path = "../../passes/tests/rules/rows.rs"]
+mod rows;
 mod software;
 
 #[path = "libraries/fourier.rs"]
 mod fourier;
+#[path = "libraries/linear.rs"]
+mod linear;
 #[path = "libraries/products.rs"]
 mod products;
 

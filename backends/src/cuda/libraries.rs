@@ -23,6 +23,8 @@ pub(super) enum Library {
     Compiler,
     CublasLt,
     Cufft,
+    Cublas,
+    Cusolver,
 }
 
 impl Library {
@@ -33,6 +35,8 @@ impl Library {
             Library::Compiler => ("nvrtc", "NVIDIA's compiler NVRTC"),
             Library::CublasLt => ("cublasLt", "NVIDIA's library cuBLASLt"),
             Library::Cufft => ("cufft", "NVIDIA's library cuFFT"),
+            Library::Cublas => ("cublas", "NVIDIA's library cuBLAS"),
+            Library::Cusolver => ("cusolver", "NVIDIA's library cuSOLVER"),
         }
     }
 
@@ -44,6 +48,8 @@ impl Library {
                 Library::Compiler => cudarc::nvrtc::sys::is_culib_present(),
                 Library::CublasLt => cudarc::cublaslt::sys::is_culib_present(),
                 Library::Cufft => cudarc::cufft::sys::is_culib_present(),
+                Library::Cublas => cudarc::cublas::sys::is_culib_present(),
+                Library::Cusolver => cudarc::cusolver::sys::is_culib_present(),
             }
         }
     }

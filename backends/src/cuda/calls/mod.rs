@@ -7,6 +7,8 @@
 mod fourier;
 mod product;
 mod settings;
+mod solver;
+mod triangular;
 mod tuning;
 
 pub use settings::{
@@ -14,7 +16,7 @@ pub use settings::{
 };
 
 use super::gpu::{Gpu, Queue};
-use crate::grid::library::Routine;
+use crate::grid::library::{Method, Routine};
 use crate::grid::{Address, Call, Libraries};
 use gradloom_ir::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub(super) struct Handles {
     products: Mutex<product::Products>,
     transforms: Mutex<fourier::Transforms>,
+    solver: Mutex<solver::Solver>,
+    blas: Mutex<Option<triangular::Handle>>,
 }
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,6 +49,10 @@ impl OfGpu {
         Ok(match routine {
             Routine::Product(p) => product::ready(self.gpu, p, self.precision)?.map(LibraryCall::Product),
             Routine::Transform(t) => Some(LibraryCall::Transform(fourier::ready(self.gpu, t)?)),
+            Routine::Linear(l) => Some(match l.what {
+                Method::Solve { .. } => LibraryCall::Triangular(triangular::ready(self.gpu, l)?),
+                _ => LibraryCall::Solver(solver::ready(self.gpu, l)?),
+            }),
         })
     }
 
@@ -67,6 +75,8 @@ impl Libraries for OfGpu {
 pub(super) enum LibraryCall {
     Product(Arc<product::Ready>),
     Transform(Arc<fourier::Ready>),
+    Triangular(triangular::Ready),
+    Solver(Arc<solver::Ready>),
 }
 
 impl LibraryCall {
@@ -75,6 +85,8 @@ impl LibraryCall {
         match self {
             LibraryCall::Product(p) => p.workspace(),
             LibraryCall::Transform(t) => t.workspace(),
+            LibraryCall::Triangular(t) => t.workspace(),
+            LibraryCall::Solver(s) => s.workspace(),
         }
     }
 
@@ -83,6 +95,8 @@ impl LibraryCall {
         match self {
             LibraryCall::Product(p) => p.queue(gpu, buffers),
             LibraryCall::Transform(t) => t.queue(buffers),
+            LibraryCall::Triangular(t) => t.queue(gpu, buffers),
+            LibraryCall::Solver(s) => s.queue(buffers),
         }
     }
 }

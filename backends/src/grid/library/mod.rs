@@ -5,7 +5,10 @@
 //! for them is asked of its [`super::Libraries`], and only where it takes all of them they are called.
 
 mod fourier;
+mod linear;
 mod product;
+
+pub use linear::{Linear, Method, Vectors};
 
 use super::GridKernel;
 use super::ops::Operand;
@@ -19,6 +22,8 @@ pub enum Routine {
     Product(Product),
     /// Fourier transforms; on the operand and the result. The operand of an inverse to real numbers may be overwritten.
     Transform(Transform),
+    /// Linear algebra; on what the method says.
+    Linear(Linear),
 }
 
 /// `result[b] = left[b] right[b]` for each `b` of a batch. The results are dense, row after row.
@@ -101,6 +106,7 @@ impl Routine {
     pub fn is_queued(&self) -> bool {
         match self {
             Routine::Product(_) | Routine::Transform(_) => true,
+            Routine::Linear(l) => l.what.is_queued(),
         }
     }
 }
@@ -137,6 +143,7 @@ pub fn plan(site: &Site) -> Result<Option<Plan>> {
     match site.op {
         Op::DotGeneral { .. } => product::dot_general(site),
         Op::Fft { .. } => fourier::fft(site),
+        gradloom_ir::linalg_ops!() => linear::linear(site),
         _ => Ok(None),
     }
 }

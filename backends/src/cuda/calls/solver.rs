@@ -4,7 +4,7 @@
 use super::locked;
 use crate::cuda::gpu::Gpu;
 use crate::cuda::libraries::Library;
-use crate::grid::Address;
+use crate::grid::{ALIGNMENT, Address};
 use crate::grid::library::{Linear, Method, Vectors};
 use cudarc::cusolver::{result, sys};
 use gradloom_ir::{DType, Error, Result};
@@ -188,7 +188,8 @@ impl Ready {
     fn sizes(&self) -> Result<(usize, usize), result::CusolverError> {
         let (Handles { handle, params }, of) = (self.handles, data_type(self.linear.dtype));
         let (mut device, mut host) = (0, 0);
-        let none = ptr::null_mut::<c_void>();
+        // an array that nobody looks at, where one might be
+        let none: *mut c_void = ptr::without_provenance_mut(ALIGNMENT);
         let real = data_type(self.linear.dtype.real());
         let batch = self.linear.batch as i64;
         // SAFETY: the handles live; the library looks at no array when it is asked for sizes; both places are written.

@@ -54,6 +54,15 @@ impl Device {
         }
     }
 
+    /// Waits until all that was queued on it is done. Programs on a GPU are only queued when a call returns; who reads their
+    /// results waits by itself, who takes the time must.
+    ///
+    /// # Errors
+    /// What went wrong in what was queued; a GPU that is not there.
+    pub fn synchronize(self) -> Result<()> {
+        self.gpu()?.map_or(Ok(()), Gpu::synchronize)
+    }
+
     /// The reference interpreter.
     pub fn interp() -> Device {
         Device::Interp
@@ -108,11 +117,13 @@ pub fn compile(g: &Graph) -> Result<Executable> {
     compile_for(g, Device::Cpu)
 }
 
-/// Compiles an optimised program for a device.
+/// Compiles an optimised program for a device. With the environment variable `GRADLOOM_KERNEL_SOURCES` the CUDA C that it would
+/// be on a GPU is written into the folder that it names, whatever the device.
 ///
 /// # Errors
 /// As [`compile`].
 pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
+    crate::cuda::sources::write(g)?;
     let code = match device {
         Device::Interp => Code::Interp(g.clone()),
         Device::Cpu => Code::Cpu(Box::new(crate::cpu::compile(g)?)),

@@ -27,6 +27,9 @@ struct Options {
     /// Passes over the training images.
     #[arg(long, default_value_t = 15)]
     epochs: usize,
+    /// Where to run: `cpu`, or a GPU, `cuda:0`.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
 }
 
 #[derive(Tree, Clone)]
@@ -60,7 +63,13 @@ impl Net {
 type State = (Net, <Adam as Transformation>::State<Net>);
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    run(std::env::args_os())
+}
+
+/// The example, on these arguments: the first is what the program is called.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
+    let options = Options::parse_from(args);
+    gradloom::set_default_device(options.device);
     std::fs::create_dir_all(&options.out).map_err(|e| Error::io(format!("create {}", options.out.display()), &e))?;
     let (train, test) = digits()?.split(0.8, SEED)?;
     let (net, curve) = fit(&train, &test, options.epochs)?;

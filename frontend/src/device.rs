@@ -114,8 +114,10 @@ pub(crate) fn device_of<'a>(op: &str, operands: impl Iterator<Item = &'a Tensor>
         }
     }
     match (gpu, host) {
-        (Some((i, ty)), Some(other)) => Err(Error::user(op, format!("{ty} is on cuda:{i}, {other} in the host's memory"))
-            .help("move one of them with `to_device`")),
+        (Some((i, ty)), Some(other)) => {
+            Err(Error::user(op, format!("{ty} is on cuda:{i}, {other} in the host's memory"))
+                .help("move one of them with `to_device`"))
+        }
         (Some((i, _)), None) => Ok(Device::Cuda(i)),
         (None, Some(_)) => Ok(match default_device()? {
             Device::Cuda(_) => Device::Cpu,

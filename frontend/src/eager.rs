@@ -1,8 +1,8 @@
 //! Running outside any transform: each op, or each transformed function, is a small program that is compiled once,
 //! kept by its contents, and run.
 
-use crate::device::{Arrays, device_of};
 use crate::debug::{nan_check_everywhere, with_nan_checks};
+use crate::device::{Arrays, device_of};
 use crate::tensor::{Repr, Tensor};
 use crate::trace::leaked;
 use gradloom_backends::{Device, Executable, compile_for};

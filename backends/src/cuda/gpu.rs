@@ -4,6 +4,7 @@
 //! once, a copy needs no event to wait for the kernels before it, and the scratch memory of one program is free for the next.
 
 use super::calls::Handles;
+use super::conditional::Conditions;
 use super::libraries::Library;
 use super::memory::{Arena, Pool};
 use super::modules::Modules;
@@ -14,7 +15,7 @@ use cudarc::driver::{DriverError, result, sys};
 use gradloom_ir::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// A GPU in use. It is opened once and stays open.
 pub struct Gpu {
@@ -28,6 +29,7 @@ pub struct Gpu {
     device_pool: sys::CUmemoryPool,
     queue: Mutex<Queue>,
     memory: Mutex<Pool>,
+    conditions: OnceLock<Result<Option<Conditions>>>,
     pub(super) modules: Modules,
     pub(super) libraries: Handles,
 }
@@ -42,6 +44,10 @@ pub(super) struct Queue {
     /// Scratch memory of programs; empty between two of them.
     pub(super) arena: Arena,
     pub(super) staging: Staging,
+    /// Where work goes: the GPU's one stream, or, while a loop or branch is captured, one of the next.
+    pub(super) stream: sys::CUstream,
+    /// For loops and branches in captured graphs, by how deep they are nested.
+    pub(super) streams: Vec<sys::CUstream>,
     /// Whether what is queued is being captured: nothing may be waited for, and no memory be asked of the driver.
     pub(super) capturing: bool,
 }
@@ -77,9 +83,8 @@ impl Gpu {
     fn new(index: usize) -> Result<Gpu> {
         Library::Driver.load()?;
         let fail = |what: String, help: &str| Error::limit("device", format!("cuda:{index}: {what}")).help(help);
-        let said = |e: DriverError| {
-            fail(format!("the driver says {e}"), "see that the driver runs, or use Device::cpu()")
-        };
+        let said =
+            |e: DriverError| fail(format!("the driver says {e}"), "see that the driver runs, or use Device::cpu()");
         let count = result::init().and_then(|()| result::device::get_count()).map_err(said)?;
         let number = i32::try_from(index).ok().filter(|&i| i < count);
         let number =
@@ -102,15 +107,23 @@ impl Gpu {
             let mut keep = u64::MAX;
             let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
             result::mem_pool::set_attribute(device_pool, threshold, (&raw mut keep).cast()).map_err(said)?;
+            let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(said)?;
             Ok(Gpu {
                 index,
                 name: result::device::get_name(device).map_err(said)?,
                 architecture: Architecture((major * 10 + minor) as u32),
                 total: result::device::total_mem(device).map_err(said)?,
                 context,
-                stream: result::stream::create(result::stream::StreamKind::NonBlocking).map_err(said)?,
+                stream,
                 device_pool,
-                queue: Mutex::new(Queue { arena: Arena::default(), staging: Staging::new().map_err(said)?, capturing: false }),
+                queue: Mutex::new(Queue {
+                    arena: Arena::default(),
+                    staging: Staging::new().map_err(said)?,
+                    stream,
+                    streams: Vec::new(),
+                    capturing: false,
+                }),
+                conditions: OnceLock::new(),
                 memory: Mutex::default(),
                 modules: Modules::default(),
                 libraries: Handles::default(),
@@ -155,6 +168,29 @@ impl Gpu {
         Ok(poisonless(&self.queue))
     }
 
+    pub(super) fn context(&self) -> sys::CUcontext {
+        self.context
+    }
+
+    /// What conditional nodes take; `None` if the driver has none.
+    ///
+    /// # Errors
+    /// If the driver should have them, and their kernels cannot be made.
+    pub(super) fn conditions(&self) -> Result<Option<Conditions>> {
+        self.enter()?;
+        self.conditions.get_or_init(|| Conditions::load(self)).clone()
+    }
+
+    /// Makes streams for loops and branches that are nested so deep.
+    pub(super) fn prepare_streams(&self, depth: usize) -> Result<()> {
+        let mut queue = self.queue()?;
+        while queue.streams.len() < depth {
+            let stream = result::stream::create(result::stream::StreamKind::NonBlocking);
+            queue.streams.push(stream.map_err(|e| driver_error("a stream cannot be made", e))?);
+        }
+        Ok(())
+    }
+
     pub(super) fn memory(&self) -> MutexGuard<'_, Pool> {
         poisonless(&self.memory)
     }
@@ -186,7 +222,10 @@ impl Gpu {
         let unused = [self.memory().release(), queue.arena.release()].concat();
         // SAFETY: nobody holds these pieces; what was queued before is done with them when the driver frees them.
         unsafe {
-            unused.iter().try_for_each(|&at| result::free_async(at, self.stream)).map_err(|e| driver_error("free", e))?;
+            unused
+                .iter()
+                .try_for_each(|&at| result::free_async(at, self.stream))
+                .map_err(|e| driver_error("free", e))?;
             result::stream::synchronize(self.stream).map_err(|e| driver_error("what was queued failed", e))?;
             result::mem_pool::trim_to(self.device_pool, 0).map_err(|e| driver_error("free", e))?;
         }

@@ -2,7 +2,7 @@
 
 use gradloom_ir::{Error, Result};
 use std::path::PathBuf;
-use std::sync::{Mutex};
+use std::sync::Mutex;
 
 /// Folders with NVIDIA's libraries, where they are not where the system looks; as in `PATH`, several are told apart by `:`.
 const FOLDERS: &str = "GRADLOOM_CUDA_LIBRARIES";
@@ -75,7 +75,11 @@ impl Library {
         }
         let mut looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
         looked.push("where the system looks".into());
-        let message = format!("{what} was not found under any of the names {}; looked in: {}", files.join(", "), looked.join(", "));
+        let message = format!(
+            "{what} was not found under any of the names {}; looked in: {}",
+            files.join(", "),
+            looked.join(", ")
+        );
         Err(Error::limit(op, message).help(match self {
             Library::Driver => "install NVIDIA's driver, or use Device::cpu()".to_string(),
             _ => format!("install CUDA 12, or set {FOLDERS} to the folders that hold its libraries"),

@@ -5,7 +5,7 @@ use crate::Buffer;
 use crate::grid::{ALIGNMENT, Address};
 use cudarc::driver::DriverError;
 use gradloom_ir::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An array's memory on a GPU. When it is dropped the memory is given back; work that was queued before may still use it.
@@ -123,24 +123,25 @@ fn read_error(e: DriverError) -> Error {
     driver_error("what was queued before a read failed", e)
 }
 
-/// Pieces of memory that arrays have given back, by size.
+/// Pieces of memory that arrays have given back, by size. The first in memory is taken first: so the arrays of a loop's steps
+/// alternate between few addresses, for which a program is captured.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: BTreeMap<usize, Vec<Address>>,
+    free: BTreeMap<usize, BTreeSet<Address>>,
     /// Bytes that arrays take.
     used: usize,
 }
 
 impl Pool {
     fn take(&mut self, capacity: usize) -> Option<Address> {
-        let at = self.free.get_mut(&capacity)?.pop()?;
+        let at = self.free.get_mut(&capacity)?.pop_first()?;
         self.used += capacity;
         Some(at)
     }
 
     fn give(&mut self, at: Address, capacity: usize) {
         self.used -= capacity;
-        self.free.entry(capacity).or_default().push(at);
+        self.free.entry(capacity).or_default().insert(at);
     }
 
     /// All pieces that nobody uses, which are no longer the pool's.

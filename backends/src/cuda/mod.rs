@@ -6,6 +6,7 @@
 //! for them: without cuBLASLt kernels compute products, other ops need theirs.
 
 mod calls;
+mod conditional;
 mod functions;
 mod gpu;
 mod graphs;
@@ -15,6 +16,7 @@ mod modules;
 mod nvrtc;
 mod print;
 mod program;
+pub(crate) mod sources;
 mod staging;
 
 pub use calls::{

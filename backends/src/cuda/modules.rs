@@ -72,10 +72,13 @@ impl Gpu {
                 let module = result::module::load_data(code.as_ptr().cast());
                 module.and_then(|m| result::module::get_function(m, name))
             };
-            let function = function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", kernels[i].name), e))?;
+            let function =
+                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", kernels[i].name), e))?;
             loaded.insert(keys[i], Function(function));
         }
-        keys.iter().map(|k| loaded.get(k).copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost"))).collect()
+        keys.iter()
+            .map(|k| loaded.get(k).copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost")))
+            .collect()
     }
 }
 

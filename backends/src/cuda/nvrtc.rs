@@ -74,25 +74,40 @@ impl Nvrtc {
     /// # Errors
     /// What the compiler does not accept, in its words.
     pub fn compile(self, source: &str, architecture: Architecture) -> Result<Binary> {
-        let fail = |what: &str, e: result::NvrtcError| Error::internal("nvrtc", format!("{what}: {e}"));
-        let text = CString::new(source).map_err(|_| Error::internal("nvrtc", "the source holds a zero byte"))?;
-        let program = result::create_program(&text, None).map_err(|e| fail("no program", e))?;
-        let program = Program(program);
-        let options = options(architecture);
-        // SAFETY: the program was created above and lives until the end of this function.
-        unsafe {
-            let done = result::compile_program(program.0, &options);
-            let log = result::get_program_log(program.0).map_err(|e| fail("no log", e))?;
-            let log: Vec<u8> = log.into_iter().map(|c| c as u8).take_while(|c| *c != 0).collect();
-            let log = String::from_utf8_lossy(&log).into_owned();
-            done.map_err(|e| fail(&log, e))?;
-            let mut size = 0;
-            sys::nvrtcGetCUBINSize(program.0, &mut size).result().map_err(|e| fail("no code", e))?;
+        let (program, log) = Program::compiled(source, &options(architecture))?;
+        let mut size = 0;
+        // SAFETY: the program lives until the end of this function, and the code has the size that it says.
+        let cubin = unsafe {
+            sys::nvrtcGetCUBINSize(program.0, &mut size).result().map_err(|e| failed("no code", e))?;
             let mut cubin = vec![0u8; size];
-            sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()).result().map_err(|e| fail("no code", e))?;
-            Ok(Binary { cubin, log })
+            sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()).result().map_err(|e| failed("no code", e))?;
+            cubin
+        };
+        Ok(Binary { cubin, log })
+    }
+
+    /// Compiles a source that calls functions of the driver's to PTX, which the driver links when it loads it: text that ends
+    /// with a zero byte.
+    ///
+    /// # Errors
+    /// As [`Nvrtc::compile`].
+    pub(super) fn compile_for_linking(self, source: &str, architecture: Architecture) -> Result<Vec<u8>> {
+        let options =
+            [format!("--gpu-architecture=compute_{}", architecture.0), "--relocatable-device-code=true".into()];
+        let (program, _) = Program::compiled(source, &options)?;
+        let mut size = 0;
+        // SAFETY: as above.
+        unsafe {
+            sys::nvrtcGetPTXSize(program.0, &mut size).result().map_err(|e| failed("no code", e))?;
+            let mut ptx = vec![0u8; size];
+            sys::nvrtcGetPTX(program.0, ptx.as_mut_ptr().cast()).result().map_err(|e| failed("no code", e))?;
+            Ok(ptx)
         }
     }
+}
+
+fn failed(what: &str, e: result::NvrtcError) -> Error {
+    Error::internal("nvrtc", format!("{what}: {e}"))
 }
 
 /// What the compiler is told.
@@ -108,6 +123,22 @@ pub(super) fn options(architecture: Architecture) -> [String; 4] {
 
 /// A program of the compiler's, given back at the end.
 struct Program(sys::nvrtcProgram);
+
+impl Program {
+    /// Compiles a source; the program, and what the compiler said.
+    fn compiled(source: &str, options: &[String]) -> Result<(Program, String)> {
+        let text = CString::new(source).map_err(|_| Error::internal("nvrtc", "the source holds a zero byte"))?;
+        let program = Program(result::create_program(&text, None).map_err(|e| failed("no program", e))?);
+        // SAFETY: the program was created above and lives.
+        let (done, log) = unsafe {
+            (result::compile_program(program.0, options), result::get_program_log(program.0).map_err(|e| failed("no log", e))?)
+        };
+        let log: Vec<u8> = log.into_iter().map(|c| c as u8).take_while(|c| *c != 0).collect();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        done.map_err(|e| failed(&log, e))?;
+        Ok((program, log))
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {

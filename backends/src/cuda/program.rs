@@ -1,10 +1,11 @@
 //! Programs on a GPU: kernels queued one by one, and, for arguments that were seen before, as one captured graph.
 
+use super::calls::{LibraryCall, OfGpu};
+use super::conditional::{Condition, conditional};
 use super::gpu::{Gpu, Queue, driver_error};
 use super::graphs::{Graphs, Plan};
 use super::memory::GpuBuffer;
 use super::modules::Function;
-use super::calls::{LibraryCall, OfGpu};
 use crate::grid::{Address, GridKernel, GridProgram, KernelCost, Machine, ROWS, compile_with};
 use crate::{Cost, Profile, StepProfile};
 use cudarc::driver::{result, sys};
@@ -26,6 +27,8 @@ pub struct CudaProgram {
     calls: Vec<LibraryCall>,
     constants: Vec<GpuBuffer>,
     outputs: Vec<usize>,
+    /// What a run queues, if it can be captured.
+    steady: Option<usize>,
     graphs: Mutex<Graphs>,
 }
 
@@ -62,7 +65,7 @@ impl Machine for Enqueuer<'_> {
                 (k.blocks, 1, 1),
                 (k.threads, 1, 1),
                 0,
-                self.gpu.stream,
+                self.queue.stream,
                 &mut params,
             )
         };
@@ -76,7 +79,7 @@ impl Machine for Enqueuer<'_> {
 
     fn call(&mut self, call: usize, buffers: &[Address]) -> Result<()> {
         let start = self.watch.is_some().then(Instant::now);
-        self.calls[call].queue(self.gpu, self.queue, buffers)?;
+        self.calls[call].queue(self.queue, buffers)?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
             self.gpu.synchronize()?;
             watch.ran(self.kernels.len() + call, start);
@@ -86,8 +89,28 @@ impl Machine for Enqueuer<'_> {
 
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()> {
         // SAFETY: both places have so many bytes, as the program was compiled.
-        let done = unsafe { result::memcpy_dtod_async(to, from, bytes, self.gpu.stream) };
+        let done = unsafe { result::memcpy_dtod_async(to, from, bytes, self.queue.stream) };
         done.map_err(|e| driver_error("a copy cannot be queued", e))
+    }
+
+    fn decides(&self) -> bool {
+        self.queue.capturing
+    }
+
+    fn repeat(&mut self, flag: Address, body: &mut dyn FnMut(&mut dyn Machine) -> Result<()>) -> Result<()> {
+        self.under(Condition::While(flag), body)
+    }
+
+    fn choose(
+        &mut self,
+        index: Address,
+        branches: usize,
+        branch: &mut dyn FnMut(&mut dyn Machine, usize) -> Result<()>,
+    ) -> Result<()> {
+        let last = branches as i32 - 1;
+        (0..branches).try_for_each(|i| {
+            self.under(Condition::Branch { index, branch: i as i32, last }, &mut |m| branch(m, i))
+        })
     }
 
     fn read(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
@@ -96,6 +119,16 @@ impl Machine for Enqueuer<'_> {
 
     fn write(&mut self, to: Address, from: &[u8]) -> Result<()> {
         self.queue.write(self.gpu, to, from)
+    }
+}
+
+impl Enqueuer<'_> {
+    /// Captures `body` as what is done under a condition.
+    fn under(&mut self, condition: Condition, body: &mut dyn FnMut(&mut dyn Machine) -> Result<()>) -> Result<()> {
+        let (gpu, functions, kernels, calls) = (self.gpu, self.functions, self.kernels, self.calls);
+        conditional(gpu, self.queue, condition, &mut |queue| {
+            body(&mut Enqueuer { gpu, queue, functions, kernels, calls, watch: None })
+        })
     }
 }
 
@@ -129,7 +162,12 @@ impl CudaProgram {
         let calls = program.calls.iter().map(|c| libraries.ready(c)).collect::<Result<_>>()?;
         let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;
         let outputs = g.output_types().iter().map(gradloom_ir::Type::bytes).collect();
-        Ok(CudaProgram { gpu, program, functions, calls, constants, outputs, graphs: Mutex::default() })
+        let mut steady = program.steady_launches(false);
+        if steady.is_none() && program.steady_launches(true).is_some() && gpu.conditions()?.is_some() {
+            gpu.prepare_streams(program.decisions())?;
+            steady = program.steady_launches(true);
+        }
+        Ok(CudaProgram { gpu, program, functions, calls, constants, outputs, steady, graphs: Mutex::default() })
     }
 
     /// The GPU it was compiled for.
@@ -143,18 +181,22 @@ impl CudaProgram {
     /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
     pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
         if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
-            return Err(Error::internal("run", format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu)));
+            return Err(Error::internal(
+                "run",
+                format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu),
+            ));
         }
         let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
         let outs: GpuOutputs = outs.collect::<Result<_>>()?;
         let addresses: Vec<Address> = args.iter().chain(&outs).map(|b| b.address()).collect();
         let mut queue = self.gpu.queue()?;
         let mut graphs = self.graphs.lock().unwrap_or_else(|e| e.into_inner());
-        match graphs.plan(&addresses, queue.arena.generation, self.program.steady_launches()) {
+        match graphs.plan(&addresses, queue.arena.generation, self.steady) {
             Plan::Replay(graph) => graph.launch(self.gpu)?,
             Plan::Queue => self.enqueue(&mut queue, &addresses, None)?,
             Plan::Capture => {
-                let graph = super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
+                let graph =
+                    super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
                 match graph {
                     Some(graph) => graphs.keep(addresses, queue.arena.generation, graph).launch(self.gpu)?,
                     None => self.enqueue(&mut queue, &addresses, None)?,
@@ -244,7 +286,8 @@ unsafe impl Send for Captured {}
 impl Captured {
     fn launch(&self, gpu: &Gpu) -> Result<()> {
         // SAFETY: the graph was captured on this GPU and lives; the arrays it names are held by the caller.
-        unsafe { result::graph::launch(self.0, gpu.stream) }.map_err(|e| driver_error("a captured program cannot be queued", e))
+        unsafe { result::graph::launch(self.0, gpu.stream) }
+            .map_err(|e| driver_error("a captured program cannot be queued", e))
     }
 }
 

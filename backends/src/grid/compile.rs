@@ -3,7 +3,10 @@
 
 use super::library::{Does, Plan, Site, plan};
 use super::ops::{Launches, Operand, launches};
-use super::program::{ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What, While};
+use super::program::{
+    ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What,
+    While,
+};
 use super::rows::rows_kernel;
 use super::{GridKernel, lower, lower_recurrence};
 use crate::cpu::{
@@ -237,11 +240,15 @@ impl Compiler<'_> {
         let operand = |&v: &Value| Type::new(g.ty(slots.memory(v)).dtype, &g.ty(v).shape);
         let operands: Vec<Type> = node.args.iter().map(operand).collect();
         let results = slots.types(&node.results);
-        if self.call(node, &operands, &results, slots, body)? {
+        let called = self.call(node, &operands, &results, slots, body);
+        if matches!(called, Ok(true)) {
             return Ok(());
         }
-        let found = launches(&node.op, &operands, &results)?;
-        let Some(Launches { launches, scratch }) = found else {
+        let found = called.and_then(|_| launches(&node.op, &operands, &results));
+        if self.libraries.leaves_out() && !matches!(found, Ok(Some(_))) {
+            return Ok(());
+        }
+        let Some(Launches { launches, scratch }) = found? else {
             return Err(Error::limit(node.op.name(), "has no form on GPUs").help("run the program on Device::cpu()"));
         };
         let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();

@@ -40,6 +40,35 @@ pub trait Machine {
     /// If the copy cannot be queued.
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()>;
 
+    /// Whether it can decide by itself, in what is queued now, how often a loop's body is done and which branch: then
+    /// [`Machine::repeat`] and [`Machine::choose`] are called; else the host reads the condition before each round.
+    fn decides(&self) -> bool {
+        false
+    }
+
+    /// Queues `body` to be done again and again while the bool at `flag` is true.
+    ///
+    /// # Errors
+    /// If it cannot be queued.
+    fn repeat(&mut self, flag: Address, body: &mut dyn FnMut(&mut dyn Machine) -> Result<()>) -> Result<()> {
+        let _ = (flag, body);
+        Err(Error::internal("repeat", "the machine does not decide by itself"))
+    }
+
+    /// Queues of `branches` branches the one that the i32 at `index`, clamped, will name.
+    ///
+    /// # Errors
+    /// If it cannot be queued.
+    fn choose(
+        &mut self,
+        index: Address,
+        branches: usize,
+        branch: &mut dyn FnMut(&mut dyn Machine, usize) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (index, branches, branch);
+        Err(Error::internal("choose", "the machine does not decide by itself"))
+    }
+
     /// Waits for what was queued, and reads.
     ///
     /// # Errors
@@ -94,6 +123,11 @@ pub trait Libraries {
     /// # Errors
     /// What the library says is wrong.
     fn takes(&self, routine: &Routine) -> Result<Option<usize>>;
+
+    /// Whether ops that have no form are left out instead of refused: of a program that is read and not run.
+    fn leaves_out(&self) -> bool {
+        false
+    }
 }
 
 /// A machine without libraries.
@@ -116,10 +150,7 @@ pub struct KernelCost {
 
 impl KernelCost {
     fn plus(self, other: KernelCost) -> KernelCost {
-        KernelCost {
-            flops: self.flops.saturating_add(other.flops),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
+        KernelCost { flops: self.flops.saturating_add(other.flops), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
     fn times(self, n: usize) -> KernelCost {
@@ -214,10 +245,16 @@ impl GridProgram {
         self.main.controls()
     }
 
-    /// How many launches and copies are queued for a run, loops unrolled, if that is known before it: `None` if the program
-    /// reads a value to decide what it does, calls the host, or a library that may wait for the machine.
-    pub fn steady_launches(&self) -> Option<usize> {
-        self.main.queued(self)
+    /// How many launches and copies are queued for a run, scans unrolled, if that is the same in each: `None` if the program
+    /// calls the host, or a library that may wait for the machine, or reads a value to decide what it does, on a machine that does
+    /// not decide by itself.
+    pub fn steady_launches(&self, decides: bool) -> Option<usize> {
+        self.main.queued(self, decides)
+    }
+
+    /// How deep loops and branches that a machine decides on are nested.
+    pub fn decisions(&self) -> usize {
+        self.main.decisions()
     }
 
     /// What a run does; of loops whose steps are not known, and of branches, one step and the longest.
@@ -260,14 +297,31 @@ impl Body {
         self.steps.iter().map(of).sum()
     }
 
-    fn queued(&self, of_program: &GridProgram) -> Option<usize> {
+    fn queued(&self, of_program: &GridProgram, decides: bool) -> Option<usize> {
         let of = |s: &Step| match &s.what {
             What::Launch { .. } => Some(1),
-            What::Call { call, .. } => of_program.calls[*call].routine.is_queued().then_some(1),
-            What::Scan(s) => s.body.queued(of_program)?.checked_mul(s.length)?.checked_add(s.carries.len()),
+            What::Call { call, .. } => of_program.calls[*call].routine.queued(),
+            What::Scan(s) => s.body.queued(of_program, decides)?.checked_mul(s.length)?.checked_add(s.carries.len()),
+            What::While(w) if decides => {
+                let all = w.cond.queued(of_program, decides)?.checked_mul(2)?.checked_add(w.body.queued(of_program, decides)?)?;
+                all.checked_add(3 * w.carries.len() + 3)
+            }
+            What::Switch { branches, .. } if decides => {
+                branches.iter().try_fold(2 * branches.len(), |n, b| n.checked_add(b.queued(of_program, decides)?))
+            }
             What::While(_) | What::Switch { .. } | What::Host(_) => None,
         };
         self.steps.iter().try_fold(self.copies.len(), |n, s| n.checked_add(of(s)?))
+    }
+
+    fn decisions(&self) -> usize {
+        let of = |s: &Step| match &s.what {
+            What::Scan(s) => s.body.decisions(),
+            What::While(w) => 1 + w.cond.decisions().max(w.body.decisions()),
+            What::Switch { branches, .. } => 1 + branches.iter().map(Body::decisions).max().unwrap_or(0),
+            What::Launch { .. } | What::Call { .. } | What::Host(_) => 0,
+        };
+        self.steps.iter().map(of).max().unwrap_or(0)
     }
 
     fn work(&self, of_program: &GridProgram) -> KernelCost {
@@ -351,6 +405,11 @@ impl Step {
             What::Scan(scan) => scan.run(m, constants, table),
             What::While(w) => w.run(m, constants, table),
             What::Switch { index, branches, args, outs } => {
+                if m.decides() {
+                    return m.choose(table[*index], branches.len(), &mut |m, i| {
+                        branches[i].run(m, constants, at(args).into_iter().chain(at(outs)))
+                    });
+                }
                 let mut i = [0; 4];
                 m.read(table[*index], &mut i)?;
                 let i = i32::from_ne_bytes(i).clamp(0, branches.len() as i32 - 1);
@@ -421,6 +480,22 @@ impl While {
         let done = Turns::take(m, &self.carries, table, &mut held).and_then(|turns| {
             let at = |slots: &[Slot]| -> Vec<Address> { slots.iter().map(|&s| table[s]).collect() };
             let (cond_consts, body_consts) = (at(&self.cond_consts), at(&self.body_consts));
+            // without the host, a round begins where the one before began
+            let [now, next] = [0, 1].map(|i| turns.iter().map(|t| t.own[i]).collect::<Vec<Address>>());
+            let copied = |m: &mut dyn Machine, to: &[Address], from: &[Address]| {
+                let all = self.carries.iter().zip(to.iter().zip(from)).filter(|(c, _)| c.bytes > 0);
+                all.clone().try_for_each(|(c, (&to, &from))| m.copy(to, from, c.bytes))
+            };
+            if m.decides() {
+                copied(m, &now, &turns.iter().map(|t| t.init).collect::<Vec<Address>>())?;
+                self.cond.run(m, constants, cond_consts.iter().chain(&now).chain([&flag]).copied())?;
+                m.repeat(flag, &mut |m| {
+                    self.body.run(m, constants, body_consts.iter().chain(&now).chain(&next).copied())?;
+                    copied(m, &now, &next)?;
+                    self.cond.run(m, constants, cond_consts.iter().chain(&now).chain([&flag]).copied())
+                })?;
+                return copied(m, &at(&self.carries.iter().map(|c| c.out).collect::<Vec<Slot>>()), &now);
+            }
             for step in 0.. {
                 let before: Vec<Address> = turns.iter().map(|t| t.before(step)).collect();
                 let test = cond_consts.iter().chain(&before).chain([&flag]).copied();

@@ -20,7 +20,7 @@ older() {
     return 1
 }
 
-# library NAME FLAGS.. -- SOURCES..: in the background, each source by itself; linked by `link`
+# object NAME FLAGS..: compiles a source; link NAME OBJECTS.. -FLAGS..: makes a library
 object() {
     name=$1
     shift
@@ -33,7 +33,7 @@ link() {
     shift
     if older "$out/$name" $(for o; do case $o in -*) ;; *) echo "$out/$o.o" ;; esac; done); then
         # not over the old one, which may be in use
-        $compiler -shared -Wl,-soname,"$name" -o "$out/$name.new" \
+        $compiler -shared -Wl,-soname,"$name" -Wl,--version-script="$here/exports.map" -o "$out/$name.new" \
             $(for o; do case $o in -*) echo "$o" ;; *) echo "$out/$o.o" ;; esac; done) -ldl -lpthread
         mv "$out/$name.new" "$out/$name"
     fi

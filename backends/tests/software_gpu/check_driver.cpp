@@ -288,6 +288,56 @@ static void trace() {
     CHECK(text.find("\ncuMemAllocAsync 123 ") != std::string::npos && text.find("\ncuStreamSynchronize ") != std::string::npos);
 }
 
+// the synchronous fills, and pinned memory by its other name
+static void fills() {
+    void* host = nullptr;
+    OK(cu("cuMemAllocHost_v2", &host, (size_t)8));
+    EQUAL(*(unsigned*)host, 0xa5a5a5a5u);
+    const CUdeviceptr p = room(8);
+    OK(cu("cuMemsetD32_v2", p, 0x01020304u, (size_t)2));
+    OK(cu("cuMemsetD8_v2", p + 4, (unsigned char)9, (size_t)2));
+    EQUAL(download<unsigned>(p, 2)[0], 0x01020304u);
+    EQUAL(download<unsigned>(p, 2)[1], 0x01020909u);
+    *(unsigned*)host = 5;
+    OK(cu("cuMemcpyHtoD_v2", p, (const void*)host, (size_t)4));
+    EQUAL(download<unsigned>(p, 1)[0], 5);
+    OK(cu("cuMemFreeHost", host));
+    // a kernel may use pinned memory by its address
+    unsigned* mine = pinned<unsigned>(4);
+    const CUfunction f = kernel("extern \"C\" __global__ void k(unsigned* p) { p[threadIdx.x] = threadIdx.x; }", "k");
+    OK(launch(f, 1, 4, {&mine}));
+    EQUAL(mine[3], 0xa5a5a5a5u);
+    OK(cu("cuCtxSynchronize"));
+    EQUAL(mine[3], 3);
+    EQUAL(cu("cuMemAllocHost_v2", &host, (size_t)0), CUDA_ERROR_INVALID_VALUE);
+}
+
+// what libraries use of the driver
+static void library_work() {
+    static int done = 0;
+    static CUdeviceptr p;
+    p = room(8);
+    CUstream s = stream();
+    typedef void* (*Translate)(CUdeviceptr, size_t, const char*);
+    void (*work)(void*) = [](void* data) {
+        const auto translate = (Translate)dlsym(library("libcuda.so.1"), "softwareGpuTranslate");
+        int* q = (int*)translate(p, 8, "a test");
+        q[1] = *(int*)data;
+        done++;
+    };
+    int number = 12;
+    OK(cu("softwareGpuEnqueue", s, "test", work, (const void*)&number, sizeof number));
+    number = 13;
+    EQUAL(done, 0);
+    OK(sync(s));
+    EQUAL(done, 1);
+    EQUAL(download<int>(p, 2)[1], 12);
+    EQUAL(cu("softwareGpuIsMemory", p, (size_t)8), 1);
+    EQUAL(cu("softwareGpuIsMemory", p, (size_t)9), 0);
+    OK(cu("cuMemFree_v2", p));
+    EQUAL(cu("softwareGpuIsMemory", p, (size_t)8), 0);
+}
+
 // each in a process of its own: the result of the call itself, and of the next synchronisation
 static void wrong(const char* what, int result, int later, const std::function<int(CUstream)>& run) {
     apart(what, [&] {
@@ -369,6 +419,17 @@ static void wrong_uses() {
         EQUAL(launch(f, 1, 1, {}), 400);
         return cu("cuModuleUnload", m);
     });
+    apart("a context that is lost and retained anew", [] {
+        begin();
+        OK(cu("cuMemsetD8_v2", room(64), (unsigned char)0, (size_t)65));
+        EQUAL(cu("cuCtxSynchronize"), 700);
+        OK(cu("cuDevicePrimaryCtxRelease_v2", 0));
+        EQUAL(cu("cuCtxSynchronize"), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+        begin();
+        const CUdeviceptr p = room(64);
+        OK(cu("cuMemsetD8_v2", p, (unsigned char)3, (size_t)64));
+        EQUAL(download<char>(p, 64)[63], 3);
+    });
     apart("the host reads device memory", [] {
         begin();
         const CUdeviceptr p = room(64);
@@ -382,6 +443,8 @@ static void wrong_uses() {
 void check_driver() {
     apart("devices", devices);
     apart("pools", [] { begin(); pools(); });
+    apart("fills", [] { begin(); fills(); });
+    apart("work of libraries", [] { begin(); library_work(); });
     apart("waiting", [] { begin(); waiting(); });
     apart("events", [] { begin(); events(); });
     apart("functions of the host's", [] { begin(); host_functions(); });

@@ -163,6 +163,20 @@ static void refused() {
     EQUAL(call(FFT, "cufftExecZ2Z", p, (void*)d, (void*)d, 1), 3);
     OK(call(FFT, "cufftDestroy", p));
     EQUAL(call(FFT, "cufftDestroy", p), 1);
+    // plans by other ways
+    int n[] = {4};
+    long long n64[] = {4};
+    OK(call(FFT, "cufftPlan1d", &p, 4, 41, 1));
+    OK(call(FFT, "cufftGetSizeMany64", p, 1, n64, (long long*)nullptr, 1ll, 0ll, (long long*)nullptr, 1ll, 0ll, 41, 3ll, &bytes));
+    EQUAL(bytes, 96);
+    OK(call(FFT, "cufftDestroy", p));
+    OK(call(FFT, "cufftPlanMany", &p, 1, n, (int*)nullptr, 1, 0, (int*)nullptr, 1, 0, 42, 2));
+    const CUdeviceptr real = upload(std::vector<float>{1, 2, 3, 4, 1, 1, 1, 1}), half = room(48);
+    OK(call(FFT, "cufftExecR2C", p, (void*)real, (void*)half));
+    NEAR(download<float>(half, 12)[0], 10, 1e-6);
+    NEAR(download<float>(half, 12)[3], 2, 1e-6);
+    NEAR(download<float>(half, 12)[6], 4, 1e-6);
+    EQUAL(call(FFT, "cufftPlan1d", &p, 0, 41, 1), 8);
     // memory that is too small
     OK(call(FFT, "cufftExecC2C", plan(41, {9}, 1), (void*)d, (void*)d, -1));
     EQUAL(cu("cuCtxSynchronize"), 700);

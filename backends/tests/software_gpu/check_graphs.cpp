@@ -58,6 +58,10 @@ static void captured() {
     size_t count = 0;
     OK(cu("cuStreamGetCaptureInfo_v2", a, &status, &id, &seen, &tips, &count));
     CHECK(status == 1 && id != 0 && count == 1);
+    const void* edges = &edges;
+    OK(cu("cuStreamGetCaptureInfo_v3", a, &status, &id, &seen, &tips, &edges, &count));
+    CHECK(count == 1 && edges == nullptr);
+    OK(cu("cuStreamUpdateCaptureDependencies_v2", a, (CUgraphNode*)tips, (const void*)nullptr, count, 0u));
     CUgraph g = nullptr;
     OK(end(a, &g));
     CHECK(g == seen);

@@ -32,6 +32,55 @@ static void compiler() {
     EQUAL(cu("cuModuleLoadData", &m, (const void*)"\177ELF and more of it that is no image"), CUDA_ERROR_INVALID_IMAGE);
 }
 
+// kernels that are templates, headers, macros, and the names of errors
+static void programs() {
+    const char* lib = "libnvrtc.so.12";
+    auto text = (const char* (*)(int))dlsym(library(lib), "nvrtcGetErrorString");
+    CHECK(strcmp(text(6), "NVRTC_ERROR_COMPILATION") == 0);
+    int n = 0;
+    OK(call(lib, "nvrtcGetNumSupportedArchs", &n));
+    CHECK(n > 10);
+    void* p = nullptr;
+    const char *headers[] = {"#define TWICE(x) (2 * (x))\n"}, *names[] = {"twice.h"};
+    const char* source = "#include \"twice.h\"\n"
+                         "template <class T, int n> __global__ void __launch_bounds__(n, 1) scaled(T* p) { __shared__ T s[n]; s[threadIdx.x] = TWICE(p[threadIdx.x]) + ADD;\n"
+                         "    __syncthreads(); p[threadIdx.x] = s[n - 1 - threadIdx.x]; }\n"
+                         "static __device__ __forceinline__ float half(float x) { return x / 2; }\n"
+                         "/* __global__ void nothing(); */ extern \"C\" __global__ void __launch_bounds__((32 + 32), 2) other(float* p) { p[threadIdx.x] = half(p[threadIdx.x]); }\n";
+    OK(call(lib, "nvrtcCreateProgram", &p, source, "named.cu", 1, (const char* const*)headers, (const char* const*)names));
+    OK(call(lib, "nvrtcAddNameExpression", p, "scaled<double, 4>"));
+    const char* lowered = nullptr;
+    EQUAL(call(lib, "nvrtcGetLoweredName", p, "scaled<double, 4>", &lowered), 9);
+    size_t bytes = 0;
+    EQUAL(call(lib, "nvrtcGetCUBINSize", p, &bytes), 4);
+    const char* options[] = {"-arch=sm_90", "-DADD=1", "--use_fast_math"};
+    OK(call(lib, "nvrtcCompileProgram", p, 3, (const char* const*)options));
+    OK(call(lib, "nvrtcGetLoweredName", p, "scaled<double, 4>", &lowered));
+    EQUAL(call(lib, "nvrtcGetLoweredName", p, "scaled<int, 4>", &lowered), 10);
+    EQUAL(call(lib, "nvrtcAddNameExpression", p, "other"), 8);
+    OK(call(lib, "nvrtcGetCUBINSize", p, &bytes));
+    std::string code(bytes, 0);
+    OK(call(lib, "nvrtcGetCUBIN", p, &code[0]));
+    CUmodule m = nullptr;
+    CUfunction f = nullptr, g = nullptr;
+    OK(cu("cuModuleLoadDataEx", &m, (const void*)code.data(), 0u, (int*)nullptr, (void**)nullptr));
+    OK(cu("cuModuleGetFunction", &f, m, lowered));
+    OK(cu("cuModuleGetFunction", &g, m, "other"));
+    CUdeviceptr d = upload(std::vector<double>{1, 2, 3, 4}), e = upload(std::vector<float>{6});
+    OK(launch(f, 1, 4, {&d}));
+    OK(launch(g, 1, 1, {&e}));
+    NEAR(download<double>(d, 4)[0], 9, 0);
+    NEAR(download<double>(d, 4)[3], 3, 0);
+    NEAR(download<float>(e, 1)[0], 3, 0);
+    int most = 0;
+    OK(cu("cuFuncGetAttribute", &most, 0, g));
+    EQUAL(most, 64);
+    OK(cu("cuFuncGetAttribute", &most, 0, f));
+    OK(call(lib, "nvrtcDestroyProgram", &p));
+    CHECK(p == nullptr);
+    EQUAL(call(lib, "nvrtcDestroyProgram", &p), 4);
+}
+
 static void simple() {
     const CUfunction f = kernel("extern \"C\" __global__ void __launch_bounds__(256) add(const float* __restrict__ a, const float* b, float* c, int n) {\n"
                                 "    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) c[i] = a[i] + b[i];\n}", "add");
@@ -227,6 +276,11 @@ static void wrong_kernels() {
          "extern \"C\" __global__ void k(int* p) { __syncthreads(); p[0] = f(100000, p); }", 32, 719},
         {"a division by zero", "extern \"C\" __global__ void k(int* p) { p[0] = 0; p[1] = 7 / *(volatile int*)p; }", 1, 719},
         {"dynamic shared memory", "extern \"C\" __global__ void k(int* p) { extern __shared__ int s[]; s[threadIdx.x + 1] = 1; p[0] = s[1]; }", 4, 700},
+        {"a write right behind the end", "extern \"C\" __global__ void k(int* p) { p[63] = 1; }", 1, 700},
+        {"shared memory out of its array", "extern \"C\" __global__ void k(int* p) { __shared__ int s[8]; s[threadIdx.x] = 1; p[0] = s[0]; }", 16, 700},
+        {"four numbers that are not aligned", "struct alignas(16) F { float e[4]; };\nextern \"C\" __global__ void k(float* p) { *reinterpret_cast<F*>(p + 2) = F{{1, 2, 3, 4}}; }", 1, 716},
+        {"a number that is not aligned", "extern \"C\" __global__ void k(char* p) { *reinterpret_cast<double*>(p + 4) = 1; }", 1, 716},
+        {"an assertion", "extern \"C\" __global__ void k(int* p) { assert(threadIdx.x == 0); }", 4, 710},
         {"a trap", "extern \"C\" __global__ void k(int* p) { __trap(); }", 4, 719},
     };
     for (const auto& each : all)
@@ -248,6 +302,7 @@ static void wrong_kernels() {
 
 void check_kernels() {
     apart("compiler", [] { begin(); compiler(); });
+    apart("programs", [] { begin(); programs(); });
     apart("simple", [] { begin(); simple(); });
     apart("warps", [] { begin(); warps(); });
     apart("numbers", [] { begin(); numbers(); });

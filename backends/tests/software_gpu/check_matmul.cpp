@@ -303,6 +303,18 @@ static void refused() {
     unsigned seen = 0;
     OK(call(LT, "cublasLtMatmulDescGetAttribute", p.desc, 7, (void*)&seen, (size_t)4, &written));
     CHECK(seen == 64 && written == 4);
+    long long ld = 0;
+    OK(call(LT, "cublasLtMatrixLayoutGetAttribute", p.a, 4, (void*)&ld, (size_t)8, &written));
+    EQUAL(ld, 4);
+    void* preference = nullptr;
+    unsigned alignment = 0;
+    OK(call(LT, "cublasLtMatmulPreferenceCreate", &preference));
+    OK(call(LT, "cublasLtMatmulPreferenceGetAttribute", preference, 5, (void*)&alignment, (size_t)4, &written));
+    EQUAL(alignment, 256);
+    CHECK(((size_t(*)())dlsym(library(LT), "cublasLtGetVersion"))() >= 120000);
+    CHECK(((size_t(*)())dlsym(library(LT), "cublasLtGetCudartVersion"))() == 12080);
+    for (const char* name : {"cublasLtGetStatusName", "cublasLtGetStatusString"})
+        CHECK(strcmp(((const char* (*)(int))dlsym(library(LT), name))(15), "CUBLAS_STATUS_NOT_SUPPORTED") == 0);
     OK(call(LT, "cublasLtMatmulDescDestroy", p.desc));
     EQUAL(p.run(&one, a, a, &zero, 0, d), 7);
     OK(call(LT, "cublasLtMatrixLayoutDestroy", p.a));

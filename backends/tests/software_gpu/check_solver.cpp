@@ -321,6 +321,21 @@ static void refused() {
     CUgraph g = nullptr;
     OK(cu("cuStreamCreate", &s, 1u));
     OK(call(SOLVER, "cusolverDnSetStream", h, (void*)s));
+    void *seen = nullptr, *settings = nullptr;
+    OK(call(SOLVER, "cusolverDnGetStream", h, &seen));
+    CHECK(seen == (void*)s);
+    OK(call(SOLVER, "cusolverDnSetAdvOptions", p, 0, 0));
+    EQUAL(call(SOLVER, "cusolverDnSetAdvOptions", p, 9, 0), 3);
+    OK(call(SOLVER, "cusolverDnCreateGesvdjInfo", &settings));
+    OK(call(SOLVER, "cusolverDnXgesvdjSetTolerance", settings, 1e-6));
+    OK(call(SOLVER, "cusolverDnXgesvdjSetMaxSweeps", settings, 10));
+    OK(call(SOLVER, "cusolverDnXgesvdjSetSortEig", settings, 1));
+    EQUAL(call(SOLVER, "cusolverDnXsyevjSetSortEig", settings, 1), 3);
+    int lwork = 0;
+    EQUAL(call(SOLVER, "cusolverDnSgesvdjBatched_bufferSize", h, 1, 33, 4, (const void*)1024, 33, (const void*)1024, (const void*)1024, 33, (const void*)1024, 4,
+               &lwork, settings, 1), 3);
+    OK(call(SOLVER, "cusolverDnDestroyGesvdjInfo", settings));
+    EQUAL(call(SOLVER, "cusolverDnDestroyGesvdjInfo", settings), 3);
     Room r;
     const CUdeviceptr d = room(64), w = room(16), info = room(4);
     OK(call(SOLVER, "cusolverDnXsyevd_bufferSize", h, p, 1, 0, 4ll, 0, (const void*)d, 4ll, 0, (const void*)w, 0, &r.device, &r.host));

@@ -119,6 +119,11 @@ static void refused() {
     OK(call(BLAS, "cublasSetStream_v2", h, (void*)mine));
     OK(call(BLAS, "cublasGetStream_v2", h, &s));
     CHECK(s == (void*)mine);
+    int mode = -1;
+    OK(call(BLAS, "cublasGetPointerMode_v2", h, &mode));
+    EQUAL(mode, 0);
+    EQUAL(call(BLAS, "cublasSetPointerMode_v2", h, 2), 7);
+    OK(call(BLAS, "cublasSetMathMode", h, 3));
     // an array of pointers of the host's
     void* pointers[] = {(void*)d};
     OK(call(BLAS, "cublasSgetrfBatched", h, 2, (void*)pointers, 2, (int*)nullptr, (int*)d, 1));

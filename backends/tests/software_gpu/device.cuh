@@ -1,6 +1,5 @@
 // What kernels find: CUDA C's words as C++ for this machine. Kernels are compiled behind this text and that of module.h.
 #define GRADLOOM_SOFTWARE_GPU 1
-#define __CUDA_ARCH__ 900
 #define __CUDACC__ 1
 #define __CUDACC_RTC__ 1
 #define __global__
@@ -26,8 +25,20 @@ extern "C" int printf(const char*, ...);
 static inline void* memcpy(void* a, const void* b, size_t n) { return __builtin_memcpy(a, b, n); }
 static inline void* memset(void* a, int b, size_t n) { return __builtin_memset(a, b, n); }
 static inline int memcmp(const void* a, const void* b, size_t n) { return __builtin_memcmp(a, b, n); }
-#define assert(x) ((x) ? (void)0 : software_gpu_runtime->trap("assertion failed: " #x))
-static inline void __trap() { software_gpu_runtime->trap("a trap"); }
+#define assert(x) ((x) ? (void)0 : software_gpu_runtime->trap(710, "assertion failed: " #x, __FILE__, __LINE__))
+static inline void __trap() { software_gpu_runtime->trap(719, "a trap", "", 0); }
+
+// what the compiler puts in where an address is not aligned to its type, and where an index is out of its array
+struct software_gpu_place {
+    const char* file;
+    unsigned line, column;
+};
+extern "C" __attribute__((used)) void __ubsan_handle_type_mismatch_v1_abort(software_gpu_place* p, unsigned long) {
+    software_gpu_runtime->trap(716, "an address that is not aligned to its type", p->file, p->line);
+}
+extern "C" __attribute__((used)) void __ubsan_handle_out_of_bounds_abort(software_gpu_place* p, unsigned long) {
+    software_gpu_runtime->trap(700, "an index that is out of its array", p->file, p->line);
+}
 
 // ---- vectors
 

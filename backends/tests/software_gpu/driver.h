@@ -23,7 +23,8 @@ typedef unsigned long long u64;
 
 // One lock for everything: taken by each call, and given up only while a function of the host's runs.
 extern std::mutex the_lock;
-extern std::condition_variable work_done;
+// Such things are never destroyed, since threads may still run while a process ends.
+extern std::condition_variable& work_done;
 extern thread_local std::unique_lock<std::mutex>* held;
 // whether this thread runs a function that a stream called: it may not call the driver
 extern thread_local bool in_host_function;
@@ -94,7 +95,7 @@ struct Device {
     u64 limit = 0, used = 0;
 };
 
-extern std::vector<Device> devices;
+extern std::vector<Device>& devices;
 extern thread_local Context* current;
 Device& device_of(Context* c);
 // a context is current and nothing went wrong in it
@@ -123,7 +124,7 @@ Allocation* allocation_at(u64 address);
 std::string describe(u64 address);
 // The host's address of `bytes` at `address` if they lie in one live allocation of the context. Else the context is lost.
 char* range(Context* c, u64 address, u64 bytes, const char* what);
-void check_red_zones(Context* c);
+void check_red_zones();
 void drop_memory(Context* c);
 bool is_pinned(const void* p, u64 bytes);
 
@@ -229,7 +230,7 @@ void invalidate(const std::shared_ptr<Capture>& c);
 u64 this_thread();
 
 // set while a graph runs: the values of its conditions
-extern std::map<u64, Graph::Condition>* conditions_now;
+extern thread_local std::map<u64, Graph::Condition>* conditions_now;
 
 // ---- kernels
 

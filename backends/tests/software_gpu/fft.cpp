@@ -47,7 +47,7 @@ struct Plan {
 };
 
 static std::mutex the_lock;
-static std::map<int, Plan*> plans;
+static auto& plans = *new std::map<int, Plan*>;
 static int plan_count = 0;
 
 static Plan* plan_of(int handle) {

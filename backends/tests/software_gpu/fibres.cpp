@@ -25,9 +25,10 @@ struct Fibre {
     unsigned kind, mask;
     u64 value;
     const u64* given;
+    unsigned at[3];  // which thread of the block it is
 };
 
-static std::vector<Fibre> fibres;
+static auto& fibres = *new std::vector<Fibre>;
 static Fibre* now;
 static SoftwareGpuModule* module_now;
 static const SoftwareGpuKernel* kernel_now;
@@ -38,7 +39,8 @@ static sigjmp_buf way_out;
 static thread_local bool in_kernel = false;
 static thread_local const void* fault_at;
 static thread_local int fault_signal;
-static std::string trap_reason;
+static auto& trap_reason = *new std::string;
+static int trap_code;
 // what exchanges give: a block a meeting, used again when those that met have long read it
 static u64 exchanged[64][32];
 static unsigned exchange_count;
@@ -85,14 +87,15 @@ static void begin() {
     }
 }
 
-static void prepare(Fibre& f) {
+static void prepare(Fibre& f, unsigned t) {
     if (f.stack == nullptr) {
         f.stack = (char*)mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         mprotect(f.stack, GUARD, PROT_NONE);
     }
 #if defined(__x86_64__)
-    // six registers and where to go; the stack is aligned as at the entry of a function
-    void** top = (void**)(f.stack + GUARD + STACK) - 1;
+    // Six registers and where to go; the stack is aligned as at the entry of a function. It does not begin at the same place
+    // of a page as the others do, which would be the same place of the cache.
+    void** top = (void**)(f.stack + GUARD + STACK - t % 61 * 192) - 1;
     *--top = (void*)begin;
     for (int i = 0; i < 6; i++) *--top = nullptr;
     f.stack_pointer = top;
@@ -107,11 +110,12 @@ static void prepare(Fibre& f) {
 
 // ---- what kernels call
 
-static void leave(const char* why) {
-    trap_reason = why;
+static void trap(int code, const char* why, const char* file, unsigned line) {
+    trap_reason = line > 0 ? text("%s (%s:%u)", why, file, line) : why;
+    trap_code = code;
     siglongjmp(way_out, 2);
 }
-static void trap(const char* why) { leave(why); }
+static void leave(const char* why) { trap(CUDA_ERROR_LAUNCH_FAILED, why, "", 0); }
 
 static void barrier() {
     now->state = AT_BARRIER;
@@ -143,9 +147,7 @@ const SoftwareGpuRuntime the_runtime = {barrier, exchange, set_conditional, trap
 
 static void set_thread(unsigned t) {
     SoftwareGpuThread& s = *module_now->thread;
-    s.thread[0] = t % s.block_dim[0];
-    s.thread[1] = t / s.block_dim[0] % s.block_dim[1];
-    s.thread[2] = t / s.block_dim[0] / s.block_dim[1];
+    for (int i = 0; i < 3; i++) s.thread[i] = fibres[t].at[i];
     s.lane = t % 32;
 }
 
@@ -198,7 +200,7 @@ static void run_warp(unsigned from, unsigned to, bool down) {
 
 static void run_block(bool down) {
     for (unsigned t = 0; t < thread_count; t++) {
-        prepare(fibres[t]);
+        prepare(fibres[t], t);
         fibres[t].state = RUNS;
     }
     live = thread_count;
@@ -268,7 +270,7 @@ static void explain(Context* c, const Launch& l, int how) {
                                    s.thread[2], s.block_dim[0], s.block_dim[1], s.block_dim[2]);
     if (how == 2) {
         complain("%s: %s", where.c_str(), trap_reason.c_str());
-        return lose(c, CUDA_ERROR_LAUNCH_FAILED);
+        return lose(c, trap_code);
     }
     if (fault_signal == SIGFPE) {
         complain("%s: a division of integers by zero, or one that wraps", where.c_str());
@@ -333,6 +335,11 @@ void run_kernel(Context* c, const Launch& l, SoftwareGpuModule* code, void** par
     memcpy(s.grid_dim, l.grid, sizeof s.grid_dim);
     thread_count = l.block[0] * l.block[1] * l.block[2];
     if (fibres.size() < thread_count) fibres.resize(thread_count);
+    for (unsigned t = 0; t < thread_count; t++) {
+        fibres[t].at[0] = t % l.block[0];
+        fibres[t].at[1] = t / l.block[0] % l.block[1];
+        fibres[t].at[2] = t / l.block[0] / l.block[1];
+    }
     s.dynamic_shared = dynamic_now = dynamic_shared(l.shared);
     catch_faults();
     const int how = sigsetjmp(way_out, 0);

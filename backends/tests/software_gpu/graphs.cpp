@@ -4,9 +4,9 @@
 #include <atomic>
 
 static thread_local int interaction = CAPTURE_GLOBAL;
-static std::vector<std::shared_ptr<Capture>> captures;
+static auto& captures = *new std::vector<std::shared_ptr<Capture>>;
 static u64 capture_count = 0, condition_count = 0;
-std::map<u64, Graph::Condition>* conditions_now = nullptr;
+thread_local std::map<u64, Graph::Condition>* conditions_now = nullptr;
 
 bool capturing(Stream* s) { return s->capture != nullptr; }
 

@@ -7,7 +7,7 @@ struct Pinned {
     u64 from, bytes, mapped;
     Context* context;
 };
-static std::map<u64, Pinned> pinned;
+static auto& pinned = *new std::map<u64, Pinned>;
 
 bool is_pinned(const void* p, u64 n) {
     auto after = pinned.upper_bound((u64)p);

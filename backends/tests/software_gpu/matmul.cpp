@@ -65,7 +65,7 @@ struct Heuristic {
 };
 
 static std::mutex the_lock;
-static std::unordered_set<const void*> live;
+static auto& live = *new std::unordered_set<const void*>;
 
 static void* given(Kind* k, char kind) {
     k->kind = kind;

@@ -10,8 +10,8 @@ static const uint8_t FRESH = 0xa5, ZONE = 0x5a;
 
 static char *addresses = nullptr, *bytes_at = nullptr;
 static u64 next_address = PAGE;
-static std::map<u64, Allocation> allocations;
-static std::vector<u64> touched;
+static auto& allocations = *new std::map<u64, Allocation>;
+static auto& touched = *new std::vector<u64>;
 
 static bool reserve() {
     if (addresses != nullptr) return true;
@@ -116,7 +116,7 @@ static void sleep(Allocation& m) {
     m.state = Allocation::FREED;
 }
 
-void check_red_zones(Context*) {
+void check_red_zones() {
     for (u64 a : touched) {
         Allocation& m = allocations.at(a);
         if (m.touched && m.state == Allocation::LIVE) zones_hold(m);

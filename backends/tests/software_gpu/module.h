@@ -6,7 +6,8 @@ struct SoftwareGpuRuntime {
     // gives a value and takes those of all lanes, once all lanes of the mask have come
     const unsigned long long* (*exchange)(unsigned kind, unsigned mask, unsigned long long value);
     void (*set_conditional)(unsigned long long handle, unsigned value);
-    void (*trap)(const char* why);
+    // ends the launch with an error of the driver's
+    void (*trap)(int code, const char* why, const char* file, unsigned line);
 };
 
 // the thread that runs

@@ -54,7 +54,7 @@ struct nvrtcProgram_st {
 typedef nvrtcProgram_st* nvrtcProgram;
 
 static std::mutex the_lock;
-static std::unordered_set<nvrtcProgram> programs;
+static auto& programs = *new std::unordered_set<nvrtcProgram>;
 
 static bool known(nvrtcProgram p) {
     std::lock_guard<std::mutex> lock(the_lock);
@@ -207,13 +207,15 @@ static size_t section_bytes(const std::string& object, const std::string& name) 
 
 static std::vector<std::string> command(const Options& o, const std::string& in, const std::string& out, const std::string& folder) {
     std::vector<std::string> c = {compiler(), "-x", "c++", o.standard, "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
-                                  "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti",
+                                  "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fwrapv", "-fsanitize=alignment,bounds",
+                                  "-fno-sanitize-recover=all", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti",
                                   "-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-threadsafe-statics", "-w", "-nostdinc",
                                   "-nostdlib", "-I" + folder};
 #if defined(__x86_64__)
     // a fused multiplication is an instruction here, as there
     if (__builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2")) c.insert(c.end(), {"-mfma", "-mavx2"});
 #endif
+    c.push_back("-D__CUDA_ARCH__=" + std::to_string(10 * o.architecture));
     c.insert(c.end(), o.passed.begin(), o.passed.end());
     c.insert(c.end(), {in, "-o", out, "-lm", "-lc"});
     return c;

@@ -171,7 +171,8 @@ std::string entries(const Source& s, const std::vector<std::string>& expressions
         std::string bounds;
         for (const Source::Kernel& k : s.kernels) {
             there = there || (k.name == e && !k.is_template);
-            if (k.name == name) bounds = k.bounds;
+            // those of a template may be of its parameters, which have no value here
+            if (k.name == name && (!k.is_template || k.bounds.find_first_not_of("0123456789 ()+-*/") == std::string::npos)) bounds = k.bounds;
         }
         if (!there) entry(e, "&" + plain, bounds, "");
     }

@@ -85,14 +85,15 @@ void run_to(Stream* s, u64 at) {
 }
 
 void run_all(Context* c) {
-    // the latest first; the list may grow while functions of the host's run
-    for (size_t i = c->streams.size(); i-- > 0;) run_to(c->streams[i], c->streams[i]->submitted);
+    // the latest first; of a copy, since the list may change while functions of the host's run
+    const std::vector<Stream*> all = c->streams;
+    for (size_t i = all.size(); i-- > 0;) run_to(all[i], all[i]->submitted);
     auto drained = [](Stream* s) { return !s->alive && s->queue.empty(); };
     c->streams.erase(std::remove_if(c->streams.begin(), c->streams.end(), drained), c->streams.end());
 }
 
 CUresult after_wait(Context* c) {
-    check_red_zones(c);
+    check_red_zones();
     return c->lost;
 }
 
@@ -134,10 +135,12 @@ EXPORT CUresult cuStreamSynchronize(CUstream stream) {
         invalidate(s->capture);
         REFUSE(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuStreamSynchronize of a stream that is captured");
     }
-    if (s == s->context->legacy) TRY(implicit_wait(s->context, "cuStreamSynchronize"));
-    if (s == s->context->legacy)
-        for (size_t i = s->context->streams.size(); i-- > 0;)
-            if (blocking(s->context->streams[i])) run_to(s->context->streams[i], s->context->streams[i]->submitted);
+    if (s == s->context->legacy) {
+        TRY(implicit_wait(s->context, "cuStreamSynchronize"));
+        const std::vector<Stream*> all = s->context->streams;
+        for (size_t i = all.size(); i-- > 0;)
+            if (blocking(all[i])) run_to(all[i], all[i]->submitted);
+    }
     run_to(s, s->submitted);
     return after_wait(s->context);
 }

@@ -17,7 +17,7 @@ struct Handle {
 };
 
 static std::mutex the_lock;
-static std::unordered_set<Handle*> handles;
+static auto& handles = *new std::unordered_set<Handle*>;
 
 static bool known(Handle* h) {
     std::lock_guard<std::mutex> lock(the_lock);

@@ -2,10 +2,10 @@
 
 use crate::compare::{Numbers, apart};
 use crate::judge;
-use crate::program::{Where, to_literal, to_tensor};
+use crate::program::{to_literal, to_tensor};
 use crate::vectors::Frame;
 use gradloom_frontend::stablehlo::{Function, load};
-use gradloom_frontend::{DType, Tensor, io, jit, jvp, vjp, vmap};
+use gradloom_frontend::{DType, Device, Tensor, io, jit, jvp, vjp, vmap};
 use gradloom_ir::{Complex, Error, Literal, Result, Type};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Case {
     group: String,
     function: Function,
     arrays: BTreeMap<String, Tensor>,
-    device: Where,
+    device: Device,
 }
 
 /// Whether values of the dtype have tangents.
@@ -46,7 +46,7 @@ fn tensor(x: &Numbers) -> Tensor {
 
 impl Case {
     /// Reads the files of a case.
-    pub fn open(dir: &Path, name: &str, group: &str, device: Where) -> Result<Case> {
+    pub fn open(dir: &Path, name: &str, group: &str, device: Device) -> Result<Case> {
         let function = load(dir.join(format!("{name}.mlir")))?;
         let arrays = io::load_npz(dir.join(format!("{name}.npz")))?;
         Ok(Case { name: name.to_string(), group: group.to_string(), function, arrays, device })
@@ -79,7 +79,7 @@ impl Case {
     pub fn difference(&self, transform: &str) -> Result<Option<String>> {
         let g = self.function.graph();
         let (inputs, outputs) = (g.input_types(), g.output_types());
-        let device = self.device.device();
+        let device = self.device;
         let xs = |prefix: &str| self.values(prefix, inputs.iter().map(|t| t.dtype));
         let f = |x: &Vec<Tensor>| self.function.call(x);
         match transform {

@@ -2,8 +2,9 @@
 
 use crate::compare::{Numbers, apart, difference};
 use crate::judge;
-use crate::program::{Where, compile, read, run};
+use crate::program::{compile, read, run};
 use clap::Args;
+use gradloom_frontend::Device;
 use gradloom_frontend::stablehlo::import_test;
 use gradloom_ir::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -20,9 +21,9 @@ pub struct Check {
     /// Files, or folders of `.mlir` files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Where to run.
-    #[arg(long, value_enum, default_value_t = Where::Cpu)]
-    device: Where,
+    /// Where to run: `cpu`, `interp` (the reference interpreter: slow, and the definition of every result) or a GPU, `cuda:0`.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
     /// By relative and absolute error instead: 1e-6 (f64, c128), 1e-4 (f32, c64), 2e-3 (f16), 2e-2 (bf16).
     #[arg(long)]
     loose: bool,
@@ -99,7 +100,7 @@ impl Check {
         if program.checks.is_empty() {
             return Err(Error::user("check", format!("{name} compares nothing")));
         }
-        let exe = compile(&program.graph, self.device.device())?;
+        let exe = compile(&program.graph, self.device)?;
         let outs = run(&exe, &program.inputs, &program.graph.output_types())?;
         let found = program.checks.iter().filter_map(|c| {
             let (got, want) = (&outs[c.got], &outs[c.want]);

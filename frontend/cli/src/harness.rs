@@ -3,8 +3,8 @@
 use crate::case::Case;
 use crate::judge;
 use crate::passed::Passed;
-use crate::program::Where;
 use clap::Args;
+use gradloom_frontend::{Device, set_default_device};
 use gradloom_ir::{Error, ErrorKind, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use std::path::PathBuf;
 pub struct Harness {
     /// The folder with `index.jsonl`.
     dir: PathBuf,
-    /// Where to run.
-    #[arg(long, value_enum, default_value_t = Where::Cpu)]
-    device: Where,
+    /// Where to run: `cpu`, `interp` (the reference interpreter: slow, and the definition of every result) or a GPU, `cuda:0`.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
     /// The list of what passes, a line `case transform..` each: what passes newly is added, nothing is taken away.
     #[arg(long)]
     passed: Option<PathBuf>,
@@ -48,6 +48,8 @@ type Counts = [[usize; 3]; 4];
 impl Harness {
     /// Whether none failed.
     pub fn execute(&self) -> Result<bool> {
+        // arrays of files are made where the programs run
+        set_default_device(self.device);
         let index = self.dir.join("index.jsonl");
         let text = std::fs::read_to_string(&index).map_err(|e| Error::io(format!("read {}", index.display()), &e))?;
         let mut groups: BTreeMap<String, Counts> = BTreeMap::new();

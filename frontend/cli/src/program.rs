@@ -1,31 +1,11 @@
 //! Programs and arrays between files, graphs and the machine.
 
-use clap::ValueEnum;
 use gradloom_backends::{Buffer, Executable, compile_for};
 use gradloom_frontend::{Device, Element, Tensor, stablehlo};
 use gradloom_ir::{Error, Graph, Literal, Result, Type, parse, with_element};
 use gradloom_passes::Pipeline;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Where programs run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Where {
-    /// Machine code on this machine's processor.
-    Cpu,
-    /// The reference interpreter: slow, and the definition of every result.
-    Interp,
-}
-
-impl Where {
-    /// The device.
-    pub fn device(self) -> Device {
-        match self {
-            Where::Cpu => Device::cpu(),
-            Where::Interp => Device::interp(),
-        }
-    }
-}
 
 /// A file's text.
 pub fn read(path: &Path) -> Result<String> {

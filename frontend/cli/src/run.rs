@@ -1,8 +1,8 @@
 //! `gradloom run`
 
-use crate::program::{Where, buffer, compile, literal, load, to_literal, to_tensor};
+use crate::program::{buffer, compile, literal, load, to_literal, to_tensor};
 use clap::Args;
-use gradloom_frontend::{DType, Tensor, io};
+use gradloom_frontend::{DType, Device, Tensor, io};
 use gradloom_ir::{Error, Graph, Literal, Result, Type, eval, with_element};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,9 +24,9 @@ pub struct Run {
     /// How often to run; the first run is not timed if there are more.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Where to run.
-    #[arg(long, value_enum, default_value_t = Where::Cpu)]
-    device: Where,
+    /// Where to run: `cpu`, `interp` (the reference interpreter: slow, and the definition of every result) or a GPU, `cuda:0`.
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
     /// Seed of the random inputs.
     #[arg(long, default_value_t = 0)]
     seed: u32,
@@ -37,7 +37,7 @@ impl Run {
     pub fn execute(&self) -> Result<bool> {
         let start = Instant::now();
         let g = load(&self.file)?;
-        let exe = compile(&g, self.device.device())?;
+        let exe = compile(&g, self.device)?;
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
         let inputs = match &self.inputs {
             Some(path) => inputs_from(path, &g)?,

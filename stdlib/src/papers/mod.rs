@@ -3,6 +3,7 @@
 //! A system is a [`Paper`]: constants beside its model. [`ALL`] lists them; the `papers` command and the tests read that
 //! table and know no system by name.
 
+pub mod command;
 mod figure;
 mod results;
 mod run;

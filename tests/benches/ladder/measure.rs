@@ -84,11 +84,13 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Workload for Case<A, B, F> {
         let compile = start.elapsed();
         drop(compiled);
         let check = (self.check)(&self.f.call(&self.args)?)?;
+        let device = gradloom::default_device()?;
         let mut times = Vec::new();
         let start = Instant::now();
         while times.len() < 5 || (start.elapsed().as_secs_f64() < seconds && times.len() < 20_000) {
             let t = Instant::now();
             let out = self.f.call(&self.args)?;
+            device.synchronize()?;
             times.push(t.elapsed());
             drop(out);
         }

@@ -6,6 +6,7 @@ use crate::cuda::libraries::Library;
 use crate::grid::Address;
 use crate::grid::library::Transform;
 use cudarc::cufft::{result, sys};
+use cudarc::driver::sys::CUstream;
 use gradloom_ir::{DType, Error, FftKind, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,12 +41,12 @@ pub(super) fn ready(gpu: &'static Gpu, t: &Transform) -> Result<Arc<Ready>> {
     }
     Library::Cufft.load_for(t.kind.name())?;
     gpu.enter()?;
-    let made = Arc::new(make(gpu, t)?);
+    let made = Arc::new(make(t)?);
     transforms.insert(t.clone(), made.clone());
     Ok(made)
 }
 
-fn make(gpu: &Gpu, t: &Transform) -> Result<Ready> {
+fn make(t: &Transform) -> Result<Ready> {
     let fail = |e| said(&format!("{t:?} cannot be prepared"), e);
     let plan = result::create().map_err(fail)?;
     let all = |lengths: &[usize]| lengths.iter().map(|&n| n as i64).collect::<Vec<i64>>();
@@ -68,7 +69,6 @@ fn make(gpu: &Gpu, t: &Transform) -> Result<Ready> {
     // SAFETY: the plan was just made; the lists have as many lengths as are said, and are read while this runs.
     let workspace = unsafe {
         result::set_auto_allocation(plan, false).map_err(fail)?;
-        result::set_stream(plan, gpu.stream.cast()).map_err(fail)?;
         result::make_plan_many64(
             plan,
             n.len() as i32,
@@ -93,7 +93,7 @@ impl Ready {
     }
 
     /// Queues the transform of buffers: operand, result, scratch memory.
-    pub(super) fn queue(&self, buffers: &[Address]) -> Result<()> {
+    pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
         let (x, y) = (buffers[0], buffers[1]);
         let direction = if self.kind == FftKind::Fft { FORWARD } else { INVERSE };
         // SAFETY: operand and result have the sizes that the plan was made for and are not given back before this is queued; the
@@ -103,7 +103,7 @@ impl Ready {
                 Some(&area) => result::set_work_area(self.plan, area as *mut _),
                 None => Ok(()),
             };
-            area.and_then(|()| match (self.kind, self.dtype) {
+            area.and_then(|()| result::set_stream(self.plan, stream.cast())).and_then(|()| match (self.kind, self.dtype) {
                 (FftKind::Fft | FftKind::Ifft, DType::F32) => {
                     result::exec_c2c(self.plan, x as *mut _, y as *mut _, direction)
                 }

@@ -1,7 +1,7 @@
 //! Routines that NVIDIA's libraries compute.
 //!
 //! Each library is loaded, and its handle made, when a program first asks for it; what was made ready for a routine is kept by
-//! the GPU. All work goes to the GPU's one stream, in memory that the program hands over, and what may go wrong in it is written
+//! the GPU. All work goes to the queue's stream, in memory that the program hands over, and what may go wrong in it is written
 //! down on the GPU: nothing here waits.
 
 mod fourier;
@@ -91,12 +91,13 @@ impl LibraryCall {
     }
 
     /// Queues it on the buffers of its routine, then its scratch memory.
-    pub(super) fn queue(&self, gpu: &Gpu, _: &mut Queue, buffers: &[Address]) -> Result<()> {
+    pub(super) fn queue(&self, queue: &Queue, buffers: &[Address]) -> Result<()> {
+        let stream = queue.stream;
         match self {
-            LibraryCall::Product(p) => p.queue(gpu, buffers),
-            LibraryCall::Transform(t) => t.queue(buffers),
-            LibraryCall::Triangular(t) => t.queue(gpu, buffers),
-            LibraryCall::Solver(s) => s.queue(buffers),
+            LibraryCall::Product(p) => p.queue(stream, buffers),
+            LibraryCall::Transform(t) => t.queue(stream, buffers),
+            LibraryCall::Triangular(t) => t.queue(stream, buffers),
+            LibraryCall::Solver(s) => s.queue(stream, buffers),
         }
     }
 }

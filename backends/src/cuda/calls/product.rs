@@ -10,6 +10,7 @@ use crate::grid::Address;
 use crate::grid::library::{Factor, Product};
 use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublaslt::{result, sys};
+use cudarc::driver::sys::CUstream;
 use gradloom_ir::{DType, Error, Result};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -237,7 +238,7 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
     let choices: Vec<tuning::Choice> =
         found.iter().map(|c| tuning::Choice { algorithm: c.algo.data, workspace: c.workspaceSize }).collect();
     let key = format!("{p:?} {precision:?} {} {}", gpu.name(), handle.version);
-    let chosen = tuning::choose(gpu, &key, p, &choices, |choice, buffers| ready.run(gpu, choice, buffers));
+    let chosen = tuning::choose(gpu, &key, p, &choices, |choice, buffers| ready.run(gpu.stream, choice, buffers));
     let chosen = &choices[chosen];
     let algorithm = sys::cublasLtMatmulAlgo_t { data: chosen.algorithm };
     Ok(Some(Ready { algorithm, workspace: chosen.workspace, ..ready }))
@@ -307,12 +308,17 @@ impl Ready {
     }
 
     /// Queues the product of buffers: left, right, result, scratch memory.
-    pub(super) fn queue(&self, gpu: &Gpu, buffers: &[Address]) -> Result<()> {
+    pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
         let choice = tuning::Choice { algorithm: self.algorithm.data, workspace: self.workspace };
-        self.run(gpu, &choice, buffers).map_err(|e| said("a product cannot be queued", e))
+        self.run(stream, &choice, buffers).map_err(|e| said("a product cannot be queued", e))
     }
 
-    fn run(&self, gpu: &Gpu, choice: &tuning::Choice, buffers: &[Address]) -> Result<(), result::CublasError> {
+    fn run(
+        &self,
+        stream: CUstream,
+        choice: &tuning::Choice,
+        buffers: &[Address],
+    ) -> Result<(), result::CublasError> {
         let (one, zero) = ((1f32, 1f64), (0f32, 0f64));
         let factor = |of: &(f32, f64)| -> *const c_void {
             if self.dtype == DType::F64 { ptr::from_ref(&of.1).cast() } else { ptr::from_ref(&of.0).cast() }
@@ -339,7 +345,7 @@ impl Ready {
                 &sys::cublasLtMatmulAlgo_t { data: choice.algorithm },
                 workspace,
                 choice.workspace,
-                gpu.stream.cast(),
+                stream.cast(),
             )
         }
     }

@@ -7,6 +7,7 @@ use crate::cuda::libraries::Library;
 use crate::grid::{ALIGNMENT, Address};
 use crate::grid::library::{Linear, Method, Vectors};
 use cudarc::cusolver::{result, sys};
+use cudarc::driver::sys::CUstream;
 use gradloom_ir::{DType, Error, Result};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -48,7 +49,6 @@ impl Solver {
         let mut params = ptr::null_mut();
         // SAFETY: the handle was just made; the place for the settings is written.
         unsafe {
-            result::dn_set_stream(handle, gpu.stream.cast()).map_err(fail)?;
             sys::cusolverDnCreateParams(&mut params).result().map_err(fail)?;
         }
         Ok(*self.handles.insert(Handles { handle, params }))
@@ -262,14 +262,17 @@ impl Ready {
     }
 
     /// Queues the method on buffers of a batch, then scratch memory.
-    pub(super) fn queue(&self, buffers: &[Address]) -> Result<()> {
+    pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
         let bytes = self.bytes();
         let workspace = buffers.get(bytes.len()).map_or(ptr::null_mut(), |&at| at as *mut c_void);
+        let fail = |e| said(self.linear.what.name(), "it cannot be queued", e);
+        // SAFETY: the handle lives; whoever calls holds the queue.
+        unsafe { result::dn_set_stream(self.handles.handle, stream.cast()) }.map_err(fail)?;
         let calls = if self.at_once { 1 } else { self.linear.batch };
         for i in 0..calls {
             let at: Vec<*mut c_void> =
                 buffers.iter().zip(&bytes).map(|(&at, &n)| (at + (i * n) as Address) as *mut c_void).collect();
-            self.one(&at, workspace).map_err(|e| said(self.linear.what.name(), "it cannot be queued", e))?;
+            self.one(&at, workspace).map_err(fail)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::cuda::libraries::Library;
 use crate::grid::Address;
 use crate::grid::library::{Linear, Method};
 use cudarc::cublas::{result, sys};
+use cudarc::driver::sys::CUstream;
 use gradloom_ir::{Complex, DType, Error, Result, Transposition};
 use std::ptr;
 
@@ -45,8 +46,6 @@ pub(super) fn ready(gpu: &'static Gpu, linear: &Linear) -> Result<Ready> {
             Library::Cublas.load_for(OP)?;
             gpu.enter()?;
             let handle = result::create_handle().map_err(|e| said("no handle", e))?;
-            // SAFETY: the handle was just made; the stream lives as long as the process.
-            unsafe { result::set_stream(handle, gpu.stream.cast()) }.map_err(|e| said("no handle", e))?;
             *known.insert(Handle(handle))
         }
     };
@@ -92,7 +91,7 @@ impl Ready {
     }
 
     /// Queues the systems of buffers: triangles, right-hand sides, scratch memory.
-    pub(super) fn queue(&self, gpu: &Gpu, buffers: &[Address]) -> Result<()> {
+    pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
         let Method::Solve { rows, columns, left, upper, op, unit } = self.linear.what else {
             return Err(Error::internal(OP, "is no triangular system"));
         };
@@ -124,7 +123,7 @@ impl Ready {
         // back before this is queued; the scratch memory has as many bytes as are said; whoever calls holds the queue.
         unsafe {
             // a stream that is set anew takes the scratch memory from the library
-            result::set_stream(s.handle, gpu.stream.cast()).map_err(fail)?;
+            result::set_stream(s.handle, stream.cast()).map_err(fail)?;
             sys::cublasSetWorkspace_v2(s.handle, buffers[2] as *mut _, WORKSPACE).result().map_err(fail)?;
             for i in 0..self.linear.batch {
                 let a = buffers[0] + (i * order * order * size) as Address;

@@ -102,11 +102,12 @@ pub enum Does {
 }
 
 impl Routine {
-    /// Whether it is queued without waiting for the machine, so that queued work may be captured and queued again.
-    pub fn is_queued(&self) -> bool {
+    /// How many calls are queued for it, at most; `None` if the library may wait for the machine, so that queued work cannot be
+    /// captured.
+    pub fn queued(&self) -> Option<usize> {
         match self {
-            Routine::Product(_) | Routine::Transform(_) => true,
-            Routine::Linear(l) => l.what.is_queued(),
+            Routine::Product(_) | Routine::Transform(_) => Some(1),
+            Routine::Linear(l) => l.what.is_queued().then_some(l.batch),
         }
     }
 }

@@ -136,7 +136,7 @@ impl Method {
         }
     }
 
-    /// As [`super::Routine::is_queued`]: an iteration may look at how far it has come.
+    /// Whether it never waits for the machine: an iteration may look at how far it has come.
     pub(super) fn is_queued(&self) -> bool {
         !matches!(self, Method::Eigh { .. } | Method::Svd { .. } | Method::Eig { .. })
     }

@@ -51,6 +51,19 @@ impl Gpu {
     /// An instruction without a form on GPUs, no compiler, or what compiler or driver do not accept.
     pub(super) fn functions(&self, kernels: &[GridKernel]) -> Result<Vec<Function>> {
         let sources: Vec<KernelSource> = kernels.par_iter().map(source).collect::<Result<_>>()?;
+        self.loaded_from(&sources)
+    }
+
+    /// The kernel of a text that was written by hand.
+    ///
+    /// # Errors
+    /// No compiler, or what compiler or driver do not accept.
+    pub(super) fn function(&self, name: &str, text: &str) -> Result<Function> {
+        let loaded = self.loaded_from(&[KernelSource { text: text.into(), name: name.into() }])?;
+        loaded.first().copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost"))
+    }
+
+    fn loaded_from(&self, sources: &[KernelSource]) -> Result<Vec<Function>> {
         let keys: Vec<u128> = sources.iter().map(|s| fingerprint(&[&s.text])).collect();
         let missing: Vec<usize> = {
             let loaded = self.modules.loaded();
@@ -73,7 +86,7 @@ impl Gpu {
                 module.and_then(|m| result::module::get_function(m, name))
             };
             let function =
-                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", kernels[i].name), e))?;
+                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", sources[i].name), e))?;
             loaded.insert(keys[i], Function(function));
         }
         keys.iter()

@@ -261,6 +261,39 @@ fn in_loops() {
     check(gpu, &graph(&factors), &inputs, 1e-9);
 }
 
+/// Loops that the GPU repeats by itself hold calls of each library that may be captured.
+#[test]
+fn in_loops_that_the_gpu_decides_on() {
+    let Some(gpu) = gpu() else { return };
+    let text = "graph(%0: f64[4,4], %1: f64[4,4]) {
+        %2 = constant() {value = dense<0 : f64[]>} : f64[]
+        %3, %4 = while(%0, %1, %2) {cond = graph(%0: f64[4,4], %1: f64[]) {
+            %2 = constant() {value = dense<3 : f64[]>} : f64[]
+            %3 = less(%1, %2) : bool[]
+            return %3
+        }, body = graph(%0: f64[4,4], %1: f64[4,4], %2: f64[]) {
+            %3 = dot_general(%1, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]} : f64[4,4]
+            %4 = add(%3, %0) : f64[4,4]
+            %5 = cholesky(%4) {lower = true} : f64[4,4]
+            %6 = triangular_solve(%5, %1) {left_side = true, lower = true, transpose_a = \"none\", unit_diagonal = false} : f64[4,4]
+            %7 = fft(%6) {kind = \"rfft\", lengths = [4]} : c128[4,3]
+            %8 = fft(%7) {kind = \"irfft\", lengths = [4]} : f64[4,4]
+            %9 = constant() {value = dense<1 : f64[]>} : f64[]
+            %10 = add(%2, %9) : f64[]
+            return %8, %10
+        }, cond_consts = 0, body_consts = 1} : f64[4,4], f64[]
+        return %3, %4 }";
+    let inputs = [matrices(1, "f64[4,4]", 8.0), matrices(2, "f64[4,4]", 2.0)];
+    let mut symmetric = inputs[0].to_f64();
+    for i in 0..4 {
+        for j in 0..i {
+            symmetric[i * 4 + j] = symmetric[j * 4 + i];
+        }
+    }
+    let inputs = [Literal::new(&[4, 4], &symmetric), inputs[1].clone()];
+    check(gpu, &graph(text), &inputs, 1e-9);
+}
+
 #[test]
 fn what_has_no_form_is_refused_by_name() {
     let Some(gpu) = gpu() else { return };

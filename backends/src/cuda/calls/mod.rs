@@ -4,11 +4,12 @@
 //! the GPU. All work goes to the queue's stream, in memory that the program hands over, and what may go wrong in it is written
 //! down on the GPU: nothing here waits.
 
+mod blas;
 mod fourier;
+mod pointers;
 mod product;
 mod settings;
 mod solver;
-mod triangular;
 mod tuning;
 
 pub use settings::{
@@ -27,7 +28,7 @@ pub(super) struct Handles {
     products: Mutex<product::Products>,
     transforms: Mutex<fourier::Transforms>,
     solver: Mutex<solver::Solver>,
-    blas: Mutex<Option<triangular::Handle>>,
+    blas: Mutex<Option<blas::Handle>>,
 }
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,7 +51,7 @@ impl OfGpu {
             Routine::Product(p) => product::ready(self.gpu, p, self.precision)?.map(LibraryCall::Product),
             Routine::Transform(t) => Some(LibraryCall::Transform(fourier::ready(self.gpu, t)?)),
             Routine::Linear(l) => Some(match l.what {
-                Method::Solve { .. } => LibraryCall::Triangular(triangular::ready(self.gpu, l)?),
+                Method::Solve { .. } | Method::SmallLu { .. } => LibraryCall::Blas(blas::ready(self.gpu, l)?),
                 _ => LibraryCall::Solver(solver::ready(self.gpu, l)?),
             }),
         })
@@ -75,7 +76,7 @@ impl Libraries for OfGpu {
 pub(super) enum LibraryCall {
     Product(Arc<product::Ready>),
     Transform(Arc<fourier::Ready>),
-    Triangular(triangular::Ready),
+    Blas(blas::Ready),
     Solver(Arc<solver::Ready>),
 }
 
@@ -85,7 +86,7 @@ impl LibraryCall {
         match self {
             LibraryCall::Product(p) => p.workspace(),
             LibraryCall::Transform(t) => t.workspace(),
-            LibraryCall::Triangular(t) => t.workspace(),
+            LibraryCall::Blas(b) => b.workspace(),
             LibraryCall::Solver(s) => s.workspace(),
         }
     }
@@ -96,7 +97,7 @@ impl LibraryCall {
         match self {
             LibraryCall::Product(p) => p.queue(stream, buffers),
             LibraryCall::Transform(t) => t.queue(stream, buffers),
-            LibraryCall::Triangular(t) => t.queue(stream, buffers),
+            LibraryCall::Blas(b) => b.queue(stream, buffers),
             LibraryCall::Solver(s) => s.queue(stream, buffers),
         }
     }

@@ -2,10 +2,11 @@
 //! with a matrix it writes down on the GPU.
 
 use super::locked;
+use super::pointers::Tables;
 use crate::cuda::gpu::Gpu;
 use crate::cuda::libraries::Library;
 use crate::grid::{ALIGNMENT, Address};
-use crate::grid::library::{Linear, Method, Vectors};
+use crate::grid::library::{Linear, Method, SMALL, Vectors};
 use cudarc::cusolver::{result, sys};
 use cudarc::driver::sys::CUstream;
 use gradloom_ir::{DType, Error, Result};
@@ -67,6 +68,8 @@ pub(in crate::cuda) struct Ready {
     linear: Linear,
     /// Whether one call does the whole batch.
     at_once: bool,
+    /// What writes the addresses of the matrices, if that call takes them.
+    tables: Option<Tables>,
     /// Bytes of scratch memory on the GPU.
     workspace: usize,
     /// Scratch memory of the host, which whoever holds the queue uses.
@@ -105,9 +108,18 @@ pub(super) fn ready(gpu: &'static Gpu, linear: &Linear) -> Result<Arc<Ready>> {
         return Err(Error::limit(op, what).help("install a later CUDA, or run the program on Device::cpu()"));
     }
     gpu.enter()?;
-    let at_once =
-        linear.batch > 1 && matches!(linear.what, Method::Eigh { .. }) && has(b"cusolverDnXsyevBatched\0");
-    let mut made = Ready { handles, linear: linear.clone(), at_once, workspace: 0, host: Host(ptr::null_mut(), 0) };
+    let at_once = linear.batch > 1
+        && match linear.what {
+            Method::Cholesky { n, .. } => n <= SMALL,
+            Method::Eigh { .. } => has(b"cusolverDnXsyevBatched\0"),
+            _ => false,
+        };
+    let tables = match linear.what {
+        Method::Cholesky { .. } if at_once => Some(Tables::new(gpu)?),
+        _ => None,
+    };
+    let host = Host(ptr::null_mut(), 0);
+    let mut made = Ready { handles, linear: linear.clone(), at_once, tables, workspace: 0, host };
     let sizes = made.sizes().map_err(|e| said(op, &format!("{linear:?} cannot be prepared"), e))?;
     (made.workspace, made.host) = (sizes.0, Host::new(sizes.1));
     let made = Arc::new(made);
@@ -180,7 +192,7 @@ impl Ready {
                 vec![rows * columns * size, columns * real, rows * of_u * size, square, info]
             }
             Method::Eig { n, .. } => vec![n * n * size, n * complex, n * n * size, info],
-            Method::Solve { .. } => Vec::new(),
+            Method::Solve { .. } | Method::SmallLu { .. } => Vec::new(),
         }
     }
 
@@ -195,6 +207,10 @@ impl Ready {
         // SAFETY: the handles live; the library looks at no array when it is asked for sizes; both places are written.
         unsafe {
             match self.linear.what {
+                Method::Cholesky { .. } if self.at_once => {
+                    device = Tables::bytes(self.linear.batch);
+                    sys::cusolverStatus_t::CUSOLVER_STATUS_SUCCESS
+                }
                 Method::Cholesky { n, upper } => {
                     let n = n as i64;
                     sys::cusolverDnXpotrf_bufferSize(
@@ -254,7 +270,9 @@ impl Ready {
                         of, none, n, of, &mut device, &mut host,
                     )
                 }
-                Method::Solve { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,
+                Method::Solve { .. } | Method::SmallLu { .. } => {
+                    sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED
+                }
             }
         }
         .result()?;
@@ -268,6 +286,9 @@ impl Ready {
         let fail = |e| said(self.linear.what.name(), "it cannot be queued", e);
         // SAFETY: the handle lives; whoever calls holds the queue.
         unsafe { result::dn_set_stream(self.handles.handle, stream.cast()) }.map_err(fail)?;
+        if let (Some(tables), Method::Cholesky { n, upper }) = (self.tables, &self.linear.what) {
+            return self.cholesky_at_once(stream, tables, (*n, *upper), buffers);
+        }
         let calls = if self.at_once { 1 } else { self.linear.batch };
         for i in 0..calls {
             let at: Vec<*mut c_void> =
@@ -275,6 +296,30 @@ impl Ready {
             self.one(&at, workspace).map_err(fail)?;
         }
         Ok(())
+    }
+
+    fn cholesky_at_once(
+        &self,
+        stream: CUstream,
+        tables: Tables,
+        (n, upper): (usize, bool),
+        buffers: &[Address],
+    ) -> Result<()> {
+        let (handle, order, count) = (self.handles.handle, n as i32, self.linear.batch as i32);
+        let table = buffers[2];
+        // SAFETY: the buffers hold matrices, codes and room for the table, as the program was compiled, and are not given back
+        // before this is queued; whoever calls holds the queue.
+        let done = unsafe {
+            tables.write(stream, table, buffers[0], n * n * self.linear.dtype.size(), self.linear.batch)?;
+            let (info, uplo) = (buffers[1] as *mut i32, fill(upper));
+            match self.linear.dtype {
+                DType::F32 => sys::cusolverDnSpotrfBatched(handle, uplo, order, table as *mut _, order, info, count),
+                DType::F64 => sys::cusolverDnDpotrfBatched(handle, uplo, order, table as *mut _, order, info, count),
+                DType::C64 => sys::cusolverDnCpotrfBatched(handle, uplo, order, table as *mut _, order, info, count),
+                _ => sys::cusolverDnZpotrfBatched(handle, uplo, order, table as *mut _, order, info, count),
+            }
+        };
+        done.result().map_err(|e| said("cholesky", "it cannot be queued", e))
     }
 
     fn one(&self, at: &[*mut c_void], workspace: *mut c_void) -> Result<(), result::CusolverError> {
@@ -343,7 +388,9 @@ impl Ready {
                         ptr::null_mut(), n, of, at[2], n, of, workspace, device, host, on_host, info,
                     )
                 }
-                Method::Solve { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,
+                Method::Solve { .. } | Method::SmallLu { .. } => {
+                    sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED
+                }
             }
         }
         .result()

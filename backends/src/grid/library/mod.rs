@@ -8,7 +8,7 @@ mod fourier;
 mod linear;
 mod product;
 
-pub use linear::{Linear, Method, Vectors};
+pub use linear::{Linear, Method, SMALL, Vectors};
 
 use super::GridKernel;
 use super::ops::Operand;

@@ -1,6 +1,6 @@
 //! Factorisations with triangles on both sides: Cholesky, LU.
 
-use super::{Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Verdict, load, run, sizes, write};
+use super::{Array, Linear, Method, Part, Place, Plan, Result, SMALL, Site, Target, Verdict, load, run, sizes, write};
 use crate::grid::library::Routine;
 use crate::grid::ops::load_words;
 use gradloom_ir::{Binary, DType, Literal};
@@ -43,8 +43,11 @@ pub(super) fn lu(site: &Site) -> Result<Plan> {
     let by_columns = Place::by_columns(m, n);
     let a = load(&mut plan, &Array::arg(site, 0), Part::All, by_columns, batch * m * n, &verdict)?;
     let info = Array::scratch(&mut plan, DType::I32, batch);
-    let pivots = Array::scratch(&mut plan, DType::I64, batch * k);
-    let what = Method::Lu { rows: m, columns: n };
+    let (what, counted) = match batch > 1 && m == n && n <= SMALL {
+        true => (Method::SmallLu { n }, DType::I32),
+        false => (Method::Lu { rows: m, columns: n }, DType::I64),
+    };
+    let pivots = Array::scratch(&mut plan, counted, batch * k);
     let routine = Routine::Linear(Linear { dtype: site.args[0].dtype, batch, what });
     plan.routine(routine, vec![a.at, pivots.at, info.at]);
     let w = a.words();
@@ -56,7 +59,7 @@ pub(super) fn lu(site: &Site) -> Result<Plan> {
     write(&mut plan, &own_pivots, &verdict, &[&pivots], |b, params, [matrix, _, i]| {
         let at = b.place(&[matrix, i], &[k, 1]);
         let pivot = b.load(params[0], at);
-        let one = b.constant(Literal::scalar(DType::I64, 1.0));
+        let one = b.constant(Literal::scalar(counted, 1.0));
         let pivot = b.binary(Binary::Sub, pivot, one);
         [b.converted(pivot, DType::I32)].into_iter().collect()
     })?;

@@ -19,6 +19,10 @@ use crate::kernel::Inst;
 use element::Number;
 use gradloom_ir::{Binary, Comparison, DType, Literal, Op, ReduceKind, Result, Transposition, Type, Unary};
 
+/// Matrices of at most this order are worked on side by side, where a library has a form of that: larger ones fill the machine
+/// by themselves.
+pub const SMALL: usize = 256;
+
 /// What is done with each matrix of a batch. Matrices lie column after column, one after the other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Linear {
@@ -61,6 +65,11 @@ pub enum Method {
         rows: usize,
         /// Columns of `a`.
         columns: usize,
+    },
+    /// As [`Method::Lu`], of many square matrices; pivots are i32.
+    SmallLu {
+        /// The order.
+        n: usize,
     },
     /// On `a`, `tau`, `info`: `a` becomes R, and reflections below it.
     Qr {
@@ -128,7 +137,7 @@ impl Method {
         match self {
             Method::Cholesky { .. } => "cholesky",
             Method::Solve { .. } => "triangular_solve",
-            Method::Lu { .. } => "lu",
+            Method::Lu { .. } | Method::SmallLu { .. } => "lu",
             Method::Qr { .. } | Method::Q { .. } => "qr",
             Method::Eigh { .. } => "eigh",
             Method::Svd { .. } => "svd",

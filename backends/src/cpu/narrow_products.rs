@@ -1,4 +1,4 @@
-//! Products of bf16 arrays as the processor computes them.
+//! Products of 16-bit floats as the processor and GPUs compute them.
 
 use super::library::multiplies_bf16;
 use gradloom_ir::{DType, Graph, Node, Op, Result, Value};
@@ -8,16 +8,30 @@ use std::collections::HashMap;
 /// A product of fewer multiplications is not worth laying out its operands anew.
 const MIN_PRODUCT: usize = 1 << 15;
 
-/// Whether the op is a large product in f32.
-fn is_large_product(g: &Graph, node: &Node) -> bool {
+/// What is computed from 16-bit floats as they are.
+#[derive(Clone, Copy)]
+struct Narrow {
+    /// Their dtypes.
+    dtypes: &'static [DType],
+    /// The fewest multiplications.
+    least: usize,
+}
+
+/// Whether the op is a product in f32 of at least so many multiplications.
+fn is_large_product(g: &Graph, node: &Node, least: usize) -> bool {
     let Op::DotGeneral { lhs_contract, .. } = &node.op else { return false };
     let ty = g.ty(node.results[0]);
     let contracted: usize = lhs_contract.iter().map(|&a| g.ty(node.args[0]).shape[a]).product();
-    ty.dtype == DType::F32 && ty.numel().saturating_mul(contracted) >= MIN_PRODUCT
+    ty.dtype == DType::F32 && ty.numel().saturating_mul(contracted) >= least
 }
 
 fn converts(g: &Graph, node: &Node, from: DType, to: DType) -> bool {
     matches!(node.op, Op::Convert { dtype } if dtype == to) && g.ty(node.args[0]).dtype == from
+}
+
+/// As [`narrow_products`], for GPUs: their libraries and kernels read 16-bit floats and add up in f32 whatever the size.
+pub(super) fn narrow_products_for_gpu(g: &mut Graph) -> Result<Changed> {
+    narrow(g, Narrow { dtypes: &[DType::F16, DType::BF16], least: 0 })
 }
 
 /// Takes back what `widen_sums` did to products where the processor multiplies bf16 numbers itself and adds them up in
@@ -28,14 +42,20 @@ pub(super) fn narrow_products(g: &mut Graph) -> Result<Changed> {
     if !multiplies_bf16() {
         return Ok(Changed::No);
     }
-    let inside = map_bodies(g, &mut narrow_products)?;
+    narrow(g, Narrow { dtypes: &[DType::BF16], least: MIN_PRODUCT })
+}
+
+fn narrow(g: &mut Graph, which: Narrow) -> Result<Changed> {
+    let inside = map_bodies(g, &mut |body| narrow(body, which))?;
     let (definitions, uses) = (g.definitions(), g.use_counts());
     let definition = |v: Value| definitions[v.index()].map(|i| &g.nodes()[i]);
-    let widened = |v: &Value| definition(*v).is_some_and(|n| converts(g, n, DType::BF16, DType::F32));
+    let widened = |v: &Value, from| definition(*v).is_some_and(|n| converts(g, n, from, DType::F32));
     let product_of = |node: &Node| {
-        let product = converts(g, node, DType::F32, DType::BF16).then(|| definition(node.args[0]))??;
-        let narrow =
-            uses[node.args[0].index()] == 1 && is_large_product(g, product) && product.args.iter().all(widened);
+        let &of = which.dtypes.iter().find(|&&d| converts(g, node, DType::F32, d))?;
+        let product = definition(node.args[0])?;
+        let narrow = uses[node.args[0].index()] == 1
+            && is_large_product(g, product, which.least)
+            && product.args.iter().all(|v| widened(v, of));
         narrow.then_some(product)
     };
     if !g.nodes().iter().any(|n| product_of(n).is_some()) {
@@ -44,7 +64,7 @@ pub(super) fn narrow_products(g: &mut Graph) -> Result<Changed> {
     // what widened values were widened from, in the new program
     let mut sources: HashMap<Value, Value> = HashMap::new();
     let new = rewrite_nodes(g, |b, _, node, args| {
-        if converts(g, node, DType::BF16, DType::F32) {
+        if which.dtypes.iter().any(|&d| converts(g, node, d, DType::F32)) {
             sources.insert(node.results[0], args[0]);
         }
         let Some(product) = product_of(node) else { return Ok(None) };
@@ -75,6 +95,21 @@ mod tests {
         let changed = narrow_products(&mut g).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(changed == Changed::Yes, multiplies_bf16());
         if changed == Changed::Yes {
+            assert_eq!(g, original);
+        }
+    }
+
+    #[test]
+    fn products_for_gpus_stay_narrow() {
+        for dtype in ["f16", "bf16"] {
+            let text = format!("graph(%0: {dtype}[2,3], %1: {dtype}[3,4]) {{
+                %2 = dot_general(%0, %1) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}} : {dtype}[2,4]
+                return %2
+            }}");
+            let mut g = parse(&text).unwrap_or_else(|e| panic!("{e}"));
+            let original = g.clone();
+            Pipeline::lowering().run(&mut g).unwrap_or_else(|e| panic!("{e}"));
+            assert!(narrow_products_for_gpu(&mut g).is_ok_and(|c| c == Changed::Yes), "{g}");
             assert_eq!(g, original);
         }
     }

@@ -3,7 +3,7 @@
 use super::block_rows::{Blocking, block_rows, has_rows_to_block};
 use super::divide_reductions::{divide_reductions, has_long_reduction};
 use super::lead_batches::{has_inner_batch, lead_batches};
-use super::narrow_products::narrow_products;
+use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
 use super::trim_sorts::{has_idle_operand, trim_sorts};
 use gradloom_ir::{DType, Graph, Op, Result};
@@ -53,11 +53,17 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
 
 /// As [`lowered`], by the passes that pay on any machine.
 pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    lowered_by(PASSES.iter().filter(|p| p.anywhere), g, cx)
+    let own = Pass {
+        name: "narrow_products",
+        is_needed: has_other_numbers,
+        run: narrow_products_for_gpu,
+        anywhere: false,
+    };
+    lowered_by(std::iter::once(&own).chain(PASSES.iter().filter(|p| p.anywhere)), g, cx)
 }
 
-fn lowered_by<'a>(
-    passes: impl Iterator<Item = &'static Pass>,
+fn lowered_by<'a, 'p>(
+    passes: impl Iterator<Item = &'p Pass>,
     g: &'a Graph,
     cx: &mut PassContext,
 ) -> Result<Cow<'a, Graph>> {

@@ -3,6 +3,7 @@
 //! One stream orders all work of a GPU, whatever threads ask for it. So memory that is given back may be taken again at
 //! once, a copy needs no event to wait for the kernels before it, and the scratch memory of one program is free for the next.
 
+use super::calls::Handles;
 use super::conditional::Conditions;
 use super::libraries::Library;
 use super::memory::{Arena, Pool};
@@ -30,6 +31,7 @@ pub struct Gpu {
     memory: Mutex<Pool>,
     conditions: OnceLock<Result<Option<Conditions>>>,
     pub(super) modules: Modules,
+    pub(super) libraries: Handles,
 }
 
 // SAFETY: the handles may be used from all threads; what must not be interleaved is behind locks.
@@ -124,6 +126,7 @@ impl Gpu {
                 conditions: OnceLock::new(),
                 memory: Mutex::default(),
                 modules: Modules::default(),
+                libraries: Handles::default(),
             })
         }
     }

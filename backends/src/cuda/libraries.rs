@@ -21,6 +21,10 @@ pub fn look_in(folder: impl Into<PathBuf>) {
 pub(super) enum Library {
     Driver,
     Compiler,
+    CublasLt,
+    Cufft,
+    Cublas,
+    Cusolver,
 }
 
 impl Library {
@@ -29,6 +33,10 @@ impl Library {
         match self {
             Library::Driver => ("cuda", "NVIDIA's driver"),
             Library::Compiler => ("nvrtc", "NVIDIA's compiler NVRTC"),
+            Library::CublasLt => ("cublasLt", "NVIDIA's library cuBLASLt"),
+            Library::Cufft => ("cufft", "NVIDIA's library cuFFT"),
+            Library::Cublas => ("cublas", "NVIDIA's library cuBLAS"),
+            Library::Cusolver => ("cusolver", "NVIDIA's library cuSOLVER"),
         }
     }
 
@@ -38,6 +46,10 @@ impl Library {
             match self {
                 Library::Driver => cudarc::driver::sys::is_culib_present(),
                 Library::Compiler => cudarc::nvrtc::sys::is_culib_present(),
+                Library::CublasLt => cudarc::cublaslt::sys::is_culib_present(),
+                Library::Cufft => cudarc::cufft::sys::is_culib_present(),
+                Library::Cublas => cudarc::cublas::sys::is_culib_present(),
+                Library::Cusolver => cudarc::cusolver::sys::is_culib_present(),
             }
         }
     }
@@ -47,6 +59,14 @@ impl Library {
     /// # Errors
     /// If it is not there: the names and folders that were looked for.
     pub(super) fn load(self) -> Result<()> {
+        self.load_for("device")
+    }
+
+    /// As [`Library::load`], for an op that needs it.
+    ///
+    /// # Errors
+    /// As [`Library::load`]; the error names the op.
+    pub(super) fn load_for(self, op: &str) -> Result<()> {
         let (stem, what) = self.names();
         let folders = folders();
         let files = cudarc::get_lib_name_candidates(stem);
@@ -60,7 +80,7 @@ impl Library {
             files.join(", "),
             looked.join(", ")
         );
-        Err(Error::limit("device", message).help(match self {
+        Err(Error::limit(op, message).help(match self {
             Library::Driver => "install NVIDIA's driver, or use Device::cpu()".to_string(),
             _ => format!("install CUDA 12, or set {FOLDERS} to the folders that hold its libraries"),
         }))

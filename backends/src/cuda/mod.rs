@@ -2,8 +2,8 @@
 //!
 //! Programs are made and tried on an emulated GPU ([`crate::grid`]), printed as CUDA C ([`source`]), compiled ([`Nvrtc`]) and
 //! queued on a GPU ([`Gpu`], [`CudaProgram`]): arrays stay in its memory ([`GpuBuffer`]) until they are asked for, and a program
-//! that comes again with the same arrays is one captured graph. NVIDIA's libraries are looked for when a GPU is first asked
-//! for; without them everything else works.
+//! that comes again with the same arrays is one captured graph. NVIDIA's libraries are looked for when a program first has work
+//! for them: without cuBLASLt kernels compute products, other ops need theirs.
 
 mod calls;
 mod conditional;
@@ -19,6 +19,9 @@ mod program;
 pub(crate) mod sources;
 mod staging;
 
+pub use calls::{
+    ProductPrecision, deterministic_products, product_precision, set_deterministic_products, set_product_precision,
+};
 pub use gpu::Gpu;
 pub use libraries::look_in;
 pub use memory::{GpuBuffer, moved};

@@ -51,6 +51,19 @@ impl Gpu {
     /// An instruction without a form on GPUs, no compiler, or what compiler or driver do not accept.
     pub(super) fn functions(&self, kernels: &[GridKernel]) -> Result<Vec<Function>> {
         let sources: Vec<KernelSource> = kernels.par_iter().map(source).collect::<Result<_>>()?;
+        self.loaded_from(&sources)
+    }
+
+    /// The kernel of a text that was written by hand.
+    ///
+    /// # Errors
+    /// No compiler, or what compiler or driver do not accept.
+    pub(super) fn function(&self, name: &str, text: &str) -> Result<Function> {
+        let loaded = self.loaded_from(&[KernelSource { text: text.into(), name: name.into() }])?;
+        loaded.first().copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost"))
+    }
+
+    fn loaded_from(&self, sources: &[KernelSource]) -> Result<Vec<Function>> {
         let keys: Vec<u128> = sources.iter().map(|s| fingerprint(&[&s.text])).collect();
         let missing: Vec<usize> = {
             let loaded = self.modules.loaded();
@@ -73,7 +86,7 @@ impl Gpu {
                 module.and_then(|m| result::module::get_function(m, name))
             };
             let function =
-                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", kernels[i].name), e))?;
+                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", sources[i].name), e))?;
             loaded.insert(keys[i], Function(function));
         }
         keys.iter()
@@ -112,7 +125,7 @@ pub fn keep_kernels_in(folder: impl Into<PathBuf>) {
 }
 
 /// Where kernels are kept, if they are.
-fn cache_folder() -> Option<PathBuf> {
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let named = NAMED.lock().unwrap_or_else(|e| e.into_inner()).clone();
     let named = named.or_else(|| std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from));
     let user = || {
@@ -127,7 +140,7 @@ fn cache_folder() -> Option<PathBuf> {
 }
 
 /// What a file holds, if it is whole: its last eight bytes are the hash of the others.
-fn read(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = std::fs::read(path).ok()?;
     let (code, check) = bytes.split_last_chunk::<8>()?;
     if checksum(code) != u64::from_le_bytes(*check) {
@@ -145,7 +158,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// Writes a file under another name and renames it, so that nobody reads half of it.
-fn write(path: &Path, code: &[u8]) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, code: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let own = format!("{}-{:?}.part", std::process::id(), std::thread::current().id());

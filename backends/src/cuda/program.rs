@@ -83,8 +83,8 @@ impl Machine for Enqueuer<'_> {
 
     fn call(&mut self, call: usize, buffers: &[Address]) -> Result<()> {
         let start = self.watch.is_some().then(Instant::now);
-        let (gpu, calls) = (self.gpu, self.calls);
-        calls[call].queue(gpu, self.queue(), buffers)?;
+        let calls = self.calls;
+        calls[call].queue(self.queue(), buffers)?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
             self.gpu.synchronize()?;
             watch.ran(self.kernels.len() + call, start);
@@ -185,9 +185,10 @@ impl CudaProgram {
     /// If an op has no form on GPUs (the error names it), the compiler is not there, or memory does not suffice for the
     /// constants.
     pub fn new(g: &Graph, gpu: &'static Gpu) -> Result<CudaProgram> {
-        let program = compile_with(g, ROWS, &OfGpu(gpu))?;
+        let libraries = OfGpu::new(gpu);
+        let program = compile_with(g, ROWS, &libraries)?;
         let functions = gpu.functions(&program.kernels)?;
-        let calls = program.calls.iter().map(|c| LibraryCall::new(gpu, c)).collect::<Result<_>>()?;
+        let calls = program.calls.iter().map(|c| libraries.ready(c)).collect::<Result<_>>()?;
         let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;
         let outputs = g.output_types().iter().map(gradloom_ir::Type::bytes).collect();
         let mut steady = program.steady_launches(false);
@@ -295,7 +296,7 @@ impl CudaProgram {
             bytes: cost.bytes,
         };
         let kernels = self.program.kernels.iter().zip(&self.program.costs).map(|(k, &c)| step("kernel", &k.name, c));
-        let calls = self.program.calls.iter().map(|c| step("library", &c.op.name(), c.cost));
+        let calls = self.program.calls.iter().map(|c| step("library", c.op, c.cost));
         let steps: Vec<StepProfile> = kernels.chain(calls).collect();
         let queue = self.gpu.queue()?;
         self.gpu.synchronize()?;
@@ -326,7 +327,7 @@ impl CudaProgram {
             let _ = writeln!(s, "kernel {} {} x {} threads", k.name, k.blocks, k.threads);
         }
         for c in &self.program.calls {
-            let _ = writeln!(s, "library {} {:?} -> {:?}", c.op.name(), c.args, c.results);
+            let _ = writeln!(s, "library {} {:?}", c.op, c.routine);
         }
         s
     }

@@ -3,24 +3,27 @@
 
 use super::modules::fingerprint;
 use super::print::source;
-use crate::grid::{Libraries, ROWS, compile_with, ops};
-use gradloom_ir::{Error, Graph, Op, Result, Type};
+use crate::grid::library::Routine;
+use crate::grid::{Libraries, ROWS, compile_with};
+use gradloom_ir::{Error, Graph, Result};
 use std::path::Path;
 
 /// The environment variable that names the folder.
 pub const FOLDER: &str = "GRADLOOM_KERNEL_SOURCES";
 
-/// Libraries that compute whatever kernels do not: so the rest of a program is printed all the same.
+/// Libraries that compute whatever kernels do not, and what nothing computes: so the rest of a program is printed all the same.
 struct WhatKernelsDoNot;
 
 impl Libraries for WhatKernelsDoNot {
-    fn takes(&self, op: &Op, args: &[Type], results: &[Type]) -> Result<Option<usize>> {
-        let hosted = matches!(op, Op::HostCall { .. } | Op::Custom { .. });
-        Ok(match ops::launches(op, args, results) {
-            Ok(Some(_)) => None,
-            _ if hosted => None,
-            Ok(None) | Err(_) => Some(0),
+    fn takes(&self, routine: &Routine) -> Result<Option<usize>> {
+        Ok(match routine {
+            Routine::Product(_) => None,
+            _ => Some(0),
         })
+    }
+
+    fn leaves_out(&self) -> bool {
+        true
     }
 }
 

@@ -1,6 +1,7 @@
 //! From an optimised graph to a program for a GPU: clusters become loop nests and grid kernels, the rest the kernels of its op,
 //! loops over few numbers and over blocks of rows one kernel each, other loops and branches programs of their own.
 
+use super::library::{Does, Plan, Site, plan};
 use super::ops::{Launches, Operand, launches};
 use super::program::{
     ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What,
@@ -240,25 +241,15 @@ impl Compiler<'_> {
         let operand = |&v: &Value| Type::new(g.ty(slots.memory(v)).dtype, &g.ty(v).shape);
         let operands: Vec<Type> = node.args.iter().map(operand).collect();
         let results = slots.types(&node.results);
-        if let Some(scratch) = self.libraries.takes(&node.op, &operands, &results)? {
-            let values = node.args.iter().chain(&node.results);
-            let mut buffers: Vec<Slot> = values.map(|&v| slots.get(v)).collect();
-            let own = (scratch > 0).then(|| (slots.fresh(), scratch));
-            buffers.extend(own.map(|(slot, _)| slot));
-            let bytes = operands.iter().chain(&results).map(|t| t.bytes() as u64).sum();
-            let cost = KernelCost { flops: node_cost(g, node).flops, bytes };
-            let call = Call { op: node.op.clone(), args: operands, results, scratch, cost };
-            let number = self.calls.iter().position(|c| *c == call).unwrap_or_else(|| {
-                self.calls.push(call);
-                self.calls.len() - 1
-            });
-            let takes = own.into_iter().collect();
-            let gives = own.iter().map(|(slot, _)| *slot).collect();
-            body.steps.push(Step { what: What::Call { call: number, buffers }, takes, gives });
+        let called = self.call(node, &operands, &results, slots, body);
+        if matches!(called, Ok(true)) {
             return Ok(());
         }
-        let found = launches(&node.op, &operands, &results)?;
-        let Some(Launches { launches, scratch }) = found else {
+        let found = called.and_then(|_| launches(&node.op, &operands, &results));
+        if self.libraries.leaves_out() && !matches!(found, Ok(Some(_))) {
+            return Ok(());
+        }
+        let Some(Launches { launches, scratch }) = found? else {
             return Err(Error::limit(node.op.name(), "has no form on GPUs").help("run the program on Device::cpu()"));
         };
         let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();
@@ -280,6 +271,71 @@ impl Compiler<'_> {
             body.steps[last].gives.extend(own);
         }
         Ok(())
+    }
+
+    /// Computes an op by the machine's libraries, if they take all that it is made of; whether they do.
+    fn call(
+        &mut self,
+        node: &Node,
+        args: &[Type],
+        results: &[Type],
+        slots: &mut Slots,
+        body: &mut Body,
+    ) -> Result<bool> {
+        let alignment = node.args.iter().chain(&node.results).map(|&v| slots.alignment(v)).collect();
+        let Some(Plan { steps, scratch }) = plan(&Site { op: &node.op, args, results, alignment })? else {
+            return Ok(false);
+        };
+        let mut needs = Vec::with_capacity(steps.len());
+        for (does, _) in &steps {
+            needs.push(match does {
+                Does::Kernel(_) => 0,
+                Does::Routine(routine) => match self.libraries.takes(routine)? {
+                    Some(bytes) => bytes,
+                    None => return Ok(false),
+                },
+            });
+        }
+        let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();
+        let first = body.steps.len();
+        let cost = KernelCost {
+            flops: node_cost(slots.g, node).flops,
+            bytes: args.iter().chain(results).map(|t| t.bytes() as u64).sum(),
+        };
+        // what the op costs is put down to its first routine
+        let mut cost = Some(cost);
+        for ((does, operands), workspace) in steps.into_iter().zip(needs) {
+            let place = |o: &Operand| match *o {
+                Operand::Arg(i) => slots.get(node.args[i]),
+                Operand::Result(i) => slots.get(node.results[i]),
+                Operand::Scratch(i) => own[i],
+            };
+            let mut buffers: Vec<Slot> = operands.iter().map(place).collect();
+            match does {
+                Does::Kernel(kernel) => self.launch(body, kernel, buffers, 0),
+                Does::Routine(routine) => {
+                    let workspace_slot = (workspace > 0).then(|| slots.fresh());
+                    buffers.extend(workspace_slot);
+                    let cost = cost.take().unwrap_or_default();
+                    let call = Call { op: node.op.name(), routine, scratch: workspace, cost };
+                    let number = self.calls.iter().position(|c| *c == call).unwrap_or_else(|| {
+                        self.calls.push(call);
+                        self.calls.len() - 1
+                    });
+                    body.steps.push(Step {
+                        what: What::Call { call: number, buffers },
+                        takes: workspace_slot.map(|slot| (slot, workspace)).into_iter().collect(),
+                        gives: workspace_slot.into_iter().collect(),
+                    });
+                }
+            }
+        }
+        if body.steps.len() > first {
+            body.steps[first].takes.extend(own.iter().copied().zip(scratch));
+            let last = body.steps.len() - 1;
+            body.steps[last].gives.extend(own);
+        }
+        Ok(true)
     }
 
     fn control(&mut self, node: &Node, slots: &Slots) -> Result<What> {

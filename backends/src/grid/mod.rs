@@ -27,6 +27,7 @@ mod build;
 mod compile;
 mod emulate;
 mod emulator;
+pub mod library;
 mod lower;
 mod nest;
 pub mod ops;

@@ -5,7 +5,8 @@
 //! and given back after the last step that does; everything but [`Machine::read`] may be queued.
 
 use super::GridKernel;
-use gradloom_ir::{Callback, Error, Literal, Loc, Op, Result, Type};
+use super::library::Routine;
+use gradloom_ir::{Callback, Error, Literal, Loc, Result, Type};
 
 /// A place in the machine's memory.
 pub type Address = u64;
@@ -27,7 +28,7 @@ pub trait Machine {
     /// If it cannot be launched.
     fn launch(&mut self, kernel: usize, buffers: &[Address]) -> Result<()>;
 
-    /// Does call number `call` of the program, on its operands, then its results, then its scratch memory if it takes any.
+    /// Does call number `call` of the program, on the buffers of its routine, then its scratch memory if it takes any.
     ///
     /// # Errors
     /// If it cannot be queued.
@@ -109,15 +110,13 @@ pub struct GridProgram {
     pub(super) main: Body,
 }
 
-/// An op that one of the machine's libraries computes.
-#[derive(Clone, PartialEq, Debug)]
+/// What one of the machine's libraries computes.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// The op.
-    pub op: Op,
-    /// What it reads: each as it lies in memory.
-    pub args: Vec<Type>,
-    /// What it writes.
-    pub results: Vec<Type>,
+    /// The op that it is for, by name.
+    pub op: &'static str,
+    /// What is computed.
+    pub routine: Routine,
     /// Bytes of scratch memory.
     pub scratch: usize,
     /// What it does.
@@ -126,19 +125,24 @@ pub struct Call {
 
 /// What the libraries of a machine compute.
 pub trait Libraries {
-    /// The bytes of scratch memory with which a library computes the op; `None` if none does, so that kernels do or it is
-    /// refused.
+    /// The bytes of scratch memory with which a library does the routine; `None` if none does, so that kernels compute the op
+    /// or it is refused.
     ///
     /// # Errors
     /// What the library says is wrong.
-    fn takes(&self, op: &Op, args: &[Type], results: &[Type]) -> Result<Option<usize>>;
+    fn takes(&self, routine: &Routine) -> Result<Option<usize>>;
+
+    /// Whether ops that have no form are left out instead of refused: of a program that is read and not run.
+    fn leaves_out(&self) -> bool {
+        false
+    }
 }
 
 /// A machine without libraries.
 pub struct NoLibraries;
 
 impl Libraries for NoLibraries {
-    fn takes(&self, _: &Op, _: &[Type], _: &[Type]) -> Result<Option<usize>> {
+    fn takes(&self, _: &Routine) -> Result<Option<usize>> {
         Ok(None)
     }
 }
@@ -252,9 +256,10 @@ impl GridProgram {
     }
 
     /// How many launches and copies are queued for a run, scans unrolled, if that is the same in each: `None` if the program
-    /// calls the host, or reads a value to decide what it does, on a machine that does not decide by itself.
+    /// calls the host, or a library that may wait for the machine, or reads a value to decide what it does, on a machine that does
+    /// not decide by itself.
     pub fn steady_launches(&self, decides: bool) -> Option<usize> {
-        self.main.queued(decides)
+        self.main.queued(self, decides)
     }
 
     /// How deep loops and branches that a machine decides on are nested.
@@ -308,16 +313,17 @@ impl Body {
         self.steps.iter().map(of).sum()
     }
 
-    fn queued(&self, decides: bool) -> Option<usize> {
+    fn queued(&self, of_program: &GridProgram, decides: bool) -> Option<usize> {
         let of = |s: &Step| match &s.what {
-            What::Launch { .. } | What::Call { .. } => Some(1),
-            What::Scan(s) => s.body.queued(decides)?.checked_mul(s.length)?.checked_add(s.carries.len()),
+            What::Launch { .. } => Some(1),
+            What::Call { call, .. } => of_program.calls[*call].routine.queued(),
+            What::Scan(s) => s.body.queued(of_program, decides)?.checked_mul(s.length)?.checked_add(s.carries.len()),
             What::While(w) if decides => {
-                let all = w.cond.queued(decides)?.checked_mul(2)?.checked_add(w.body.queued(decides)?)?;
+                let all = w.cond.queued(of_program, decides)?.checked_mul(2)?.checked_add(w.body.queued(of_program, decides)?)?;
                 all.checked_add(3 * w.carries.len() + 3)
             }
             What::Switch { branches, .. } if decides => {
-                branches.iter().try_fold(2 * branches.len(), |n, b| n.checked_add(b.queued(decides)?))
+                branches.iter().try_fold(2 * branches.len(), |n, b| n.checked_add(b.queued(of_program, decides)?))
             }
             What::While(_) | What::Switch { .. } | What::Host(_) => None,
         };

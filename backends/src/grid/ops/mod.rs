@@ -102,33 +102,33 @@ impl Launches {
 
 /// How an array's elements lie in memory for kernels that only move them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Words {
+pub(super) struct Words {
     /// A complex number is two of its parts.
-    per_element: usize,
-    dtype: DType,
+    pub per_element: usize,
+    pub dtype: DType,
 }
 
-fn words(t: &Type) -> Words {
+pub(super) fn words(t: &Type) -> Words {
     Words { per_element: if t.dtype.is_complex() { 2 } else { 1 }, dtype: t.dtype.real() }
 }
 
 /// The param that holds an array.
-fn param(t: &Type) -> Param {
+pub(super) fn param(t: &Type) -> Param {
     let w = words(t);
     Param { dtype: w.dtype, len: t.numel() * w.per_element }
 }
 
 /// The dtype of indices into arrays of these types: u32 where all positions fit 31 bits.
-fn index_dtype<'a>(types: impl IntoIterator<Item = &'a Type>) -> DType {
+pub(super) fn index_dtype<'a>(types: impl IntoIterator<Item = &'a Type>) -> DType {
     let fits = |t: &Type| param(t).len < 1 << 31;
     if types.into_iter().all(fits) { DType::U32 } else { DType::U64 }
 }
 
 /// Threads in a block of kernels with a thread an element.
-const THREADS: u32 = 256;
+pub(super) const THREADS: u32 = 256;
 
 /// The dtype of indices that go as far as `extents` beside those into arrays.
-fn index_within<'a>(mut extents: impl Iterator<Item = i128>, arrays: impl IntoIterator<Item = &'a Type>) -> DType {
+pub(super) fn index_within<'a>(mut extents: impl Iterator<Item = i128>, arrays: impl IntoIterator<Item = &'a Type>) -> DType {
     if extents.all(|n| n < 1 << 31) { index_dtype(arrays) } else { DType::U64 }
 }
 
@@ -144,7 +144,7 @@ fn load_computed(b: &mut Build, from: Memory, at: Reg) -> Reg {
 }
 
 /// Where an index is in row-major order of `shape`.
-fn position(b: &mut Build, index: &[Reg], shape: &[usize]) -> Reg {
+pub(super) fn position(b: &mut Build, index: &[Reg], shape: &[usize]) -> Reg {
     b.place(index, &row_major_strides(shape))
 }
 
@@ -161,12 +161,12 @@ fn undilated(b: &mut Build, place: Reg, n: usize, dilation: usize) -> (Reg, Reg)
 }
 
 /// A kernel with one thread for each of `count` elements; `body` gets the element's number.
-fn each(name: &str, arrays: &[&Type], count: usize, body: impl FnOnce(&mut Build, Reg)) -> Result<GridKernel> {
+pub(super) fn each(name: &str, arrays: &[&Type], count: usize, body: impl FnOnce(&mut Build, Reg)) -> Result<GridKernel> {
     each_by(name, arrays, index_dtype(arrays.iter().copied()), count, body)
 }
 
 /// As [`each`], with indices of a dtype.
-fn each_by(
+pub(super) fn each_by(
     name: &str,
     arrays: &[&Type],
     index: DType,
@@ -184,13 +184,13 @@ fn each_by(
 }
 
 /// The element at `at`, as its words.
-fn load_words(b: &mut Build, w: Words, from: Memory, at: Reg) -> SmallVec<[Reg; 4]> {
+pub(super) fn load_words(b: &mut Build, w: Words, from: Memory, at: Reg) -> SmallVec<[Reg; 4]> {
     let at = b.times(at, w.per_element as i64);
     b.loads(from, at, w.per_element)
 }
 
 /// Writes an element's words.
-fn store_words(b: &mut Build, w: Words, to: Memory, at: Reg, values: SmallVec<[Reg; 4]>) {
+pub(super) fn store_words(b: &mut Build, w: Words, to: Memory, at: Reg, values: SmallVec<[Reg; 4]>) {
     let at = b.times(at, w.per_element as i64);
     b.push(Stmt::Store { to, at, values });
 }

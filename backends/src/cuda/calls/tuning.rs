@@ -1,0 +1,181 @@
+//! Which of several algorithms for a product is the fastest: timed once, and remembered on disk.
+
+use crate::cuda::gpu::{Gpu, driver_error};
+use crate::cuda::memory::GpuBuffer;
+use crate::cuda::modules::{cache_folder, fingerprint, read, write};
+use crate::grid::Address;
+use crate::grid::library::{Factor, Product};
+use cudarc::driver::{result, sys};
+use gradloom_ir::Result;
+use std::path::Path;
+
+/// Products of fewer multiplications take less time than it takes to queue them.
+const MIN_TIMED: usize = 1 << 22;
+
+/// Runs of which the time is taken, after one that is not.
+const RUNS: usize = 5;
+
+/// An algorithm as the library names it, and the scratch memory that it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Choice {
+    pub(super) algorithm: [u64; 8],
+    pub(super) workspace: usize,
+}
+
+impl Choice {
+    /// On disk: eight words of the algorithm, then the bytes of scratch memory.
+    fn to_bytes(self) -> Vec<u8> {
+        self.algorithm.iter().copied().chain([self.workspace as u64]).flat_map(u64::to_le_bytes).collect()
+    }
+}
+
+/// The position of the choice that is to be taken; `run` queues one on buffers of its own. What is asked for as `key` is timed
+/// once. Where it cannot be timed, the library's first choice is taken.
+pub(super) fn choose<E: std::fmt::Display>(
+    gpu: &'static Gpu,
+    key: &str,
+    product: &Product,
+    choices: &[Choice],
+    run: impl Fn(&Choice, &[Address]) -> Result<(), E>,
+) -> usize {
+    let p = product;
+    let work = [p.batch, p.rows, p.columns, p.depth].iter().fold(1usize, |n, &m| n.saturating_mul(m));
+    if work < MIN_TIMED {
+        return 0;
+    }
+    let path = cache_folder().map(|f| f.join(format!("{:032x}.product", fingerprint(&[key]))));
+    if let Some(kept) = path.as_deref().and_then(|path| kept(path, choices)) {
+        return kept;
+    }
+    let fastest = match time(gpu, product, choices, run) {
+        Ok(fastest) => fastest,
+        Err(e) => {
+            tracing::warn!(product = ?product, error = %e, "algorithms could not be timed: the library's first is taken");
+            return 0;
+        }
+    };
+    if let Some(path) = path
+        && let Err(e) = write(&path, &choices[fastest].to_bytes())
+    {
+        tracing::warn!(path = %path.display(), error = %e, "the choice of an algorithm could not be kept");
+    }
+    fastest
+}
+
+/// Which of the choices a file holds; the library may not name it any more.
+fn kept(path: &Path, choices: &[Choice]) -> Option<usize> {
+    let bytes = read(path)?;
+    choices.iter().position(|c| c.to_bytes() == bytes)
+}
+
+/// The elements from the first of a factor to its last.
+fn extent(f: &Factor, (rows, columns): (usize, usize), batch: usize) -> usize {
+    let (lines, along) = if f.by_columns { (columns, rows) } else { (rows, columns) };
+    (batch - 1) * f.batch + (lines - 1) * f.leading + along
+}
+
+/// Times each choice on matrices of zeros.
+fn time<E: std::fmt::Display>(
+    gpu: &'static Gpu,
+    p: &Product,
+    choices: &[Choice],
+    run: impl Fn(&Choice, &[Address]) -> Result<(), E>,
+) -> Result<usize> {
+    let size = p.dtype.size();
+    let workspace = choices.iter().map(|c| c.workspace).max().unwrap_or(0);
+    let bytes = [
+        extent(&p.left, (p.rows, p.depth), p.batch) * size,
+        extent(&p.right, (p.depth, p.columns), p.batch) * size,
+        p.batch * p.rows * p.columns * size,
+        workspace,
+    ];
+    let buffers = bytes.iter().map(|&n| GpuBuffer::new(gpu, n)).collect::<Result<Vec<_>>>()?;
+    let addresses: Vec<Address> = buffers.iter().map(GpuBuffer::address).collect();
+    // nobody else queues while this is timed
+    let _queue = gpu.queue()?;
+    let fail = |e| driver_error("algorithms cannot be timed", e);
+    for b in &buffers {
+        // SAFETY: the buffer has so many bytes.
+        unsafe { result::memset_d8_async(b.address(), 0, b.len(), gpu.stream) }.map_err(fail)?;
+    }
+    let events = Events::new().map_err(fail)?;
+    let mut fastest = (f32::INFINITY, 0);
+    for (i, choice) in choices.iter().enumerate() {
+        // one that cannot run is none
+        if let Err(e) = run(choice, &addresses) {
+            tracing::info!(choice = ?choice, error = %e, "an algorithm does not run");
+            continue;
+        }
+        let queued = events.around(gpu.stream, || (0..RUNS).try_for_each(|_| run(choice, &addresses))).map_err(fail)?;
+        if let (Ok(()), time) = queued
+            && time < fastest.0
+        {
+            fastest = (time, i);
+        }
+    }
+    tracing::debug!(product = ?p, chosen = fastest.1, of = choices.len(), milliseconds = fastest.0 / RUNS as f32, "timed");
+    Ok(fastest.1)
+}
+
+/// Two events of the driver's, given back at the end.
+struct Events([sys::CUevent; 2]);
+
+impl Events {
+    fn new() -> Result<Events, cudarc::driver::DriverError> {
+        let create = || result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        Ok(Events([create()?, create()?]))
+    }
+
+    /// What `queue` returns, and the milliseconds that what it has queued takes.
+    fn around<T>(
+        &self,
+        stream: sys::CUstream,
+        queue: impl FnOnce() -> T,
+    ) -> Result<(T, f32), cudarc::driver::DriverError> {
+        let [begin, end] = self.0;
+        // SAFETY: both events live, and are recorded before they are waited for.
+        unsafe {
+            result::event::record(begin, stream)?;
+            let queued = queue();
+            result::event::record(end, stream)?;
+            result::event::synchronize(end)?;
+            Ok((queued, result::event::elapsed(begin, end)?))
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        for event in self.0 {
+            // SAFETY: it was made once. That it cannot be destroyed helps nobody to know.
+            let _ = unsafe { result::event::destroy(event) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_choices_are_found_again() {
+        let choice = |n: u64| Choice { algorithm: [n; 8], workspace: 1 << n };
+        let choices = [choice(1), choice(2), choice(3)];
+        let folder = std::env::temp_dir().join(format!("gradloom-tuning-{}", std::process::id()));
+        let path = folder.join("a.product");
+        assert_eq!(kept(&path, &choices), None);
+        write(&path, &choices[2].to_bytes()).unwrap();
+        assert_eq!(kept(&path, &choices), Some(2));
+        assert_eq!(kept(&path, &choices[..2]), None);
+        std::fs::write(&path, choices[2].to_bytes()).unwrap();
+        assert_eq!(kept(&path, &choices), None, "without its check a file is damaged");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_factor_ends_at_its_last_element() {
+        let f = Factor { by_columns: false, leading: 10, batch: 7 };
+        assert_eq!(extent(&f, (3, 4), 2), 7 + 20 + 4);
+        assert_eq!(extent(&Factor { by_columns: true, ..f }, (3, 4), 1), 30 + 3);
+    }
+}

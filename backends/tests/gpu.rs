@@ -205,6 +205,39 @@ fn windows_that_are_mostly_padding() {
     assert!(seen.refused.is_empty(), "{:?}", seen.refused);
 }
 
+/// Reductions to few numbers are cut into parts for many blocks.
+#[test]
+fn reductions_to_few_numbers() {
+    let mut seen = Seen::default();
+    let reduce = |dtype: &str, shape: &str, axes: &str, out: &str, kind: &str| {
+        format!(
+            "graph(%0: {dtype}[{shape}]) {{ %1 = reduce(%0) {{kind = \"{kind}\", axes = [{axes}]}} : {dtype}[{out}] return %1 }}"
+        )
+    };
+    for (text, tolerance) in [
+        (reduce("f64", "70000", "0", "", "sum"), 1e-12),
+        (reduce("f32", "40009", "0", "", "max"), 0.0),
+        (reduce("f64", "3,33000", "1", "3", "sum"), 1e-12),
+        (reduce("i32", "9000,5", "0", "5", "sum"), 0.0),
+        (reduce("bf16", "2,5000,4", "1", "2,4", "sum"), 1e-2),
+        (reduce("f64", "50,20,40", "0,1,2", "", "sum"), 1e-12),
+    ] {
+        let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        check(&text, &g, &oracle::inputs(3, &g, false), tolerance, &mut seen);
+    }
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+    for text in [
+        reduce("f32", "268435456", "0", "", "sum"),
+        reduce("f32", "1048576,64", "0", "64", "sum"),
+        reduce("f32", "8,4194304", "1", "8", "max"),
+    ] {
+        let program =
+            compile(&parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))).unwrap_or_else(|e| panic!("{e}"));
+        let busiest = program.kernels.iter().map(|k| k.blocks).max();
+        assert!(program.kernels.len() == 2 && busiest >= Some(256), "{text}: {busiest:?}");
+    }
+}
+
 /// Nothing is launched for arrays without elements.
 #[test]
 fn empty_arrays() {

@@ -22,6 +22,7 @@ pub mod tree;
 
 pub use device::{default_device, set_default_device};
 pub use gradloom_backends::cpu::Processor;
+pub use gradloom_backends::cuda;
 pub use gradloom_backends::kernel;
 pub use gradloom_backends::{Cost, Device, Profile, StepProfile};
 pub use gradloom_derive::Tree;

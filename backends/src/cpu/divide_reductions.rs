@@ -7,6 +7,24 @@ use gradloom_passes::{Changed, map_bodies};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
+/// For what a reduction is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum For {
+    /// A few threads that each go through long pieces of memory.
+    Processor,
+    /// Hundreds of blocks of threads.
+    Gpu,
+}
+
+/// Results of a reduction along memory, a block each, that keep a GPU busy, and the fewest elements of a part.
+const BUSY_ALONG: (usize, usize) = (1 << 10, 1 << 11);
+
+/// The same of a reduction across memory, where a block has 32 neighbours.
+const BUSY_ACROSS: (usize, usize) = (1 << 14, 1 << 8);
+
+/// Most parts on a GPU: the second reduction is not worth a third.
+const MAX_PARTS_GPU: usize = 512;
+
 /// A reduction to this many numbers has rows or columns enough for the threads.
 const MANY_RESULTS: usize = 64;
 
@@ -32,8 +50,8 @@ const BLOCK_ROWS: std::ops::RangeInclusive<usize> = 8..=32;
 const MAX_DEPTH: usize = 256;
 
 /// Whether [`divide_reductions`] has anything to do here or in a nested program.
-pub(super) fn has_long_reduction(g: &Graph) -> bool {
-    g.nodes().iter().any(|n| division(g, n).is_some() || n.op.bodies().iter().any(|b| has_long_reduction(b)))
+pub(super) fn has_long_reduction(g: &Graph, on: For) -> bool {
+    g.nodes().iter().any(|n| division(g, n, on).is_some() || n.op.bodies().iter().any(|b| has_long_reduction(b, on)))
 }
 
 /// Rewrites a `reduce` of many elements to few, or of many long rows, as one that keeps an axis of parts, and one along
@@ -42,9 +60,9 @@ pub(super) fn has_long_reduction(g: &Graph) -> bool {
 /// **Requires** real arrays. **Ensures** that the cut depends on shapes alone, so that results do not depend on the
 /// number of threads; that what the reduction reads can still be computed inside its loop nest. **Never** changes
 /// results, but for the order in which floats are summed or multiplied.
-pub(super) fn divide_reductions(g: &mut Graph) -> Result<Changed> {
-    let inside = map_bodies(g, &mut divide_reductions)?;
-    if !g.nodes().iter().any(|n| division(g, n).is_some()) {
+pub(super) fn divide_reductions(g: &mut Graph, on: For) -> Result<Changed> {
+    let inside = map_bodies(g, &mut |g| divide_reductions(g, on))?;
+    if !g.nodes().iter().any(|n| division(g, n, on).is_some()) {
         return Ok(inside);
     }
     let mut b = Builder::new();
@@ -53,7 +71,7 @@ pub(super) fn divide_reductions(g: &mut Graph) -> Result<Changed> {
     let mut d = Divider { g, definitions: g.definitions(), b, map };
     for node in g.nodes() {
         d.b.set_loc(&node.loc);
-        match (&node.op, division(g, node)) {
+        match (&node.op, division(g, node, on)) {
             (Op::Reduce { kind, axes }, Some(parts)) => {
                 let y = d.divided(*kind, node.args[0], axes, &parts);
                 d.map.push(y);
@@ -82,7 +100,20 @@ struct Division {
     rest: Option<(usize, usize)>,
 }
 
-fn division(g: &Graph, node: &Node) -> Option<Division> {
+/// The fewest and the most parts in which a reduction is cut, if it is.
+fn parts_of(x: &Type, axes: &[usize], reduced: usize, on: For) -> Option<(usize, usize)> {
+    let results = x.numel() / reduced;
+    if on == For::Processor {
+        return (reduced >= MIN_REDUCED && results < MANY_RESULTS).then_some((MIN_PARTS, MAX_PARTS));
+    }
+    let along = axes.contains(&(x.rank().checked_sub(1)?));
+    let (busy, fewest) = if along { BUSY_ALONG } else { BUSY_ACROSS };
+    let most = (busy / results).min(reduced / fewest).min(MAX_PARTS_GPU);
+    // what has been cut has at least half as many results as it may, and is not cut again
+    (most >= 4).then_some((most.div_ceil(2), most))
+}
+
+fn division(g: &Graph, node: &Node, on: For) -> Option<Division> {
     let Op::Reduce { axes, .. } = &node.op else { return None };
     let x = g.ty(node.args[0]);
     let reduced: usize = axes.iter().map(|&a| x.shape[a]).product();
@@ -91,15 +122,14 @@ fn division(g: &Graph, node: &Node) -> Option<Division> {
     }
     if let [axis] = axes[..]
         && x.bytes() >= MIN_COLUMNS
+        && on == For::Processor
     {
         let columns: usize = x.shape[axis + 1..].iter().product();
         if columns * x.dtype.size() >= PAGE {
             return blocks_of_rows(&x.shape, axis);
         }
     }
-    if reduced < MIN_REDUCED || x.numel() / reduced >= MANY_RESULTS {
-        return None;
-    }
+    let (fewest, most) = parts_of(x, axes, reduced, on)?;
     let mut d = Division { shape: Shape::new(), first: Shape::new(), second: Shape::new(), rest: None };
     // axes of `shape` that the first reduction leaves
     let (mut left, mut parts) = (0, 1);
@@ -110,12 +140,12 @@ fn division(g: &Graph, node: &Node) -> Option<Division> {
             left += 1;
             continue;
         }
-        if parts >= MIN_PARTS || n == 1 {
+        if parts >= fewest || n == 1 {
             d.shape.push(n);
             d.first.push(at);
             continue;
         }
-        let room = MAX_PARTS / parts;
+        let room = most / parts;
         if n <= room {
             // the whole axis counts parts
             d.shape.push(n);
@@ -125,7 +155,7 @@ fn division(g: &Graph, node: &Node) -> Option<Division> {
             continue;
         }
         let divisor = (1..=room).rev().find(|m| n.is_multiple_of(*m)).unwrap_or(1);
-        let (count, length) = if parts * divisor >= MIN_PARTS {
+        let (count, length) = if parts * divisor >= fewest {
             (divisor, n / divisor)
         } else {
             d.rest = Some((axis, n / room * room));

@@ -1,7 +1,7 @@
 //! The passes for this machine, in order.
 
 use super::block_rows::{Blocking, block_rows, has_rows_to_block};
-use super::divide_reductions::{divide_reductions, has_long_reduction};
+use super::divide_reductions::{For, divide_reductions, has_long_reduction};
 use super::lead_batches::{has_inner_batch, lead_batches};
 use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
@@ -10,27 +10,46 @@ use gradloom_ir::{DType, Graph, Op, Result};
 use gradloom_passes::{Changed, PassContext, Pipeline};
 use std::borrow::Cow;
 
+/// For which machines a pass is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Processor,
+    Gpu,
+    Both,
+}
+
 /// A pass that runs where a program holds what it is about.
 struct Pass {
     name: &'static str,
     is_needed: fn(&Graph) -> bool,
     run: fn(&mut Graph) -> Result<Changed>,
-    /// Whether it is about loop nests, on any machine, and not about this one's caches and instructions.
-    anywhere: bool,
+    on: On,
 }
 
 /// Each leaves nothing to do for itself. What makes a program larger comes last.
 const PASSES: &[Pass] = &[
-    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products, anywhere: false },
-    Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts, anywhere: true },
-    Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products, anywhere: false },
-    Pass { name: "divide_reductions", is_needed: has_long_reduction, run: divide_reductions, anywhere: true },
-    Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, anywhere: false },
+    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products, on: On::Processor },
+    Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products_for_gpu, on: On::Gpu },
+    Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts, on: On::Both },
+    Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products, on: On::Processor },
+    Pass {
+        name: "divide_reductions",
+        is_needed: |g| has_long_reduction(g, For::Processor),
+        run: |g| divide_reductions(g, For::Processor),
+        on: On::Processor,
+    },
+    Pass {
+        name: "divide_reductions",
+        is_needed: |g| has_long_reduction(g, For::Gpu),
+        run: |g| divide_reductions(g, For::Gpu),
+        on: On::Gpu,
+    },
+    Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, on: On::Processor },
     Pass {
         name: "block_rows",
         is_needed: has_rows_to_block,
         run: |g| block_rows(g, Blocking::default()),
-        anywhere: false,
+        on: On::Processor,
     },
 ];
 
@@ -48,25 +67,15 @@ fn has_primitive(g: &Graph) -> bool {
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
 /// sorts without operands that nobody reads, the matrices of its loops as products read them.
 pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    lowered_by(PASSES.iter(), g, cx)
+    lowered_on(On::Processor, g, cx)
 }
 
-/// As [`lowered`], by the passes that pay on any machine.
+/// As [`lowered`], for GPUs.
 pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    let own = Pass {
-        name: "narrow_products",
-        is_needed: has_other_numbers,
-        run: narrow_products_for_gpu,
-        anywhere: false,
-    };
-    lowered_by(std::iter::once(&own).chain(PASSES.iter().filter(|p| p.anywhere)), g, cx)
+    lowered_on(On::Gpu, g, cx)
 }
 
-fn lowered_by<'a, 'p>(
-    passes: impl Iterator<Item = &'p Pass>,
-    g: &'a Graph,
-    cx: &mut PassContext,
-) -> Result<Cow<'a, Graph>> {
+fn lowered_on<'a>(machine: On, g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
     let mut g = Cow::Borrowed(g);
     if has_primitive(&g) {
         Pipeline::primitives().run_with(g.to_mut(), cx)?;
@@ -74,7 +83,7 @@ fn lowered_by<'a, 'p>(
     if has_other_numbers(&g) {
         Pipeline::lowering().run_with(g.to_mut(), cx)?;
     }
-    for pass in passes {
+    for pass in PASSES.iter().filter(|p| p.on == machine || p.on == On::Both) {
         if (pass.is_needed)(&g) {
             cx.step(pass.name, g.to_mut(), |g, _| (pass.run)(g))?;
         }

@@ -128,7 +128,10 @@ pub(super) fn index_dtype<'a>(types: impl IntoIterator<Item = &'a Type>) -> DTyp
 pub(super) const THREADS: u32 = 256;
 
 /// The dtype of indices that go as far as `extents` beside those into arrays.
-pub(super) fn index_within<'a>(mut extents: impl Iterator<Item = i128>, arrays: impl IntoIterator<Item = &'a Type>) -> DType {
+pub(super) fn index_within<'a>(
+    mut extents: impl Iterator<Item = i128>,
+    arrays: impl IntoIterator<Item = &'a Type>,
+) -> DType {
     if extents.all(|n| n < 1 << 31) { index_dtype(arrays) } else { DType::U64 }
 }
 
@@ -161,7 +164,12 @@ fn undilated(b: &mut Build, place: Reg, n: usize, dilation: usize) -> (Reg, Reg)
 }
 
 /// A kernel with one thread for each of `count` elements; `body` gets the element's number.
-pub(super) fn each(name: &str, arrays: &[&Type], count: usize, body: impl FnOnce(&mut Build, Reg)) -> Result<GridKernel> {
+pub(super) fn each(
+    name: &str,
+    arrays: &[&Type],
+    count: usize,
+    body: impl FnOnce(&mut Build, Reg),
+) -> Result<GridKernel> {
     each_by(name, arrays, index_dtype(arrays.iter().copied()), count, body)
 }
 

@@ -40,7 +40,8 @@ const RUNS: usize = 4;
 fn run(gpu: &'static Gpu, g: &Graph, inputs: &[Literal]) -> (CudaProgram, Vec<Literal>) {
     let program = CudaProgram::new(g, gpu).unwrap_or_else(|e| panic!("{e}\n{g}"));
     let upload = |x: &Literal| GpuBuffer::upload(gpu, x.bytes()).map(Arc::new);
-    let args: Vec<Arc<GpuBuffer>> = inputs.iter().map(upload).collect::<Result<_, Error>>().unwrap_or_else(|e| panic!("{e}"));
+    let args: Vec<Arc<GpuBuffer>> =
+        inputs.iter().map(upload).collect::<Result<_, Error>>().unwrap_or_else(|e| panic!("{e}"));
     let mut first: Option<Vec<Literal>> = None;
     for _ in 0..RUNS {
         let outs = program.run(&args).unwrap_or_else(|e| panic!("{e}\n{g}"));

@@ -53,12 +53,8 @@ pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, 
 
 /// As [`lowered`], by the passes that pay on any machine.
 pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    let own = Pass {
-        name: "narrow_products",
-        is_needed: has_other_numbers,
-        run: narrow_products_for_gpu,
-        anywhere: false,
-    };
+    let own =
+        Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products_for_gpu, anywhere: false };
     lowered_by(std::iter::once(&own).chain(PASSES.iter().filter(|p| p.anywhere)), g, cx)
 }
 

@@ -303,7 +303,11 @@ impl Body {
             What::Call { call, .. } => of_program.calls[*call].routine.queued(),
             What::Scan(s) => s.body.queued(of_program, decides)?.checked_mul(s.length)?.checked_add(s.carries.len()),
             What::While(w) if decides => {
-                let all = w.cond.queued(of_program, decides)?.checked_mul(2)?.checked_add(w.body.queued(of_program, decides)?)?;
+                let all = w
+                    .cond
+                    .queued(of_program, decides)?
+                    .checked_mul(2)?
+                    .checked_add(w.body.queued(of_program, decides)?)?;
                 all.checked_add(3 * w.carries.len() + 3)
             }
             What::Switch { branches, .. } if decides => {

@@ -173,13 +173,7 @@ fn matrices_without_a_result() {
     let Some(gpu) = gpu() else { return };
     let nan = f64::NAN;
     // finite, not finite in the lower triangle, not finite in the upper triangle, not definite
-    let four = [
-        [3.0, 1.0, 1.0, 4.0],
-        [3.0, 1.0, nan, 4.0],
-        [3.0, nan, 1.0, 4.0],
-        [1.0, 2.0, 2.0, 1.0],
-    ]
-    .concat();
+    let four = [[3.0, 1.0, 1.0, 4.0], [3.0, 1.0, nan, 4.0], [3.0, nan, 1.0, 4.0], [1.0, 2.0, 2.0, 1.0]].concat();
     for (op, results) in [
         ("cholesky(%0) {lower = true}", "f64[4,2,2]"),
         ("cholesky(%0) {lower = false}", "f64[4,2,2]"),
@@ -256,7 +250,8 @@ fn in_loops() {
     let g = graph(text);
     let inputs = [matrices(1, "f64[5,3,3]", 2.0), matrices(2, "f64[3,3]", 2.0)];
     check(gpu, &g, &inputs, 1e-9);
-    let factors = text.replace("%7 = eigh(%4) {vectors = false} : f64[3]", "%7 = reduce(%6) {kind = \"sum\", axes = [1]} : f64[3]");
+    let factors = text
+        .replace("%7 = eigh(%4) {vectors = false} : f64[3]", "%7 = reduce(%6) {kind = \"sum\", axes = [1]} : f64[3]");
     check(gpu, &graph(&factors), &inputs, 1e-9);
 }
 

@@ -1,9 +1,7 @@
 //! Products by cuBLASLt.
 
 use super::{SETTINGS, check, check_text, gpu, graph, oracle, run};
-use gradloom_backends::cuda::{
-    ProductPrecision, product_precision, set_deterministic_products, set_product_precision,
-};
+use gradloom_backends::cuda::{ProductPrecision, product_precision, set_deterministic_products, set_product_precision};
 use gradloom_ir::eval::eval;
 
 /// Relative to the larger of 1 and the result: sums of a hundred terms of about 1.
@@ -79,9 +77,12 @@ fn strides_and_transpositions_are_no_copies() {
 fn what_libraries_do_not_take_is_computed_by_kernels() {
     let Some(gpu) = gpu() else { return };
     let matrix = "lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]";
-    for (dtype, l, r, out) in
-        [("i32", "5,7", "7,6", "5,6"), ("u8", "5,7", "7,6", "5,6"), ("f32", "5,0", "0,6", "5,6"), ("f32", "0,7", "7,6", "0,6")]
-    {
+    for (dtype, l, r, out) in [
+        ("i32", "5,7", "7,6", "5,6"),
+        ("u8", "5,7", "7,6", "5,6"),
+        ("f32", "5,0", "0,6", "5,6"),
+        ("f32", "0,7", "7,6", "0,6"),
+    ] {
         let text = format!(
             "graph(%0: {dtype}[{l}], %1: {dtype}[{r}]) {{
                 %2 = dot_general(%0, %1) {{{matrix}}} : {dtype}[{out}]
@@ -91,7 +92,8 @@ fn what_libraries_do_not_take_is_computed_by_kernels() {
         assert!(!schedule.contains("library"), "{text}\n{schedule}");
     }
     // complex products are real ones
-    let text = format!("graph(%0: c64[5,7], %1: c64[7,6]) {{ %2 = dot_general(%0, %1) {{{matrix}}} : c64[5,6] return %2 }}");
+    let text =
+        format!("graph(%0: c64[5,7], %1: c64[7,6]) {{ %2 = dot_general(%0, %1) {{{matrix}}} : c64[5,6] return %2 }}");
     assert!(check_text(gpu, &text, 2e-5).contains("library dot_general"));
 }
 

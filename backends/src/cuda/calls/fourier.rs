@@ -103,15 +103,19 @@ impl Ready {
                 Some(&area) => result::set_work_area(self.plan, area as *mut _),
                 None => Ok(()),
             };
-            area.and_then(|()| result::set_stream(self.plan, stream.cast())).and_then(|()| match (self.kind, self.dtype) {
-                (FftKind::Fft | FftKind::Ifft, DType::F32) => {
-                    result::exec_c2c(self.plan, x as *mut _, y as *mut _, direction)
+            area.and_then(|()| result::set_stream(self.plan, stream.cast())).and_then(|()| {
+                match (self.kind, self.dtype) {
+                    (FftKind::Fft | FftKind::Ifft, DType::F32) => {
+                        result::exec_c2c(self.plan, x as *mut _, y as *mut _, direction)
+                    }
+                    (FftKind::Fft | FftKind::Ifft, _) => {
+                        result::exec_z2z(self.plan, x as *mut _, y as *mut _, direction)
+                    }
+                    (FftKind::Rfft, DType::F32) => result::exec_r2c(self.plan, x as *mut _, y as *mut _),
+                    (FftKind::Rfft, _) => result::exec_d2z(self.plan, x as *mut _, y as *mut _),
+                    (FftKind::Irfft, DType::F32) => result::exec_c2r(self.plan, x as *mut _, y as *mut _),
+                    (FftKind::Irfft, _) => result::exec_z2d(self.plan, x as *mut _, y as *mut _),
                 }
-                (FftKind::Fft | FftKind::Ifft, _) => result::exec_z2z(self.plan, x as *mut _, y as *mut _, direction),
-                (FftKind::Rfft, DType::F32) => result::exec_r2c(self.plan, x as *mut _, y as *mut _),
-                (FftKind::Rfft, _) => result::exec_d2z(self.plan, x as *mut _, y as *mut _),
-                (FftKind::Irfft, DType::F32) => result::exec_c2r(self.plan, x as *mut _, y as *mut _),
-                (FftKind::Irfft, _) => result::exec_z2d(self.plan, x as *mut _, y as *mut _),
             })
         };
         done.map_err(|e| said("a transform cannot be queued", e))

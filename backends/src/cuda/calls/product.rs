@@ -224,14 +224,8 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
         tracing::info!(product = ?p, "cuBLASLt has no algorithm: kernels compute it");
         return Ok(None);
     };
-    let ready = Ready {
-        handle,
-        dtype: p.dtype,
-        description,
-        layouts,
-        algorithm: first.algo,
-        workspace: first.workspaceSize,
-    };
+    let ready =
+        Ready { handle, dtype: p.dtype, description, layouts, algorithm: first.algo, workspace: first.workspaceSize };
     if deterministic_products() || found.len() == 1 {
         return Ok(Some(ready));
     }
@@ -315,12 +309,7 @@ impl Ready {
         self.run(stream, &choice, buffers).map_err(|e| said("a product cannot be queued", e))
     }
 
-    fn run(
-        &self,
-        stream: CUstream,
-        choice: &tuning::Choice,
-        buffers: &[Address],
-    ) -> Result<(), result::CublasError> {
+    fn run(&self, stream: CUstream, choice: &tuning::Choice, buffers: &[Address]) -> Result<(), result::CublasError> {
         let (one, zero) = ((1f32, 1f64), (0f32, 0f64));
         let factor = |of: &(f32, f64)| -> *const c_void {
             if self.dtype == DType::F64 { ptr::from_ref(&of.1).cast() } else { ptr::from_ref(&of.0).cast() }

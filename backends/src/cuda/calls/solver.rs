@@ -5,8 +5,8 @@ use super::locked;
 use super::pointers::Tables;
 use crate::cuda::gpu::Gpu;
 use crate::cuda::libraries::Library;
-use crate::grid::{ALIGNMENT, Address};
 use crate::grid::library::{Linear, Method, SMALL, Vectors};
+use crate::grid::{ALIGNMENT, Address};
 use cudarc::cusolver::{result, sys};
 use cudarc::driver::sys::CUstream;
 use gradloom_ir::{DType, Error, Result};
@@ -214,7 +214,16 @@ impl Ready {
                 Method::Cholesky { n, upper } => {
                     let n = n as i64;
                     sys::cusolverDnXpotrf_bufferSize(
-                        handle, params, fill(upper), n, of, none, n, of, &mut device, &mut host,
+                        handle,
+                        params,
+                        fill(upper),
+                        n,
+                        of,
+                        none,
+                        n,
+                        of,
+                        &mut device,
+                        &mut host,
                     )
                 }
                 Method::Lu { rows, columns } => {
@@ -224,7 +233,18 @@ impl Ready {
                 Method::Qr { rows, columns, .. } => {
                     let (m, n) = (rows as i64, columns as i64);
                     sys::cusolverDnXgeqrf_bufferSize(
-                        handle, params, m, n, of, none, m, of, none, of, &mut device, &mut host,
+                        handle,
+                        params,
+                        m,
+                        n,
+                        of,
+                        none,
+                        m,
+                        of,
+                        none,
+                        of,
+                        &mut device,
+                        &mut host,
                     )
                 }
                 Method::Q { rows, columns, reflections, .. } => {
@@ -245,34 +265,90 @@ impl Ready {
                 Method::Eigh { n, vectors } if self.at_once => {
                     let n = n as i64;
                     sys::cusolverDnXsyevBatched_bufferSize(
-                        handle, params, mode(vectors), fill(false), n, of, none, n, real, none, of, &mut device,
-                        &mut host, batch,
+                        handle,
+                        params,
+                        mode(vectors),
+                        fill(false),
+                        n,
+                        of,
+                        none,
+                        n,
+                        real,
+                        none,
+                        of,
+                        &mut device,
+                        &mut host,
+                        batch,
                     )
                 }
                 Method::Eigh { n, vectors } => {
                     let n = n as i64;
                     sys::cusolverDnXsyevd_bufferSize(
-                        handle, params, mode(vectors), fill(false), n, of, none, n, real, none, of, &mut device,
+                        handle,
+                        params,
+                        mode(vectors),
+                        fill(false),
+                        n,
+                        of,
+                        none,
+                        n,
+                        real,
+                        none,
+                        of,
+                        &mut device,
                         &mut host,
                     )
                 }
                 Method::Svd { rows, columns, vectors } => {
                     let (m, n, job) = (rows as i64, columns as i64, job(vectors));
                     sys::cusolverDnXgesvd_bufferSize(
-                        handle, params, job, job, m, n, of, none, m, real, none, of, none, m, of, none, n, of,
-                        &mut device, &mut host,
+                        handle,
+                        params,
+                        job,
+                        job,
+                        m,
+                        n,
+                        of,
+                        none,
+                        m,
+                        real,
+                        none,
+                        of,
+                        none,
+                        m,
+                        of,
+                        none,
+                        n,
+                        of,
+                        &mut device,
+                        &mut host,
                     )
                 }
                 Method::Eig { n, vectors } => {
                     let n = n as i64;
                     sys::cusolverDnXgeev_bufferSize(
-                        handle, params, mode(false), mode(vectors), n, of, none, n, complex(of), none, of, none, n,
-                        of, none, n, of, &mut device, &mut host,
+                        handle,
+                        params,
+                        mode(false),
+                        mode(vectors),
+                        n,
+                        of,
+                        none,
+                        n,
+                        complex(of),
+                        none,
+                        of,
+                        none,
+                        n,
+                        of,
+                        none,
+                        n,
+                        of,
+                        &mut device,
+                        &mut host,
                     )
                 }
-                Method::Solve { .. } | Method::SmallLu { .. } => {
-                    sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED
-                }
+                Method::Solve { .. } | Method::SmallLu { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,
             }
         }
         .result()?;
@@ -334,7 +410,19 @@ impl Ready {
                 Method::Cholesky { n, upper } => {
                     let n = n as i64;
                     sys::cusolverDnXpotrf(
-                        handle, params, fill(upper), n, of, at[0], n, of, workspace, device, host, on_host, info,
+                        handle,
+                        params,
+                        fill(upper),
+                        n,
+                        of,
+                        at[0],
+                        n,
+                        of,
+                        workspace,
+                        device,
+                        host,
+                        on_host,
+                        info,
                     )
                 }
                 Method::Lu { rows, columns } => {
@@ -356,22 +444,59 @@ impl Ready {
                     by_dtype!(
                         self.linear.dtype,
                         [cusolverDnSorgqr, cusolverDnDorgqr, cusolverDnCungqr, cusolverDnZungqr](
-                            handle, m, n, k, at[0], at[1], workspace.cast(), numbers, info
+                            handle,
+                            m,
+                            n,
+                            k,
+                            at[0],
+                            at[1],
+                            workspace.cast(),
+                            numbers,
+                            info
                         )
                     )
                 }
                 Method::Eigh { n, vectors } if self.at_once => {
                     let (n, batch) = (n as i64, self.linear.batch as i64);
                     sys::cusolverDnXsyevBatched(
-                        handle, params, mode(vectors), fill(false), n, of, at[0], n, real, at[1], of, workspace,
-                        device, host, on_host, info, batch,
+                        handle,
+                        params,
+                        mode(vectors),
+                        fill(false),
+                        n,
+                        of,
+                        at[0],
+                        n,
+                        real,
+                        at[1],
+                        of,
+                        workspace,
+                        device,
+                        host,
+                        on_host,
+                        info,
+                        batch,
                     )
                 }
                 Method::Eigh { n, vectors } => {
                     let n = n as i64;
                     sys::cusolverDnXsyevd(
-                        handle, params, mode(vectors), fill(false), n, of, at[0], n, real, at[1], of, workspace,
-                        device, host, on_host, info,
+                        handle,
+                        params,
+                        mode(vectors),
+                        fill(false),
+                        n,
+                        of,
+                        at[0],
+                        n,
+                        real,
+                        at[1],
+                        of,
+                        workspace,
+                        device,
+                        host,
+                        on_host,
+                        info,
                     )
                 }
                 Method::Svd { rows, columns, vectors } => {
@@ -384,13 +509,31 @@ impl Ready {
                 Method::Eig { n, vectors } => {
                     let n = n as i64;
                     sys::cusolverDnXgeev(
-                        handle, params, mode(false), mode(vectors), n, of, at[0], n, complex(of), at[1], of,
-                        ptr::null_mut(), n, of, at[2], n, of, workspace, device, host, on_host, info,
+                        handle,
+                        params,
+                        mode(false),
+                        mode(vectors),
+                        n,
+                        of,
+                        at[0],
+                        n,
+                        complex(of),
+                        at[1],
+                        of,
+                        ptr::null_mut(),
+                        n,
+                        of,
+                        at[2],
+                        n,
+                        of,
+                        workspace,
+                        device,
+                        host,
+                        on_host,
+                        info,
                     )
                 }
-                Method::Solve { .. } | Method::SmallLu { .. } => {
-                    sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED
-                }
+                Method::Solve { .. } | Method::SmallLu { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,
             }
         }
         .result()

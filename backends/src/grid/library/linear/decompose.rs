@@ -1,6 +1,8 @@
 //! QR by reflections: R is read before the reflections below it become Q.
 
-use super::{Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Verdict, element, identity, load, sizes, write};
+use super::{
+    Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Verdict, element, identity, load, sizes, write,
+};
 use crate::grid::library::Routine;
 use crate::grid::ops::load_words;
 use gradloom_ir::{Comparison, DType};

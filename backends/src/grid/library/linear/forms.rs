@@ -81,7 +81,13 @@ struct Squares {
 
 impl Squares {
     /// `to = op(x) op(y)`, each as it is or adjoint.
-    fn product(self, plan: &mut Plan, (x, x_adjoint): (&Array, bool), (y, y_adjoint): (&Array, bool), to: &Array) -> Result<()> {
+    fn product(
+        self,
+        plan: &mut Plan,
+        (x, x_adjoint): (&Array, bool),
+        (y, y_adjoint): (&Array, bool),
+        to: &Array,
+    ) -> Result<()> {
         let (w, n) = (to.words(), self.n);
         run(plan, "square_product", &[x, y, to], self.batch * n * n, |b, params, number| {
             let point = b.point(number, &[self.batch, n, n]);

@@ -2,7 +2,9 @@
 //! by imaginary part.
 
 use super::element::{Lines, Number, phases, times};
-use super::{Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Verdict, element, load, run, sizes, write};
+use super::{
+    Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Verdict, element, load, run, sizes, write,
+};
 use crate::grid::library::Routine;
 use crate::grid::ops::load_words;
 use crate::grid::{Build, Memory, Reg};

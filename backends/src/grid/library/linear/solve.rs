@@ -43,13 +43,7 @@ impl System {
     }
 }
 
-pub(super) fn triangular_solve(
-    site: &Site,
-    left: bool,
-    lower: bool,
-    op: Transposition,
-    unit: bool,
-) -> Result<Plan> {
+pub(super) fn triangular_solve(site: &Site, left: bool, lower: bool, op: Transposition, unit: bool) -> Result<Plan> {
     let mut plan = Plan::default();
     let (batch, rows, columns) = sizes(&site.args[1]);
     let (b, x) = (Array::arg(site, 1), Array::result(site, 0));

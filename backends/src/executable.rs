@@ -187,6 +187,18 @@ impl Executable {
         }
     }
 
+    /// As [`Executable::run_on_gpu`], with results in the memory of arguments after the first `keep` where nobody else holds them.
+    ///
+    /// # Errors
+    /// As [`Executable::run_on_gpu`].
+    pub fn run_donating_on_gpu(&self, args: &[Arc<GpuBuffer>], keep: usize) -> Result<GpuOutputs> {
+        self.check(args.iter().map(|a| a.len()))?;
+        match &self.code {
+            Code::Cuda(p) => p.run_donating(args, keep),
+            _ => Err(Error::internal("run", "arrays are on a GPU, the program is not")),
+        }
+    }
+
     /// Runs the program and measures each step.
     ///
     /// # Errors

@@ -174,8 +174,8 @@ impl Arrays {
         match (self, keep) {
             (Arrays::Host(b), None) => exe.run(&b).map(Arrays::Host),
             (Arrays::Host(b), Some(keep)) => exe.run_donating(b, keep).map(Arrays::Host),
-            // arguments that are given up here are free for what is queued next
-            (Arrays::Gpu(b), _) => exe.run_on_gpu(&b).map(Arrays::Gpu),
+            (Arrays::Gpu(b), None) => exe.run_on_gpu(&b).map(Arrays::Gpu),
+            (Arrays::Gpu(b), Some(keep)) => exe.run_donating_on_gpu(&b, keep).map(Arrays::Gpu),
         }
     }
 

@@ -14,7 +14,11 @@ fn a_model_on_the_default_device() -> gradloom::Result<()> {
         let key = Key::new(11);
         let x = random::normal(&key.fold_in(0), [64, 4]);
         let y = x.slice_axis(1, 0, 1).sin() + Tensor::from_slice([1], &[0.5f32]);
-        let mut params = (random::normal(&key.fold_in(1), [4, 16]) * 0.5, Tensor::zeros([16]), Tensor::full([16, 1], 0.1, DType::F32));
+        let mut params = (
+            random::normal(&key.fold_in(1), [4, 16]) * 0.5,
+            Tensor::zeros([16]),
+            Tensor::full([16, 1], 0.1, DType::F32),
+        );
         let loss = |(w, b, v): &(Tensor, Tensor, Tensor), x: &Tensor, y: &Tensor| {
             ((x.matmul(w) + b).tanh().matmul(v) - y).square().mean(..)
         };

@@ -81,6 +81,38 @@ fn mixtures_are_errors_with_a_remedy() -> gradloom::Result<()> {
     Ok(())
 }
 
+/// A function of the host that a program calls may use the same GPU, and call the same program.
+#[test]
+fn host_functions_use_the_gpu_themselves() -> gradloom::Result<()> {
+    let Some(gpu) = software::device() else { return Ok(()) };
+    fn sorted(x: &Tensor, depth: usize, gpu: Device) -> gradloom::Result<Tensor> {
+        let inner = move |v: &[Tensor]| -> gradloom::Result<Vec<Tensor>> {
+            let v = v[0].to_device(gpu)?;
+            let (mut y, twice) = (v.sort(0), jit(|x: &Tensor| x.sort(0).cumsum(0).sort(0)));
+            for _ in 0..3 {
+                y = twice.call(&y)? / 100.0;
+            }
+            if depth > 0 {
+                y = sorted(&y, depth - 1, gpu)?;
+            }
+            Ok(vec![y.to_device(Device::cpu())?])
+        };
+        let f = jit(move |x: &Tensor| {
+            let y = (x * 2.0).sort(0).cumsum(0);
+            let z = debug::call(inner, &[&y], &[y.ty()]).remove(0);
+            (z + y).sort(0)
+        });
+        f.call(x)
+    }
+    let x = random::uniform(&Key::new(8), [300]);
+    let expected = sorted(&x, 2, Device::cpu())?;
+    let there = x.to_device(gpu)?;
+    for _ in 0..3 {
+        assert!(close(&sorted(&there, 2, gpu)?, &expected));
+    }
+    Ok(())
+}
+
 /// Loops whose length depends on values, functions of the host, profiles, and what a program costs.
 #[test]
 fn loops_host_calls_and_profiles() -> gradloom::Result<()> {

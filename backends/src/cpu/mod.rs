@@ -24,7 +24,7 @@ mod unroll;
 pub use block_rows::{Blocking, block_rows};
 pub(crate) use cluster::Step as Work;
 pub use cluster::storage;
-pub(crate) use compile::{Lowered, kernel_of, lower as lower_graph, step_roots};
+pub(crate) use compile::{Lowered, StepValues, kernel_of, lower as lower_graph, step_roots};
 pub use compile::{compile, loop_nests};
 pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use fusion::why_apart;

@@ -165,7 +165,12 @@ impl Gpu {
     /// The right to queue work; for one thread at a time.
     pub(super) fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
         self.enter()?;
-        Ok(poisonless(&self.queue))
+        Ok(self.queue_of_any())
+    }
+
+    /// As [`Gpu::queue`], for a thread that may mean another GPU by its calls of the driver.
+    pub(super) fn queue_of_any(&self) -> MutexGuard<'_, Queue> {
+        poisonless(&self.queue)
     }
 
     pub(super) fn context(&self) -> sys::CUcontext {

@@ -207,6 +207,11 @@ impl Arena {
         self.free.insert(at, bytes);
     }
 
+    /// Whether nothing is taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     /// Bytes of all chunks.
     pub(super) fn bytes(&self) -> usize {
         self.chunks.iter().map(|c| c.1).sum()

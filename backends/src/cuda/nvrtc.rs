@@ -131,7 +131,10 @@ impl Program {
         let program = Program(result::create_program(&text, None).map_err(|e| failed("no program", e))?);
         // SAFETY: the program was created above and lives.
         let (done, log) = unsafe {
-            (result::compile_program(program.0, options), result::get_program_log(program.0).map_err(|e| failed("no log", e))?)
+            (
+                result::compile_program(program.0, options),
+                result::get_program_log(program.0).map_err(|e| failed("no log", e))?,
+            )
         };
         let log: Vec<u8> = log.into_iter().map(|c| c as u8).take_while(|c| *c != 0).collect();
         let log = String::from_utf8_lossy(&log).into_owned();

@@ -13,7 +13,7 @@ use gradloom_ir::{Error, Graph, Result};
 use smallvec::SmallVec;
 use std::ffi::c_void;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Arrays on a GPU, in the order of a program's outputs.
@@ -32,10 +32,18 @@ pub struct CudaProgram {
     graphs: Mutex<Graphs>,
 }
 
+/// The right to queue work.
+enum Access<'a> {
+    /// Which is handed back while the host computes something: other programs may be queued then, also by what the host calls.
+    Whole(Option<MutexGuard<'static, Queue>>),
+    /// A part of what somebody else captures.
+    Part(&'a mut Queue),
+}
+
 /// Where a program is queued.
 struct Enqueuer<'a> {
     gpu: &'static Gpu,
-    queue: &'a mut Queue,
+    access: Access<'a>,
     functions: &'a [Function],
     kernels: &'a [GridKernel],
     calls: &'a [LibraryCall],
@@ -45,29 +53,25 @@ struct Enqueuer<'a> {
 
 impl Machine for Enqueuer<'_> {
     fn take(&mut self, bytes: usize) -> Result<Address> {
-        self.queue.take(self.gpu, bytes)
+        let gpu = self.gpu;
+        self.queue().take(gpu, bytes)
     }
 
     fn give(&mut self, at: Address) {
-        self.queue.give(at);
+        self.queue().give(at);
     }
 
     fn launch(&mut self, kernel: usize, buffers: &[Address]) -> Result<()> {
-        let k = &self.kernels[kernel];
+        let kernels = self.kernels;
+        let k = &kernels[kernel];
         let mut params: SmallVec<[*mut c_void; 16]> =
             buffers.iter().map(|at| std::ptr::from_ref(at).cast_mut().cast()).collect();
         let start = self.watch.is_some().then(Instant::now);
+        let stream = self.queue().stream;
         // SAFETY: the kernel takes a pointer for each of its params, to arrays of the sizes it was compiled for, which are
         // not given back before this is queued; it was verified not to leave them.
         let done = unsafe {
-            result::launch_kernel(
-                self.functions[kernel].0,
-                (k.blocks, 1, 1),
-                (k.threads, 1, 1),
-                0,
-                self.queue.stream,
-                &mut params,
-            )
+            result::launch_kernel(self.functions[kernel].0, (k.blocks, 1, 1), (k.threads, 1, 1), 0, stream, &mut params)
         };
         done.map_err(|e| driver_error(&format!("the kernel {} cannot be launched", k.name), e))?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
@@ -79,7 +83,8 @@ impl Machine for Enqueuer<'_> {
 
     fn call(&mut self, call: usize, buffers: &[Address]) -> Result<()> {
         let start = self.watch.is_some().then(Instant::now);
-        self.calls[call].queue(self.queue, buffers)?;
+        let calls = self.calls;
+        calls[call].queue(self.queue(), buffers)?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
             self.gpu.synchronize()?;
             watch.ran(self.kernels.len() + call, start);
@@ -88,13 +93,29 @@ impl Machine for Enqueuer<'_> {
     }
 
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()> {
+        let stream = self.queue().stream;
         // SAFETY: both places have so many bytes, as the program was compiled.
-        let done = unsafe { result::memcpy_dtod_async(to, from, bytes, self.queue.stream) };
+        let done = unsafe { result::memcpy_dtod_async(to, from, bytes, stream) };
         done.map_err(|e| driver_error("a copy cannot be queued", e))
     }
 
+    fn host(&mut self, compute: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let Access::Whole(held) = &mut self.access else {
+            return Err(Error::internal("cuda", "the host is called while work is captured"));
+        };
+        *held = None;
+        let done = compute();
+        // held again whatever happened: what the program has taken must be given back
+        *held = Some(self.gpu.queue_of_any());
+        self.gpu.enter()?;
+        done
+    }
+
     fn decides(&self) -> bool {
-        self.queue.capturing
+        match &self.access {
+            Access::Whole(held) => held.as_ref().is_some_and(|q| q.capturing),
+            Access::Part(queue) => queue.capturing,
+        }
     }
 
     fn repeat(&mut self, flag: Address, body: &mut dyn FnMut(&mut dyn Machine) -> Result<()>) -> Result<()> {
@@ -108,26 +129,34 @@ impl Machine for Enqueuer<'_> {
         branch: &mut dyn FnMut(&mut dyn Machine, usize) -> Result<()>,
     ) -> Result<()> {
         let last = branches as i32 - 1;
-        (0..branches).try_for_each(|i| {
-            self.under(Condition::Branch { index, branch: i as i32, last }, &mut |m| branch(m, i))
-        })
+        (0..branches)
+            .try_for_each(|i| self.under(Condition::Branch { index, branch: i as i32, last }, &mut |m| branch(m, i)))
     }
 
     fn read(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
-        self.queue.read(self.gpu, from, to)
+        let gpu = self.gpu;
+        self.queue().read(gpu, from, to)
     }
 
     fn write(&mut self, to: Address, from: &[u8]) -> Result<()> {
-        self.queue.write(self.gpu, to, from)
+        let gpu = self.gpu;
+        self.queue().write(gpu, to, from)
     }
 }
 
 impl Enqueuer<'_> {
+    fn queue(&mut self) -> &mut Queue {
+        match &mut self.access {
+            Access::Whole(held) => held.as_deref_mut().expect("the right is held but while the host computes"),
+            Access::Part(queue) => queue,
+        }
+    }
+
     /// Captures `body` as what is done under a condition.
     fn under(&mut self, condition: Condition, body: &mut dyn FnMut(&mut dyn Machine) -> Result<()>) -> Result<()> {
         let (gpu, functions, kernels, calls) = (self.gpu, self.functions, self.kernels, self.calls);
-        conditional(gpu, self.queue, condition, &mut |queue| {
-            body(&mut Enqueuer { gpu, queue, functions, kernels, calls, watch: None })
+        conditional(gpu, self.queue(), condition, &mut |queue| {
+            body(&mut Enqueuer { gpu, access: Access::Part(queue), functions, kernels, calls, watch: None })
         })
     }
 }
@@ -180,26 +209,53 @@ impl CudaProgram {
     /// # Errors
     /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
     pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
+        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
+        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
+        self.run_into(args, outs)
+    }
+
+    /// As [`CudaProgram::run`]; results are computed in the memory of arguments after the first `keep` where nobody else holds
+    /// them and the program allows it, and the rest of these arguments is free for what is queued next.
+    ///
+    /// # Errors
+    /// As [`CudaProgram::run`].
+    pub fn run_donating(&self, args: &[Arc<GpuBuffer>], keep: usize) -> Result<GpuOutputs> {
+        let donor = |o: usize| {
+            let donor = self.program.donors().get(o).copied().flatten().filter(|&i| i >= keep)?;
+            // the caller's slice holds it, and nobody else
+            args.get(donor).filter(|a| Arc::strong_count(a) == 1 && a.len() == self.outputs[o])
+        };
+        let outs = self.outputs.iter().enumerate().map(|(o, &n)| match donor(o) {
+            Some(buffer) => Ok(buffer.clone()),
+            None => GpuBuffer::new(self.gpu, n).map(Arc::new),
+        });
+        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
+        self.run_into(args, outs)
+    }
+
+    fn run_into(&self, args: &[Arc<GpuBuffer>], outs: GpuOutputs) -> Result<GpuOutputs> {
         if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
             return Err(Error::internal(
                 "run",
                 format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu),
             ));
         }
-        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
-        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
         let addresses: Vec<Address> = args.iter().chain(&outs).map(|b| b.address()).collect();
         let mut queue = self.gpu.queue()?;
+        // scratch memory that a program still holds, which waits for the host, is at places that graphs of others may use
+        if self.steady.is_none() || !queue.arena.is_empty() {
+            self.enqueue(Access::Whole(Some(queue)), &addresses, None)?;
+            return Ok(outs);
+        }
         let mut graphs = self.graphs.lock().unwrap_or_else(|e| e.into_inner());
         match graphs.plan(&addresses, queue.arena.generation, self.steady) {
             Plan::Replay(graph) => graph.launch(self.gpu)?,
-            Plan::Queue => self.enqueue(&mut queue, &addresses, None)?,
+            Plan::Queue => self.enqueue(Access::Part(&mut queue), &addresses, None)?,
             Plan::Capture => {
-                let graph =
-                    super::graphs::capture(self.gpu, &mut queue, |queue| self.enqueue(queue, &addresses, None))?;
-                match graph {
+                let enqueue = |queue: &mut Queue| self.enqueue(Access::Part(queue), &addresses, None);
+                match super::graphs::capture(self.gpu, &mut queue, enqueue)? {
                     Some(graph) => graphs.keep(addresses, queue.arena.generation, graph).launch(self.gpu)?,
-                    None => self.enqueue(&mut queue, &addresses, None)?,
+                    None => self.enqueue(Access::Part(&mut queue), &addresses, None)?,
                 }
             }
         }
@@ -207,12 +263,12 @@ impl CudaProgram {
     }
 
     /// Queues the program on inputs and outputs.
-    fn enqueue(&self, queue: &mut Queue, addresses: &[Address], watch: Option<&mut Watch>) -> Result<()> {
+    fn enqueue(&self, access: Access<'_>, addresses: &[Address], watch: Option<&mut Watch>) -> Result<()> {
         let constants: Vec<Address> = self.constants.iter().map(GpuBuffer::address).collect();
         let (inputs, outputs) = addresses.split_at(addresses.len() - self.outputs.len());
         let mut m = Enqueuer {
             gpu: self.gpu,
-            queue,
+            access,
             functions: &self.functions,
             kernels: &self.program.kernels,
             calls: &self.calls,
@@ -242,11 +298,11 @@ impl CudaProgram {
         let kernels = self.program.kernels.iter().zip(&self.program.costs).map(|(k, &c)| step("kernel", &k.name, c));
         let calls = self.program.calls.iter().map(|c| step("library", c.op, c.cost));
         let steps: Vec<StepProfile> = kernels.chain(calls).collect();
-        let mut queue = self.gpu.queue()?;
+        let queue = self.gpu.queue()?;
         self.gpu.synchronize()?;
         let begin = Instant::now();
         let mut watch = Watch { begin, steps, events: Vec::new() };
-        self.enqueue(&mut queue, &addresses, Some(&mut watch))?;
+        self.enqueue(Access::Whole(Some(queue)), &addresses, Some(&mut watch))?;
         self.gpu.synchronize()?;
         Ok(Profile::new(begin.elapsed(), watch.steps, watch.events))
     }

@@ -8,9 +8,9 @@ use super::program::{
     While,
 };
 use super::rows::rows_kernel;
-use super::{GridKernel, lower, lower_recurrence};
+use super::{GridKernel, Schedule, lower, lower_recurrence, schedule};
 use crate::cpu::{
-    Blocking, Lowered, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, recurrence, step_roots,
+    Blocking, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, recurrence, step_roots,
 };
 use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
@@ -162,6 +162,7 @@ impl Compiler<'_> {
         for &o in g.outputs() {
             last[slots.memory(o).index()] = usize::MAX;
         }
+        body.donors = donors(&slots, &steps, &last, inputs..inputs + outputs);
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for (s, (work, step)) in c.steps.iter().zip(&steps).enumerate() {
             let before = body.steps.len();
@@ -406,6 +407,39 @@ impl Compiler<'_> {
             op => Err(Error::internal(op.name(), "is not a control op")),
         }
     }
+}
+
+/// By result, the input whose memory it may be computed in; `last` is the last step that needs each value's memory.
+fn donors(slots: &Slots, steps: &[StepValues], last: &[usize], results: std::ops::Range<usize>) -> Vec<Option<usize>> {
+    let g = slots.g;
+    let mut donors = vec![None; results.len()];
+    let mut taken = vec![false; results.start];
+    for (s, step) in steps.iter().enumerate() {
+        // a thread of such a nest reads its elements before it writes them, and those of no other
+        let pointwise = match &step.nest {
+            Some(k) => matches!(schedule(&k.nest, &|p| slots.alignment(k.params[p])), Schedule::Points { .. }),
+            None => false,
+        };
+        for &w in &step.writes {
+            let Some(result) = slots.of[w.index()].and_then(|slot| slot.checked_sub(results.start)) else { continue };
+            if result >= donors.len() || donors[result].is_some() {
+                continue;
+            }
+            let bytes = g.ty(w).bytes();
+            let read_once = |v: Value| step.reads.iter().filter(|&&r| slots.memory(r) == v).count() == 1;
+            let in_place =
+                |v: Value| pointwise && last[v.index()] == s && read_once(v) && step.in_place.contains(&(v, w));
+            let fits = |v: &Value| {
+                let dead = last[v.index()] < s;
+                !taken[v.index()] && g.ty(*v).bytes() == bytes && bytes > 0 && (dead || in_place(*v))
+            };
+            if let Some(donor) = g.inputs().find(fits) {
+                taken[donor.index()] = true;
+                donors[result] = Some(donor.index());
+            }
+        }
+    }
+    donors
 }
 
 impl Body {

@@ -40,6 +40,14 @@ pub trait Machine {
     /// If the copy cannot be queued.
     fn copy(&mut self, to: Address, from: Address, bytes: usize) -> Result<()>;
 
+    /// Lets the host compute something, for which it may use the machine by itself.
+    ///
+    /// # Errors
+    /// What the computation returns.
+    fn host(&mut self, compute: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        compute()
+    }
+
     /// Whether it can decide by itself, in what is queued now, how often a loop's body is done and which branch: then
     /// [`Machine::repeat`] and [`Machine::choose`] are called; else the host reads the condition before each round.
     fn decides(&self) -> bool {
@@ -169,6 +177,8 @@ pub(super) struct Body {
     pub(super) steps: Vec<Step>,
     /// Results that are copies: result, source, bytes.
     pub(super) copies: Vec<(usize, Slot, usize)>,
+    /// The input in whose memory a result may be computed, if nobody else needs it.
+    pub(super) donors: Vec<Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -260,6 +270,12 @@ impl GridProgram {
     /// What a run does; of loops whose steps are not known, and of branches, one step and the longest.
     pub fn work(&self) -> KernelCost {
         self.main.work(self)
+    }
+
+    /// By result, the input whose memory it may be computed in, where nobody else needs that input: it has as many bytes, and is
+    /// not read any more when the result is written, or is read by the thread that writes the same element, before it does.
+    pub fn donors(&self) -> &[Option<usize>] {
+        &self.main.donors
     }
 
     /// The most bytes that it takes of the machine's memory at once, as far as that is known before it runs.
@@ -529,7 +545,11 @@ impl Host {
                 Literal::from_bytes(ty.clone(), bytes).ok_or_else(|| Error::internal("host_call", "bad operand"))?,
             );
         }
-        let results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
+        let mut results = Vec::new();
+        m.host(&mut || {
+            results = self.callback.call(&args, &self.results).map_err(|e| e.at(&self.loc))?;
+            Ok(())
+        })?;
         results.iter().zip(&self.outs).try_for_each(|(x, &slot)| m.write(table[slot], x.bytes()))
     }
 }

@@ -84,6 +84,16 @@ const CASES: &[Case] = &[
         tolerance: 0.0,
     },
     Case {
+        program: "graph(%0: T[2,9001]) { %1 = cumulative(%0) {kind = \"sum\", axis = 1, reverse = false} : T[2,9001] return %1 }",
+        dtypes: &[DType::F64, DType::I8],
+        tolerance: 1e-12,
+    },
+    Case {
+        program: "graph(%0: T[12289]) { %1 = cumulative(%0) {kind = \"min\", axis = 0, reverse = true} : T[12289] return %1 }",
+        dtypes: &[DType::F32, DType::U16],
+        tolerance: 0.0,
+    },
+    Case {
         program: "graph(%0: T[2,9,8]) {
             %1 = reduce_window(%0) {kind = \"sum\", window = [1, 3, 2], strides = [1, 2, 3], padding = [(0, 0), (2, -1), (-1, 3)],
               base_dilation = [1, 2, 1], window_dilation = [1, 2, 1]} : T[2,7,3] return %1 }",

@@ -1,9 +1,9 @@
 //! The command `papers`: lists, checks and reproduces the published systems.
 
+use crate::papers::{self, Figure, Paper, Results, Run};
 use clap::{Parser, Subcommand};
 use gradloom_frontend::io::write_atomically;
 use gradloom_frontend::{Device, Result};
-use crate::papers::{self, Figure, Paper, Results, Run};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -33,6 +33,8 @@ pub(super) struct Graphs {
     /// Most recently used last, with the generation of the scratch memory that they use.
     kept: Vec<(Vec<Address>, usize, Captured)>,
     seen: VecDeque<u64>,
+    /// Whether the program could not be captured: a library may refuse what its kernels would not.
+    refused: bool,
 }
 
 fn hash(addresses: &[Address]) -> u64 {
@@ -44,7 +46,7 @@ fn hash(addresses: &[Address]) -> u64 {
 impl Graphs {
     /// What to do with these addresses; `launches` is what is queued for them, if that is the same each time.
     pub(super) fn plan(&mut self, addresses: &[Address], generation: usize, launches: Option<usize>) -> Plan<'_> {
-        if launches.is_none_or(|n| n < 2 || n > MOST_LAUNCHES) {
+        if self.refused || launches.is_none_or(|n| !(2..=MOST_LAUNCHES).contains(&n)) {
             return Plan::Queue;
         }
         self.kept.retain(|(_, of, _)| *of == generation);
@@ -62,6 +64,11 @@ impl Graphs {
         }
         self.seen.push_back(hash);
         Plan::Queue
+    }
+
+    /// From now on the program is queued one by one.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
     }
 
     /// Keeps a graph.

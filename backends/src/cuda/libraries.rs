@@ -101,3 +101,20 @@ fn preload(folders: &[PathBuf], files: &[String]) -> bool {
         unsafe { libloading::Library::new(path) }.map(std::mem::forget).is_ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a library is not there, the error names the op that needs it, the names that were looked for, and what to do.
+    #[test]
+    fn what_is_missing_is_named() {
+        for library in [Library::Cufft, Library::Cusolver, Library::Cublas] {
+            if let Err(e) = library.load_for("the_op") {
+                let text = e.to_string();
+                let (stem, what) = library.names();
+                assert!(["the_op", stem, what, "looked in", FOLDERS].iter().all(|part| text.contains(part)), "{text}");
+            }
+        }
+    }
+}

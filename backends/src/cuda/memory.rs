@@ -311,7 +311,7 @@ mod tests {
     fn sizes_are_rounded_up_by_little() {
         for n in [0usize, 1, 511, 512, 513, 100_000, (1 << 30) + 1] {
             let r = round_up(n).unwrap();
-            assert!(r >= n.max(1) && r <= n + n / 8 + 512 && r % ALIGNMENT == 0, "{n} {r}");
+            assert!(r >= n.max(1) && r <= n + n / 8 + 512 && r.is_multiple_of(ALIGNMENT), "{n} {r}");
         }
         assert_eq!(round_up(usize::MAX), None);
     }

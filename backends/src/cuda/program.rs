@@ -255,7 +255,10 @@ impl CudaProgram {
                 let enqueue = |queue: &mut Queue| self.enqueue(Access::Part(queue), &addresses, None);
                 match super::graphs::capture(self.gpu, &mut queue, enqueue)? {
                     Some(graph) => graphs.keep(addresses, queue.arena.generation, graph).launch(self.gpu)?,
-                    None => self.enqueue(Access::Part(&mut queue), &addresses, None)?,
+                    None => {
+                        graphs.refuse();
+                        self.enqueue(Access::Part(&mut queue), &addresses, None)?;
+                    }
                 }
             }
         }

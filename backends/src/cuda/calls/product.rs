@@ -291,8 +291,10 @@ fn candidates(
             Ok(found)
         }
         // what it does not take is computed by kernels
-        Err(result::CublasError(sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED)) => Ok(Vec::new()),
-        Err(e) => Err(said(&format!("{p:?} was refused"), e)),
+        Err(result::CublasError(
+            sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED | sys::cublasStatus_t::CUBLAS_STATUS_INVALID_VALUE,
+        )) => Ok(Vec::new()),
+        Err(e) => Err(said(&format!("{p:?} cannot be asked for"), e)),
     }
 }
 

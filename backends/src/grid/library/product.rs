@@ -137,3 +137,80 @@ pub(super) fn dot_general(site: &Site) -> Result<Option<Plan>> {
     plan.routine(Routine::Product(product), buffers);
     Ok(Some(plan))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::library::Does;
+    use gradloom_ir::parse;
+
+    /// The plan of the only op of a program.
+    fn planned(text: &str) -> Plan {
+        let g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let (args, results) = (g.input_types(), g.output_types());
+        let site = Site { op: &g.nodes()[0].op, args: &args, results: &results, alignment: vec![256; 3] };
+        dot_general(&site).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|| panic!("no plan\n{text}"))
+    }
+
+    fn product(plan: &Plan) -> &Product {
+        match plan.steps.last() {
+            Some((Does::Routine(Routine::Product(p)), _)) => p,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A matrix product of matrices that stand in a batch of heads between rows and columns is one batch of strides.
+    #[test]
+    fn heads_are_a_stride() {
+        let plan = planned(
+            "graph(%0: f32[64,8,16], %1: f32[32,8,16]) {
+                %2 = dot_general(%0, %1) {lhs_batch = [1], rhs_batch = [1], lhs_contract = [2], rhs_contract = [2]} : f32[8,64,32]
+                return %2 }",
+        );
+        assert!(plan.scratch.is_empty());
+        let p = product(&plan);
+        assert_eq!((p.batch, p.rows, p.columns, p.depth), (8, 64, 32, 16));
+        assert_eq!(p.left, Factor { by_columns: false, leading: 128, batch: 16 });
+        assert_eq!(p.right, Factor { by_columns: true, leading: 128, batch: 16 });
+    }
+
+    /// Axes that are summed over are one where both factors have them in one order, given in another.
+    #[test]
+    fn terms_in_another_order_are_one_axis() {
+        let plan = planned(
+            "graph(%0: f64[5,2,7], %1: f64[2,7,6]) {
+                %2 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [2, 1], rhs_contract = [1, 0]} : f64[5,6]
+                return %2 }",
+        );
+        assert!(plan.scratch.is_empty());
+        let p = product(&plan);
+        assert_eq!((p.depth, p.left.leading, p.right.leading), (14, 14, 6));
+    }
+
+    /// A factor that no library reads as it lies is laid out before; the other is not.
+    #[test]
+    fn one_factor_is_laid_out() {
+        let plan = planned(
+            "graph(%0: f32[5,7,3], %1: f32[3,7,6]) {
+                %2 = dot_general(%0, %1) {lhs_batch = [2], rhs_batch = [0], lhs_contract = [1], rhs_contract = [1]} : f32[3,5,6]
+                return %2 }",
+        );
+        assert_eq!((plan.steps.len(), &plan.scratch[..]), (2, &[5 * 7 * 3 * 4][..]));
+        let p = product(&plan);
+        assert_eq!(p.left, Factor { by_columns: false, leading: 7, batch: 35 });
+        assert_eq!(p.right, Factor { by_columns: false, leading: 6, batch: 42 });
+    }
+
+    /// A single row or column may have any distance to the next.
+    #[test]
+    fn single_rows_and_columns() {
+        let plan = planned(
+            "graph(%0: f32[1,7], %1: f32[7,1]) {
+                %2 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[1,1]
+                return %2 }",
+        );
+        let p = product(&plan);
+        assert!(p.left.leading >= if p.left.by_columns { p.rows } else { p.depth });
+        assert!(p.right.leading >= if p.right.by_columns { p.depth } else { p.columns });
+    }
+}

@@ -8,6 +8,7 @@
 mod decompose;
 mod element;
 mod factor;
+mod forms;
 mod general;
 mod solve;
 mod spectral;
@@ -17,7 +18,7 @@ use crate::grid::ops::{Operand, Words, each, load_words, store_words, words};
 use crate::grid::{Build, Memory, Reg, Source, Stmt};
 use crate::kernel::Inst;
 use element::Number;
-use gradloom_ir::{Binary, Comparison, DType, Literal, Op, ReduceKind, Result, Transposition, Type, Unary};
+use gradloom_ir::{Binary, Comparison, DType, Error, Literal, Op, ReduceKind, Result, Transposition, Type, Unary};
 
 /// Matrices of at most this order are worked on side by side, where a library has a form of that: larger ones fill the machine
 /// by themselves.
@@ -156,6 +157,12 @@ pub(super) fn linear(site: &Site) -> Result<Option<Plan>> {
     if site.results.iter().all(|t| t.numel() == 0) {
         return Ok(Some(Plan::default()));
     }
+    // libraries count in 32 bits
+    let large = |t: &&Type| t.shape.iter().any(|&n| i32::try_from(n).is_err()) || i32::try_from(sizes(t).0).is_err();
+    if let Some(t) = site.args.iter().filter(|t| t.rank() >= 2).find(large) {
+        let what = format!("{t}: libraries take batches, rows and columns below 2^31");
+        return Err(Error::limit(site.op.name(), what).help("cut the batch into parts"));
+    }
     Ok(Some(match site.op {
         Op::Cholesky { lower } => factor::cholesky(site, *lower)?,
         Op::TriangularSolve { left_side, lower, transpose_a, unit_diagonal } => {
@@ -167,6 +174,8 @@ pub(super) fn linear(site: &Site) -> Result<Option<Plan>> {
         Op::Eigh { .. } => spectral::eigh(site)?,
         Op::Svd { .. } => spectral::svd(site)?,
         Op::Eig { .. } => general::eig(site)?,
+        Op::Pinv {} => forms::pinv(site)?,
+        Op::SpectralForm { order } if *order <= forms::MOST_ORDER => forms::spectral_form(site, *order)?,
         _ => return Ok(None),
     }))
 }

@@ -1,6 +1,6 @@
 //! Eigenvalues of Hermitian matrices, singular values.
 
-use super::element::{Lines, conjugate, phases, times};
+use super::element::{Lines, Number, conjugate, phases, times};
 use super::{
     Array, Linear, Method, Part, Place, Plan, Result, Site, Target, Vectors, Verdict, identity, load, sizes, write,
 };
@@ -46,8 +46,8 @@ pub(super) fn eigh(site: &Site) -> Result<Plan> {
 }
 
 /// The left vectors of a matrix, or the right ones, in the library's memory: vector `j` has its elements `element` apart.
-struct Basis {
-    array: Array,
+pub(super) struct Basis {
+    pub array: Array,
     /// How many, and of what length.
     count: usize,
     n: usize,
@@ -61,9 +61,42 @@ impl Basis {
         Lines { matrices, count, n, element: self.element, line: self.line, matrix: count * n }
     }
 
-    fn at(&self, b: &mut Build, matrix: Reg, vector: Reg, element: Reg) -> Reg {
+    pub fn at(&self, b: &mut Build, matrix: Reg, vector: Reg, element: Reg) -> Reg {
         b.place(&[matrix, vector, element], &[self.count * self.n, self.line, self.element])
     }
+}
+
+/// A decomposition as the library has left it.
+pub(super) struct Parts {
+    pub values: Array,
+    /// Columns of u.
+    pub left: Basis,
+    /// Rows of v^H.
+    pub right: Basis,
+}
+
+/// Decomposes the first operand, which has rows and columns.
+pub(super) fn decomposed(plan: &mut Plan, site: &Site, vectors: Vectors, verdict: Verdict) -> Result<(Parts, Verdict)> {
+    let (batch, m, n) = sizes(&site.args[0]);
+    let dtype = site.args[0].dtype;
+    // a wide matrix is decomposed as what lies there, its transpose: a^T = u' s v'^H is a = conj(v') s u'^T
+    let is_wide = m < n;
+    let (rows, columns) = (m.max(n), m.min(n));
+    let place = if is_wide { Place::by_rows(m, n) } else { Place::by_columns(m, n) };
+    let a = load(plan, &Array::arg(site, 0), Part::All, place, batch * m * n, &verdict)?;
+    let (verdict, info) = verdict.with_info(plan, batch);
+    let values = Array::scratch(plan, dtype.real(), batch * columns);
+    let of_u = if vectors == Vectors::Full { rows } else { columns };
+    let len = |of: usize| if vectors == Vectors::No { 0 } else { batch * of };
+    let u = Array::scratch(plan, dtype, len(rows * of_u));
+    let vh = Array::scratch(plan, dtype, len(columns * columns));
+    let what = Method::Svd { rows, columns, vectors };
+    let buffers = vec![a.at, values.at, u.at, vh.at, info.at];
+    plan.routine(Routine::Linear(Linear { dtype, batch, what }), buffers);
+    let long = Basis { array: u, count: of_u, n: rows, element: 1, line: rows };
+    let short = Basis { array: vh, count: columns, n: columns, element: columns, line: 1 };
+    let (left, right) = if is_wide { (short, long) } else { (long, short) };
+    Ok((Parts { values, left, right }, verdict))
 }
 
 pub(super) fn svd(site: &Site) -> Result<Plan> {
@@ -81,35 +114,17 @@ pub(super) fn svd(site: &Site) -> Result<Plan> {
         }
         return Ok(plan);
     }
-    let dtype = site.args[0].dtype;
     let verdict = Verdict::new(&mut plan, batch)?;
-    // a wide matrix is decomposed as what lies there, its transpose: a^T = u' s v'^H is a = conj(v') s u'^T
-    let is_wide = m < n;
-    let (rows, columns) = (m.max(n), k);
-    let place = if is_wide { Place::by_rows(m, n) } else { Place::by_columns(m, n) };
-    let a = load(&mut plan, &Array::arg(site, 0), Part::All, place, batch * m * n, &verdict)?;
-    let (verdict, info) = verdict.with_info(&mut plan, batch);
-    let values = Array::scratch(&mut plan, dtype.real(), batch * k);
-    let of_u = if vectors == Vectors::Full { rows } else { columns };
-    let len = |of: usize| if vectors == Vectors::No { 0 } else { batch * of };
-    let u = Array::scratch(&mut plan, dtype, len(rows * of_u));
-    let vh = Array::scratch(&mut plan, dtype, len(columns * columns));
-    let what = Method::Svd { rows, columns, vectors };
-    let buffers = vec![a.at, values.at, u.at, vh.at, info.at];
-    plan.routine(Routine::Linear(Linear { dtype, batch, what }), buffers);
+    let (Parts { values, left, right }, verdict) = decomposed(&mut plan, site, vectors, verdict)?;
     write(&mut plan, &Target::vectors(site, 0), &verdict, &[&values], |b, params, [matrix, _, i]| {
         let at = b.place(&[matrix, i], &[k, 1]);
         let x = b.load(params[0], at);
-        let zero = b.constant(Literal::scalar(dtype.real(), 0.0));
+        let zero = b.constant(Literal::scalar(values.ty.dtype, 0.0));
         [b.binary(Binary::Max, x, zero)].into_iter().collect()
     })?;
     if vectors == Vectors::No {
         return Ok(plan);
     }
-    // columns of u, and rows of v^H
-    let long = Basis { array: u, count: of_u, n: rows, element: 1, line: rows };
-    let short = Basis { array: vh, count: columns, n: columns, element: columns, line: 1 };
-    let (left, right) = if is_wide { (short, long) } else { (long, short) };
     let signs = phases(&mut plan, &left.array, left.lines(batch), false)?;
     let w = left.array.words();
     write(&mut plan, &Target::matrices(site, 1), &verdict, &[&left.array, &signs], |b, params, [matrix, i, j]| {
@@ -139,10 +154,10 @@ fn sign_of_row(
     [of_left, of_own]: [usize; 2],
     k: usize,
     w: crate::grid::ops::Words,
-) -> super::element::Number {
+) -> Number {
     let at = b.place(&[matrix, i], &[of_own, 1]);
     let sign = load_words(b, w, own, at);
-    let sign: super::element::Number = sign.iter().map(|&x| b.variable(x)).collect();
+    let sign: Number = sign.iter().map(|&x| b.variable(x)).collect();
     let end = b.index(k as i64);
     let is_paired = b.compare(Comparison::Lt, i, end);
     b.when(is_paired, |b| {

@@ -1,7 +1,8 @@
 //! Where arrays are and programs run.
 //!
-//! Arrays stay where they were made until they are moved: by [`crate::Tree::to_device`], or by reading them. A program runs where
-//! its arguments are; numbers without axes go along from the host.
+//! Arrays stay where they were made until they are moved: by [`crate::Tree::to_device`], or by reading them. A compiled function
+//! runs where its arguments are, all of them; only numbers without axes go along from the host. Outside of compiled functions an
+//! operation on arrays of which one is on a GPU runs there, and the others are copied there for it.
 
 use crate::tensor::{Repr, Tensor};
 use crate::trace::leaked;
@@ -93,12 +94,19 @@ pub fn set_default_device(device: Device) {
     CHOSEN.store(code, Ordering::Relaxed);
 }
 
+/// Whether arrays of the host go along to a GPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Host {
+    GoesAlong,
+    Stays,
+}
+
 /// Where a program runs on these operands: on the GPU that some of them are on, else on the processor or the interpreter; if
 /// all are numbers without axes, or there are none, on the default device.
 ///
 /// # Errors
 /// If they are on several devices.
-pub(crate) fn device_of<'a>(op: &str, operands: impl Iterator<Item = &'a Tensor>) -> Result<Device> {
+pub(crate) fn device_of<'a>(op: &str, arrays: Host, operands: impl Iterator<Item = &'a Tensor>) -> Result<Device> {
     let (mut gpu, mut host) = (None, None);
     for t in operands {
         let Repr::Array(a) = t.repr() else { continue };
@@ -114,11 +122,11 @@ pub(crate) fn device_of<'a>(op: &str, operands: impl Iterator<Item = &'a Tensor>
         }
     }
     match (gpu, host) {
-        (Some((i, ty)), Some(other)) => {
+        (Some((i, ty)), Some(other)) if arrays == Host::Stays => {
             Err(Error::user(op, format!("{ty} is on cuda:{i}, {other} in the host's memory"))
                 .help("move one of them with `to_device`"))
         }
-        (Some((i, _)), None) => Ok(Device::Cuda(i)),
+        (Some((i, _)), _) => Ok(Device::Cuda(i)),
         (None, Some(_)) => Ok(match default_device()? {
             Device::Cuda(_) => Device::Cpu,
             device => device,
@@ -217,6 +225,14 @@ impl Tensor {
         match data {
             Ok(data) => Tensor::from_data(ty, data),
             Err(e) => Tensor::failed(e),
+        }
+    }
+
+    /// The same array on the GPU that another is on, if that is on one.
+    pub(crate) fn beside(&self, other: &Tensor) -> Result<Tensor> {
+        match (self.repr(), other.device()) {
+            (Repr::Array(_), gpu @ Device::Cuda(_)) => self.moved(gpu),
+            _ => Ok(self.clone()),
         }
     }
 

@@ -2,7 +2,7 @@
 //! kept by its contents, and run.
 
 use crate::debug::{nan_check_everywhere, with_nan_checks};
-use crate::device::{Arrays, device_of};
+use crate::device::{Arrays, Host, device_of};
 use crate::tensor::{Repr, Tensor};
 use crate::trace::leaked;
 use gradloom_backends::{Device, Executable, compile_for};
@@ -47,9 +47,15 @@ pub(crate) fn run_graph(g: &Arc<Graph>, operands: &[Tensor], loc: &Loc) -> Resul
     if let Some(e) = traced {
         return Err(e.at(loc));
     }
-    let device = device_of("eager", operands.clone()).map_err(|e| e.at(loc))?;
+    let device = device_of("eager", Host::GoesAlong, operands.clone()).map_err(|e| e.at(loc))?;
     let exe = compiled(g, device).map_err(|e| e.at(loc))?;
-    let run = || Arrays::none(device).and(device, operands.cloned())?.run(&exe, None);
+    let run = || {
+        let operands = operands.map(|t| match device {
+            Device::Cuda(_) => t.moved(device),
+            _ => Ok(t.clone()),
+        });
+        Arrays::none(device).and(device, operands.collect::<Result<SmallVec<[Tensor; 8]>>>()?)?.run(&exe, None)
+    };
     let outs = run().map_err(|e| e.at(loc))?;
     Ok(outs.tensors(g.outputs().iter().map(|&v| g.ty(v))).collect())
 }

@@ -1,7 +1,7 @@
 //! Compiled functions: traced once a signature, optimised, compiled, and run.
 
 use crate::debug::{nan_check_everywhere, with_nan_checks};
-use crate::device::{Arrays, device_of};
+use crate::device::{Arrays, Host, device_of};
 use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, placed_signature, same_structure, signature};
@@ -176,7 +176,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
         let start = Instant::now();
         let device = match self.device {
             Some(device) => device,
-            None => device_of("call", args.leaves().iter()).map_err(|e| e.at(&self.loc))?,
+            None => device_of("call", Host::Stays, args.leaves().iter()).map_err(|e| e.at(&self.loc))?,
         };
         let t = trace_fn(args, &self.f).map_err(|e| e.at(&self.loc))?;
         let mut captures = t.captures;

@@ -4,10 +4,8 @@
 #[allow(dead_code)]
 mod digits;
 #[path = "../../passes/tests/oracle/mod.rs"]
-#[allow(dead_code)]
 mod oracle;
 #[path = "../../passes/tests/rules/rows.rs"]
-#[allow(dead_code)]
 mod rows;
 #[path = "../../backends/tests/cuda/trials.rs"]
 mod trials;

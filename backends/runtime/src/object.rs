@@ -83,7 +83,7 @@ fn detected(feature: &str) -> bool {
         };
     }
     table!["sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "fma" "bmi1" "bmi2" "lzcnt" "f16c" "cmpxchg16b"
-        "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx512bitalg" "avx512vbmi" "avx512vnni" "avx512bf16"]
+        "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx512bitalg" "avx512vbmi" "avx512vnni" "avx512bf16" "avxvnni"]
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -101,6 +101,7 @@ fn features(isa: &dyn TargetIsa, vectors: Vectors) -> Vec<String> {
         .map(|f| match &*f {
             "sse41" => "sse4.1".into(),
             "sse42" => "sse4.2".into(),
+            "avx_vnni" => "avxvnni".into(),
             _ => f,
         })
         .collect();

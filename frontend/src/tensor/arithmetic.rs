@@ -85,6 +85,9 @@ pub(crate) fn broadcast_pair(name: &str, a: &Tensor, b: &Tensor, loc: &Loc) -> R
     if a.shape() == b.shape() {
         return Ok((a.clone(), b.clone()));
     }
+    // a number goes where the other is before it becomes as large
+    let along = |x: &Tensor, to: &Tensor| if x.ndim() == 0 { x.beside(to) } else { Ok(x.clone()) };
+    let (a, b) = (&along(a, b)?, &along(b, a)?);
     match broadcast_shapes(a.shape(), b.shape()) {
         Some(shape) => Ok((broadcast_at(a, &shape, loc), broadcast_at(b, &shape, loc))),
         None => Err(Error::shape_mismatch(name, a.ty_ref(), b.ty_ref(), "axes aligned at the end must be equal or 1")

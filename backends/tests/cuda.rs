@@ -150,7 +150,7 @@ fn what_does_not_fit_is_an_error() {
     let exe = compiled(&g, gpu);
     assert!(exe.run_on_gpu(&[]).is_err());
     let short = Arc::new(GpuBuffer::upload(gpu, &[0; 12]).unwrap());
-    assert!(exe.run_on_gpu(&[short.clone()]).is_err());
+    assert!(exe.run_on_gpu(std::slice::from_ref(&short)).is_err());
     let cpu = compile_for(&g, Device::Cpu).unwrap();
     let whole = Arc::new(GpuBuffer::upload(gpu, &[0; 16]).unwrap());
     assert!(cpu.run_on_gpu(&[whole]).is_err());

@@ -236,6 +236,16 @@ impl Tensor {
         }
     }
 
+    /// The array that a number has become, in the host's memory if the array that it is to be combined with is there.
+    pub(crate) fn back_beside(self, other: &Tensor) -> Result<Tensor> {
+        match (other.repr(), self.device()) {
+            (Repr::Array(a), Device::Cuda(_)) if a.ty.rank() > 0 && a.data.device() == Device::Cpu => {
+                self.moved(Device::Cpu)
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// The same array on a device.
     pub(crate) fn moved(&self, to: Device) -> Result<Tensor> {
         match self.repr() {

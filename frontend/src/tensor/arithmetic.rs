@@ -89,7 +89,13 @@ pub(crate) fn broadcast_pair(name: &str, a: &Tensor, b: &Tensor, loc: &Loc) -> R
     let along = |x: &Tensor, to: &Tensor| if x.ndim() == 0 { x.beside(to) } else { Ok(x.clone()) };
     let (a, b) = (&along(a, b)?, &along(b, a)?);
     match broadcast_shapes(a.shape(), b.shape()) {
-        Some(shape) => Ok((broadcast_at(a, &shape, loc), broadcast_at(b, &shape, loc))),
+        Some(shape) => {
+            let wide = |x: &Tensor, other: &Tensor| {
+                let wide = broadcast_at(x, &shape, loc);
+                if x.ndim() == 0 { wide.back_beside(other) } else { Ok(wide) }
+            };
+            Ok((wide(a, b)?, wide(b, a)?))
+        }
         None => Err(Error::shape_mismatch(name, a.ty_ref(), b.ty_ref(), "axes aligned at the end must be equal or 1")
             .help("reshape one side, or insert an axis of length 1 with `expand_dims`")
             .at(loc)),

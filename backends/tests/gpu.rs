@@ -205,6 +205,25 @@ fn windows_that_are_mostly_padding() {
     assert!(seen.refused.is_empty(), "{:?}", seen.refused);
 }
 
+/// Elements beyond the beginning of the last window are still in it.
+#[test]
+fn the_last_window_reaches_beyond_its_beginning() {
+    let mut seen = Seen::default();
+    for dtype in ["f32", "i32", "f64"] {
+        let text = format!(
+            "graph(%0: {dtype}[2,1,6], %1: {dtype}[2,4,6]) {{
+                %2 = select_and_scatter(%0, %1) {{kind = \"max\", window = [1, 3, 1], strides = [1, 2, 1],
+                  padding = [(0, 0), (0, 0), (0, 0)]}} : {dtype}[2,4,6]
+                return %2 }}"
+        );
+        let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        for seed in 0..5 {
+            check(&text, &g, &oracle::inputs(seed, &g, false), 0.0, &mut seen);
+        }
+    }
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+}
+
 /// Reductions to few numbers are cut into parts for many blocks.
 #[test]
 fn reductions_to_few_numbers() {

@@ -154,10 +154,12 @@ pub(super) fn select_and_scatter(op: &Op, kind: ReduceKind, args: &[Type], out: 
             let k = b.point(k, &reach);
             let (mut exists, mut window) = (b.truth(true), Vec::with_capacity(k.len()));
             for a in 0..out.shape.len() {
-                // the last window that begins at or before the element, and so many before it
+                // the last window, of those that there are, that begins at or before the element, and so many before it
                 let at = b.times(index[a], g.base_dilation[a] as i64);
                 let at = b.plus(at, g.padding[a].0);
                 let (last, _) = b.divide(at, g.strides[a]);
+                let greatest = b.index(source.shape[a].max(1) as i64 - 1);
+                let last = b.binary(Binary::Min, last, greatest);
                 let first = b.index(reach[a] as i64 - 1);
                 let back = b.binary(Binary::Sub, first, k[a]);
                 let w = b.binary(Binary::Sub, last, back);

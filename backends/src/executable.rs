@@ -132,6 +132,17 @@ pub fn compile_for(g: &Graph, device: Device) -> Result<Executable> {
     Ok(Executable { inputs: g.input_types(), code })
 }
 
+/// Bytes of intermediate memory that a program takes on a device: [`Cost::peak_bytes`] of what [`compile_for`] makes.
+///
+/// # Errors
+/// As [`compile_for`].
+pub fn peak_bytes(g: &Graph, device: Device) -> Result<usize> {
+    match device.gpu()? {
+        Some(gpu) => crate::cuda::peak_bytes(g, gpu),
+        None => Ok(compile_for(g, device)?.cost().peak_bytes),
+    }
+}
+
 impl Executable {
     fn check(&self, bytes: impl ExactSizeIterator<Item = usize>) -> Result<()> {
         if bytes.len() != self.inputs.len() {

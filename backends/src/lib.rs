@@ -8,5 +8,5 @@ mod executable;
 pub mod grid;
 pub mod kernel;
 
-pub use executable::{Device, Executable, compile, compile_for};
+pub use executable::{Device, Executable, compile, compile_for, peak_bytes};
 pub use gradloom_runtime::{ALIGN, Buffer, Ceilings, Cost, CpuProgram, Outputs, Profile, StepProfile};

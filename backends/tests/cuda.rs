@@ -169,6 +169,12 @@ fn alone(test: &str, settings: &[(&str, &str)]) {
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
 }
 
+/// What the other tests run on does what its own checks say.
+#[test]
+fn the_gpu_in_software() {
+    software::check();
+}
+
 #[test]
 fn memory_that_runs_out() {
     if gpu().is_some() {

@@ -5,7 +5,7 @@
 //! operation on arrays of which one is on a GPU runs there, and the others are copied there for it.
 
 use crate::tensor::{Repr, Tensor};
-use crate::trace::leaked;
+use crate::trace::{self, leaked};
 use gradloom_backends::cuda::{GpuBuffer, moved};
 use gradloom_backends::{Buffer, Device, Executable, Profile};
 use gradloom_ir::{Error, Result, Type};
@@ -231,7 +231,8 @@ impl Tensor {
     /// The same array on the GPU that another is on, if that is on one.
     pub(crate) fn beside(&self, other: &Tensor) -> Result<Tensor> {
         match (self.repr(), other.device()) {
-            (Repr::Array(_), gpu @ Device::Cuda(_)) => self.moved(gpu),
+            // what is recorded is not anywhere yet
+            (Repr::Array(_), gpu @ Device::Cuda(_)) if !trace::active() => self.moved(gpu),
             _ => Ok(self.clone()),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn run_graph(g: &Arc<Graph>, operands: &[Tensor], loc: &Loc) -> Resul
     if let Some(e) = traced {
         return Err(e.at(loc));
     }
-    let device = device_of("eager", Host::GoesAlong, operands.clone()).map_err(|e| e.at(loc))?;
+    let device = device_of("device", Host::GoesAlong, operands.clone()).map_err(|e| e.at(loc))?;
     let exe = compiled(g, device).map_err(|e| e.at(loc))?;
     let run = || {
         let operands = operands.map(|t| match device {

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 use crate::trace::{self, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, placed_signature, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
-use gradloom_backends::{Cost, Device, Executable, Profile, compile_for};
+use gradloom_backends::{Cost, Device, Executable, Profile, compile_for, peak_bytes};
 use gradloom_ir::{Builder, Error, Graph, Loc, Result, Type};
 use gradloom_passes::{Pipeline, QuantizeWeights, Rematerialise};
 use std::collections::HashMap;
@@ -220,7 +220,7 @@ const ATTEMPTS: usize = 8;
 
 /// The program with values computed again, so that it needs at most `bytes` of intermediate memory.
 fn within_memory(g: Graph, bytes: usize, device: Device) -> Result<Graph> {
-    let need = |g: &Graph| Ok(compile_for(g, device)?.cost().peak_bytes);
+    let need = |g: &Graph| peak_bytes(g, device);
     let before = need(&g)?;
     if before <= bytes {
         return Ok(g);

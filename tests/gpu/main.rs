@@ -1,7 +1,7 @@
 //! Everything that is run on a machine with a GPU, as one program, which needs no Rust there. `run.py` runs all of it.
 
 #[path = "../../frontend/examples/digits.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // its own `main`
 mod digits;
 #[path = "../../passes/tests/oracle/mod.rs"]
 mod oracle;

@@ -64,7 +64,7 @@ def ladder(options, report):
     size = ["--large"] if options.large else []
     peer = os.path.join(HERE, "peer_jax.py")
     rows = {}
-    for name in options.only or WORKLOADS:
+    for name in WORKLOADS if options.only is None else options.only:
         ours = step(f"ladder {name}", [PROGRAM, "ladder", "--device", options.device, "--only", name, *size], options.seconds)
         row = {"ours": lines(ours).get(name) or short(ours)}
         if os.path.exists(peer) and options.peer:

@@ -4,12 +4,11 @@
 //! first goes on after the node. Drivers have such nodes since CUDA 12.4.
 
 use super::gpu::{Gpu, Queue, driver_error};
-use super::modules::Function;
+use super::modules::{Function, load, param};
 use super::nvrtc::Nvrtc;
 use crate::grid::Address;
 use cudarc::driver::{DriverError, result, sys};
 use gradloom_ir::{Error, Result};
-use std::ffi::c_void;
 
 /// The first driver whose graphs have conditional nodes.
 const SINCE: i32 = 12040;
@@ -47,14 +46,9 @@ impl Conditions {
         // the driver links the function that sets a condition when it loads PTX
         let code = Nvrtc::find()?.compile_for_linking(KERNELS, gpu.architecture())?;
         let failed = |e| driver_error("kernels that set conditions cannot be loaded", e);
-        // SAFETY: the code is a whole module that ends with a zero byte, read while this runs; it is never unloaded.
-        let module = unsafe { result::module::load_data(code.as_ptr().cast()) }.map_err(failed)?;
-        // SAFETY: the module was just loaded.
-        let function = |name: &std::ffi::CStr| unsafe { result::module::get_function(module, name.into()) };
-        Ok(Some(Conditions {
-            set_loop: Function(function(c"set_loop").map_err(failed)?),
-            set_branch: Function(function(c"set_branch").map_err(failed)?),
-        }))
+        // SAFETY: the code is a whole module that ends with a zero byte.
+        let [set_loop, set_branch] = unsafe { load(&code, [c"set_loop", c"set_branch"]) }.map_err(failed)?;
+        Ok(Some(Conditions { set_loop, set_branch }))
     }
 }
 
@@ -70,9 +64,6 @@ pub(super) enum Condition {
 impl Condition {
     /// Queues the kernel that sets the node's condition.
     fn set(self, kernels: &Conditions, handle: u64, stream: sys::CUstream) -> std::result::Result<(), DriverError> {
-        fn param<T>(x: &T) -> *mut c_void {
-            std::ptr::from_ref(x).cast_mut().cast()
-        }
         let (function, mut params) = match &self {
             Condition::While(flag) => (kernels.set_loop, vec![param(&handle), param(flag)]),
             Condition::Branch { index, branch, last } => {
@@ -80,7 +71,7 @@ impl Condition {
             }
         };
         // SAFETY: the params are those of the kernel, and live until they are read, before this returns.
-        unsafe { result::launch_kernel(function.0, (1, 1, 1), (1, 1, 1), 0, stream, &mut params) }
+        unsafe { function.launch(1, 1, stream, &mut params) }
     }
 }
 
@@ -104,7 +95,7 @@ pub(super) fn conditional(
     condition: Condition,
     body: &mut dyn FnMut(&mut Queue) -> Result<()>,
 ) -> Result<()> {
-    let kernels = gpu.conditions()?.ok_or_else(|| Error::internal("cuda", "the driver has no conditional nodes"))?;
+    let kernels = gpu.conditions().ok_or_else(|| Error::internal("cuda", "the driver has no conditional nodes"))?;
     let failed = |e| driver_error("a loop or branch cannot be captured", e);
     let outer = queue.stream;
     let depth = queue.streams.iter().position(|&s| s == outer).map_or(0, |i| i + 1);

@@ -29,7 +29,7 @@ pub struct Gpu {
     device_pool: sys::CUmemoryPool,
     queue: Mutex<Queue>,
     memory: Mutex<Pool>,
-    conditions: OnceLock<Result<Option<Conditions>>>,
+    conditions: OnceLock<Option<Conditions>>,
     pub(super) modules: Modules,
     pub(super) libraries: Handles,
 }
@@ -59,7 +59,8 @@ pub(super) fn driver_error(what: &str, e: DriverError) -> Error {
     Error::limit("cuda", format!("{what}: {words} ({name})"))
 }
 
-fn poisonless<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+/// The lock, whatever happened to a thread that held it: what it guards is whole after each statement.
+pub(super) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -70,7 +71,7 @@ impl Gpu {
     /// If there is no driver (the names of the library that were looked for), no such GPU, or it cannot be used.
     pub fn open(index: usize) -> Result<&'static Gpu> {
         static OPEN: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
-        let mut open = poisonless(&OPEN);
+        let mut open = locked(&OPEN);
         if let Some(gpu) = open.get(&index) {
             return Ok(gpu);
         }
@@ -153,7 +154,7 @@ impl Gpu {
 
     /// Bytes that arrays of this program take at the moment.
     pub fn used_bytes(&self) -> usize {
-        poisonless(&self.memory).used()
+        locked(&self.memory).used()
     }
 
     /// Makes the GPU the one that this thread's calls of the driver mean.
@@ -170,20 +171,22 @@ impl Gpu {
 
     /// As [`Gpu::queue`], for a thread that may mean another GPU by its calls of the driver.
     pub(super) fn queue_of_any(&self) -> MutexGuard<'_, Queue> {
-        poisonless(&self.queue)
+        locked(&self.queue)
     }
 
     pub(super) fn context(&self) -> sys::CUcontext {
         self.context
     }
 
-    /// What conditional nodes take; `None` if the driver has none.
-    ///
-    /// # Errors
-    /// If the driver should have them, and their kernels cannot be made.
-    pub(super) fn conditions(&self) -> Result<Option<Conditions>> {
-        self.enter()?;
-        self.conditions.get_or_init(|| Conditions::load(self)).clone()
+    /// What conditional nodes take; `None` if the driver has none: then the host reads conditions.
+    pub(super) fn conditions(&self) -> Option<Conditions> {
+        *self.conditions.get_or_init(|| {
+            let loaded = self.enter().and_then(|()| Conditions::load(self));
+            loaded.unwrap_or_else(|e| {
+                tracing::warn!(error = %e, "loops and branches are not captured: the host reads their conditions");
+                None
+            })
+        })
     }
 
     /// Makes streams for loops and branches that are nested so deep.
@@ -197,7 +200,7 @@ impl Gpu {
     }
 
     pub(super) fn memory(&self) -> MutexGuard<'_, Pool> {
-        poisonless(&self.memory)
+        locked(&self.memory)
     }
 
     /// Waits until all that was queued is done.

@@ -1,5 +1,6 @@
 //! Where NVIDIA's libraries are found.
 
+use super::gpu::locked;
 use gradloom_ir::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,7 +14,7 @@ static NAMED: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Looks for NVIDIA's libraries in `folder` first, then where the environment variable `GRADLOOM_CUDA_LIBRARIES` says, then
 /// where the system looks. Libraries that were found before stay.
 pub fn look_in(folder: impl Into<PathBuf>) {
-    *NAMED.lock().unwrap_or_else(|e| e.into_inner()) = Some(folder.into());
+    *locked(&NAMED) = Some(folder.into());
 }
 
 /// A library of NVIDIA's.
@@ -88,7 +89,7 @@ impl Library {
 }
 
 fn folders() -> Vec<PathBuf> {
-    let named = NAMED.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    let named = locked(&NAMED).clone();
     let environment = std::env::var_os(FOLDERS);
     named.into_iter().chain(environment.iter().flat_map(std::env::split_paths)).collect()
 }

@@ -28,4 +28,5 @@ pub use memory::{GpuBuffer, moved};
 pub use modules::keep_kernels_in;
 pub use nvrtc::{Architecture, Binary, Nvrtc, Usage};
 pub use print::{KernelSource, source};
+pub(crate) use program::peak_bytes;
 pub use program::{CudaProgram, GpuOutputs};

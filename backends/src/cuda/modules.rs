@@ -1,27 +1,65 @@
 //! Kernels as machine code: compiled once, kept on disk by what they are made of, loaded once.
 
-use super::gpu::{Gpu, driver_error};
+use super::gpu::{Gpu, driver_error, locked};
 use super::nvrtc::{Architecture, Nvrtc, options};
 use super::print::{KernelSource, source};
 use crate::grid::GridKernel;
-use cudarc::driver::{result, sys};
+use cudarc::driver::{DriverError, result, sys};
 use gradloom_ir::{Error, Result};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_void};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 /// A loaded kernel. It stays loaded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Function(pub(super) sys::CUfunction);
+pub(super) struct Function(sys::CUfunction);
 
 // SAFETY: a handle that may be used from all threads.
 unsafe impl Send for Function {}
 // SAFETY: as above.
 unsafe impl Sync for Function {}
+
+impl Function {
+    /// Queues a launch of `blocks` blocks of `threads` threads.
+    ///
+    /// # Safety
+    /// `params` point to the kernel's params, one each, and what those point to holds what the kernel reads and writes until it
+    /// has run; the stream is the context's.
+    pub(super) unsafe fn launch(
+        self,
+        blocks: u32,
+        threads: u32,
+        stream: sys::CUstream,
+        params: &mut [*mut c_void],
+    ) -> Result<(), DriverError> {
+        // SAFETY: the module is never unloaded; the rest is handed on.
+        unsafe { result::launch_kernel(self.0, (blocks, 1, 1), (threads, 1, 1), 0, stream, params) }
+    }
+}
+
+/// A param for a launch, which reads it before it returns.
+pub(super) fn param<T>(x: &T) -> *mut c_void {
+    std::ptr::from_ref(x).cast_mut().cast()
+}
+
+/// Kernels of a module, in the thread's current context; it is never unloaded.
+///
+/// # Safety
+/// The code is a whole module; PTX ends with a zero byte.
+pub(super) unsafe fn load<const N: usize>(code: &[u8], names: [&CStr; N]) -> Result<[Function; N], DriverError> {
+    // SAFETY: the code is read while this runs, and the module stays.
+    let module = unsafe { result::module::load_data(code.as_ptr().cast())? };
+    let mut functions = [Function(std::ptr::null_mut()); N];
+    for (function, name) in functions.iter_mut().zip(names) {
+        // SAFETY: the module was just loaded.
+        *function = Function(unsafe { result::module::get_function(module, name.into())? });
+    }
+    Ok(functions)
+}
 
 /// The kernels that a GPU has loaded.
 #[derive(Default)]
@@ -36,12 +74,6 @@ pub(super) fn fingerprint(parts: &[&str]) -> u128 {
         h.finish()
     };
     u128::from(half(1)) << 64 | u128::from(half(2))
-}
-
-impl Modules {
-    fn loaded(&self) -> MutexGuard<'_, HashMap<u128, Function>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
 }
 
 impl Gpu {
@@ -66,28 +98,24 @@ impl Gpu {
     fn loaded_from(&self, sources: &[KernelSource]) -> Result<Vec<Function>> {
         let keys: Vec<u128> = sources.iter().map(|s| fingerprint(&[&s.text])).collect();
         let missing: Vec<usize> = {
-            let loaded = self.modules.loaded();
+            let loaded = locked(&self.modules.0);
             (0..keys.len()).filter(|&i| !loaded.contains_key(&keys[i])).collect()
         };
         let architecture = self.architecture();
         let code: Vec<Vec<u8>> =
             missing.par_iter().map(|&i| machine_code(&sources[i].text, architecture)).collect::<Result<_>>()?;
         self.enter()?;
-        let mut loaded = self.modules.loaded();
+        let mut loaded = locked(&self.modules.0);
         for (&i, code) in missing.iter().zip(&code) {
             if loaded.contains_key(&keys[i]) {
                 continue;
             }
             let name = CString::new(sources[i].name.as_str())
                 .map_err(|_| Error::internal("cuda", "the name of a kernel holds a zero byte"))?;
-            // SAFETY: the code is a whole module, read while this runs; the module is never unloaded.
-            let function = unsafe {
-                let module = result::module::load_data(code.as_ptr().cast());
-                module.and_then(|m| result::module::get_function(m, name))
-            };
-            let function =
-                function.map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", sources[i].name), e))?;
-            loaded.insert(keys[i], Function(function));
+            // SAFETY: the code is a whole module.
+            let [function] = unsafe { load(code, [&name]) }
+                .map_err(|e| driver_error(&format!("the kernel {} cannot be loaded", sources[i].name), e))?;
+            loaded.insert(keys[i], function);
         }
         keys.iter()
             .map(|k| loaded.get(k).copied().ok_or_else(|| Error::internal("cuda", "a kernel was lost")))
@@ -121,12 +149,12 @@ static NAMED: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Keeps compiled kernels in `folder` from now on; an empty path keeps none. Else they are where the environment variable
 /// `GRADLOOM_CACHE` says, or in the user's folder for what can be made again.
 pub fn keep_kernels_in(folder: impl Into<PathBuf>) {
-    *NAMED.lock().unwrap_or_else(|e| e.into_inner()) = Some(folder.into());
+    *locked(&NAMED) = Some(folder.into());
 }
 
 /// Where kernels are kept, if they are.
 pub(super) fn cache_folder() -> Option<PathBuf> {
-    let named = NAMED.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    let named = locked(&NAMED).clone();
     let named = named.or_else(|| std::env::var_os("GRADLOOM_CACHE").map(PathBuf::from));
     let user = || {
         let home = |var: &str| std::env::var_os(var).map(PathBuf::from).filter(|p| p.is_absolute());

@@ -2,10 +2,10 @@
 
 use super::calls::{LibraryCall, OfGpu};
 use super::conditional::{Condition, conditional};
-use super::gpu::{Gpu, Queue, driver_error};
+use super::gpu::{Gpu, Queue, driver_error, locked};
 use super::graphs::{Graphs, Plan};
 use super::memory::GpuBuffer;
-use super::modules::Function;
+use super::modules::{Function, param};
 use crate::grid::{Address, GridKernel, GridProgram, KernelCost, Machine, ROWS, compile_with};
 use crate::{Cost, Profile, StepProfile};
 use cudarc::driver::{result, sys};
@@ -64,15 +64,12 @@ impl Machine for Enqueuer<'_> {
     fn launch(&mut self, kernel: usize, buffers: &[Address]) -> Result<()> {
         let kernels = self.kernels;
         let k = &kernels[kernel];
-        let mut params: SmallVec<[*mut c_void; 16]> =
-            buffers.iter().map(|at| std::ptr::from_ref(at).cast_mut().cast()).collect();
+        let mut params: SmallVec<[*mut c_void; 16]> = buffers.iter().map(param).collect();
         let start = self.watch.is_some().then(Instant::now);
         let stream = self.queue().stream;
         // SAFETY: the kernel takes a pointer for each of its params, to arrays of the sizes it was compiled for, which are
         // not given back before this is queued; it was verified not to leave them.
-        let done = unsafe {
-            result::launch_kernel(self.functions[kernel].0, (k.blocks, 1, 1), (k.threads, 1, 1), 0, stream, &mut params)
-        };
+        let done = unsafe { self.functions[kernel].launch(k.blocks, k.threads, stream, &mut params) };
         done.map_err(|e| driver_error(&format!("the kernel {} cannot be launched", k.name), e))?;
         if let (Some(watch), Some(start)) = (&mut self.watch, start) {
             self.gpu.synchronize()?;
@@ -178,6 +175,14 @@ impl Watch {
     }
 }
 
+/// The most scratch memory that an optimised program takes on a GPU at once; no kernel is compiled.
+///
+/// # Errors
+/// As [`CudaProgram::new`].
+pub(crate) fn peak_bytes(g: &Graph, gpu: &'static Gpu) -> Result<usize> {
+    Ok(compile_with(g, ROWS, &OfGpu::new(gpu))?.peak_bytes())
+}
+
 impl CudaProgram {
     /// Compiles an optimised program for a GPU.
     ///
@@ -192,7 +197,7 @@ impl CudaProgram {
         let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;
         let outputs = g.output_types().iter().map(gradloom_ir::Type::bytes).collect();
         let mut steady = program.steady_launches(false);
-        if steady.is_none() && program.steady_launches(true).is_some() && gpu.conditions()?.is_some() {
+        if steady.is_none() && program.steady_launches(true).is_some() && gpu.conditions().is_some() {
             gpu.prepare_streams(program.decisions())?;
             steady = program.steady_launches(true);
         }
@@ -209,9 +214,7 @@ impl CudaProgram {
     /// # Errors
     /// If memory does not suffice, the program cannot be queued, or a function of the host fails.
     pub fn run(&self, args: &[Arc<GpuBuffer>]) -> Result<GpuOutputs> {
-        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new));
-        let outs: GpuOutputs = outs.collect::<Result<_>>()?;
-        self.run_into(args, outs)
+        self.run_into(args, self.fresh_outputs()?)
     }
 
     /// As [`CudaProgram::run`]; results are computed in the memory of arguments after the first `keep` where nobody else holds
@@ -234,20 +237,14 @@ impl CudaProgram {
     }
 
     fn run_into(&self, args: &[Arc<GpuBuffer>], outs: GpuOutputs) -> Result<GpuOutputs> {
-        if let Some(a) = args.iter().find(|a| !std::ptr::eq(a.gpu(), self.gpu)) {
-            return Err(Error::internal(
-                "run",
-                format!("an argument is on {:?}, the program on {:?}", a.gpu(), self.gpu),
-            ));
-        }
-        let addresses: Vec<Address> = args.iter().chain(&outs).map(|b| b.address()).collect();
+        let addresses = self.addresses(args, &outs)?;
         let mut queue = self.gpu.queue()?;
         // scratch memory that a program still holds, which waits for the host, is at places that graphs of others may use
         if self.steady.is_none() || !queue.arena.is_empty() {
             self.enqueue(Access::Whole(Some(queue)), &addresses, None)?;
             return Ok(outs);
         }
-        let mut graphs = self.graphs.lock().unwrap_or_else(|e| e.into_inner());
+        let mut graphs = locked(&self.graphs);
         match graphs.plan(&addresses, queue.arena.generation, self.steady) {
             Plan::Replay(graph) => graph.launch(self.gpu)?,
             Plan::Queue => self.enqueue(Access::Part(&mut queue), &addresses, None)?,
@@ -263,6 +260,22 @@ impl CudaProgram {
             }
         }
         Ok(outs)
+    }
+
+    /// Where arguments and results are, all of them on the program's GPU.
+    fn addresses(&self, args: &[Arc<GpuBuffer>], outs: &[Arc<GpuBuffer>]) -> Result<Vec<Address>> {
+        let here = |b: &Arc<GpuBuffer>| match std::ptr::eq(b.gpu(), self.gpu) {
+            true => Ok(b.address()),
+            false => {
+                Err(Error::internal("run", format!("an argument is on {:?}, the program on {:?}", b.gpu(), self.gpu)))
+            }
+        };
+        args.iter().chain(outs).map(here).collect()
+    }
+
+    /// Memory for results.
+    fn fresh_outputs(&self) -> Result<GpuOutputs> {
+        self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n).map(Arc::new)).collect()
     }
 
     /// Queues the program on inputs and outputs.
@@ -286,9 +299,8 @@ impl CudaProgram {
     /// # Errors
     /// As [`CudaProgram::run`].
     pub fn profile(&self, args: &[Arc<GpuBuffer>]) -> Result<Profile> {
-        let outs = self.outputs.iter().map(|&n| GpuBuffer::new(self.gpu, n)).collect::<Result<Vec<_>>>()?;
-        let addresses: Vec<Address> =
-            args.iter().map(|b| b.address()).chain(outs.iter().map(GpuBuffer::address)).collect();
+        let outs = self.fresh_outputs()?;
+        let addresses = self.addresses(args, &outs)?;
         let step = |kind, name: &str, cost: KernelCost| StepProfile {
             kind,
             name: name.into(),

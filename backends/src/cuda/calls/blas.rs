@@ -1,8 +1,7 @@
 //! Triangular systems, and factors of many small matrices, by cuBLAS.
 
-use super::locked;
 use super::pointers::Tables;
-use crate::cuda::gpu::Gpu;
+use crate::cuda::gpu::{Gpu, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::Address;
 use crate::grid::library::{Linear, Method, SMALL};

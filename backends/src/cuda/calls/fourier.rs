@@ -1,7 +1,6 @@
 //! Fourier transforms by cuFFT.
 
-use super::locked;
-use crate::cuda::gpu::Gpu;
+use crate::cuda::gpu::{Gpu, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::Address;
 use crate::grid::library::Transform;

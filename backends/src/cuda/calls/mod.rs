@@ -20,7 +20,7 @@ use super::gpu::{Gpu, Queue};
 use crate::grid::library::{Method, Routine};
 use crate::grid::{Address, Call, Libraries};
 use gradloom_ir::{Error, Result};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// The libraries in use on a GPU, and what they have made ready.
 #[derive(Default)]
@@ -29,10 +29,6 @@ pub(super) struct Handles {
     transforms: Mutex<fourier::Transforms>,
     solver: Mutex<solver::Solver>,
     blas: Mutex<Option<blas::Handle>>,
-}
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// The libraries of a GPU, as they are set while a program is compiled.

@@ -2,12 +2,10 @@
 //! work needs nothing of the host's.
 
 use crate::cuda::gpu::{Gpu, driver_error};
-use crate::cuda::modules::Function;
+use crate::cuda::modules::{Function, param};
 use crate::grid::{ALIGNMENT, Address};
-use cudarc::driver::result;
 use cudarc::driver::sys::CUstream;
 use gradloom_ir::Result;
-use std::ffi::c_void;
 
 /// Threads of a block.
 const THREADS: u32 = 256;
@@ -45,13 +43,10 @@ impl Tables {
         count: usize,
     ) -> Result<()> {
         let (step, count) = (step as u64, count as u32);
-        fn param<T>(x: &T) -> *mut c_void {
-            std::ptr::from_ref(x).cast_mut().cast()
-        }
         let mut params = [param(&first), param(&step), param(&table), param(&count)];
         let blocks = count.div_ceil(THREADS);
         // SAFETY: the params are those of the kernel, which writes `count` addresses, for which the caller has room.
-        unsafe { result::launch_kernel(self.0.0, (blocks, 1, 1), (THREADS, 1, 1), 0, stream, &mut params) }
+        unsafe { self.0.launch(blocks, THREADS, stream, &mut params) }
             .map_err(|e| driver_error("a table of addresses cannot be written", e))
     }
 }

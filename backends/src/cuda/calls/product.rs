@@ -3,8 +3,8 @@
 //! The library counts columns first: a matrix that lies row after row is to it the transpose, and what it is asked for is the
 //! transposed result, `right^T left^T`.
 
-use super::{ProductPrecision, deterministic_products, locked, tuning};
-use crate::cuda::gpu::Gpu;
+use super::{ProductPrecision, deterministic_products, tuning};
+use crate::cuda::gpu::{Gpu, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::Address;
 use crate::grid::library::{Factor, Product};

@@ -1,9 +1,8 @@
 //! Factorisations, eigenvalues and singular values by cuSOLVER: matrix after matrix of a batch, in place. What it finds wrong
 //! with a matrix it writes down on the GPU.
 
-use super::locked;
 use super::pointers::Tables;
-use crate::cuda::gpu::Gpu;
+use crate::cuda::gpu::{Gpu, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::library::{Linear, Method, SMALL, Vectors};
 use crate::grid::{ALIGNMENT, Address};
@@ -168,6 +167,29 @@ macro_rules! by_dtype {
     };
 }
 
+/// What a function of the library is called for.
+enum Asked<'a> {
+    /// Bytes of scratch memory on the GPU and of the host.
+    Sizes { device: &'a mut usize, host: &'a mut usize },
+    /// Its work.
+    Run { workspace: *mut c_void, device: usize, host: *mut c_void, on_host: usize, info: *mut i32 },
+}
+
+/// The most arrays that a method works on.
+const MOST_ARRAYS: usize = 5;
+
+/// A function and the one that says what it takes: they have all params but the last in common.
+macro_rules! routine {
+    ($sizes:ident, $run:ident, $asked:expr, ($($arg:expr),*) $(, $batch:expr)?) => {
+        match $asked {
+            Asked::Sizes { device, host } => sys::$sizes($($arg,)* device, host $(, $batch)?),
+            Asked::Run { workspace, device, host, on_host, info } => {
+                sys::$run($($arg,)* workspace, device, host, on_host, info $(, $batch)?)
+            }
+        }
+    };
+}
+
 impl Ready {
     pub(super) fn workspace(&self) -> usize {
         self.workspace
@@ -198,160 +220,13 @@ impl Ready {
 
     /// Bytes of scratch memory on the GPU and of the host that one call takes.
     fn sizes(&self) -> Result<(usize, usize), result::CusolverError> {
-        let (Handles { handle, params }, of) = (self.handles, data_type(self.linear.dtype));
         let (mut device, mut host) = (0, 0);
-        // an array that nobody looks at, where one might be
-        let none: *mut c_void = ptr::without_provenance_mut(ALIGNMENT);
-        let real = data_type(self.linear.dtype.real());
-        let batch = self.linear.batch as i64;
-        // SAFETY: the handles live; the library looks at no array when it is asked for sizes; both places are written.
-        unsafe {
-            match self.linear.what {
-                Method::Cholesky { .. } if self.at_once => {
-                    device = Tables::bytes(self.linear.batch);
-                    sys::cusolverStatus_t::CUSOLVER_STATUS_SUCCESS
-                }
-                Method::Cholesky { n, upper } => {
-                    let n = n as i64;
-                    sys::cusolverDnXpotrf_bufferSize(
-                        handle,
-                        params,
-                        fill(upper),
-                        n,
-                        of,
-                        none,
-                        n,
-                        of,
-                        &mut device,
-                        &mut host,
-                    )
-                }
-                Method::Lu { rows, columns } => {
-                    let (m, n) = (rows as i64, columns as i64);
-                    sys::cusolverDnXgetrf_bufferSize(handle, params, m, n, of, none, m, of, &mut device, &mut host)
-                }
-                Method::Qr { rows, columns, .. } => {
-                    let (m, n) = (rows as i64, columns as i64);
-                    sys::cusolverDnXgeqrf_bufferSize(
-                        handle,
-                        params,
-                        m,
-                        n,
-                        of,
-                        none,
-                        m,
-                        of,
-                        none,
-                        of,
-                        &mut device,
-                        &mut host,
-                    )
-                }
-                Method::Q { rows, columns, reflections, .. } => {
-                    let (m, n, k) = (rows as i32, columns as i32, reflections as i32);
-                    let mut numbers = 0;
-                    let done = by_dtype!(
-                        self.linear.dtype,
-                        [
-                            cusolverDnSorgqr_bufferSize,
-                            cusolverDnDorgqr_bufferSize,
-                            cusolverDnCungqr_bufferSize,
-                            cusolverDnZungqr_bufferSize
-                        ](handle, m, n, k, none, none, &mut numbers)
-                    );
-                    device = numbers.max(0) as usize * self.linear.dtype.size();
-                    done
-                }
-                Method::Eigh { n, vectors } if self.at_once => {
-                    let n = n as i64;
-                    sys::cusolverDnXsyevBatched_bufferSize(
-                        handle,
-                        params,
-                        mode(vectors),
-                        fill(false),
-                        n,
-                        of,
-                        none,
-                        n,
-                        real,
-                        none,
-                        of,
-                        &mut device,
-                        &mut host,
-                        batch,
-                    )
-                }
-                Method::Eigh { n, vectors } => {
-                    let n = n as i64;
-                    sys::cusolverDnXsyevd_bufferSize(
-                        handle,
-                        params,
-                        mode(vectors),
-                        fill(false),
-                        n,
-                        of,
-                        none,
-                        n,
-                        real,
-                        none,
-                        of,
-                        &mut device,
-                        &mut host,
-                    )
-                }
-                Method::Svd { rows, columns, vectors } => {
-                    let (m, n, job) = (rows as i64, columns as i64, job(vectors));
-                    sys::cusolverDnXgesvd_bufferSize(
-                        handle,
-                        params,
-                        job,
-                        job,
-                        m,
-                        n,
-                        of,
-                        none,
-                        m,
-                        real,
-                        none,
-                        of,
-                        none,
-                        m,
-                        of,
-                        none,
-                        n,
-                        of,
-                        &mut device,
-                        &mut host,
-                    )
-                }
-                Method::Eig { n, vectors } => {
-                    let n = n as i64;
-                    sys::cusolverDnXgeev_bufferSize(
-                        handle,
-                        params,
-                        mode(false),
-                        mode(vectors),
-                        n,
-                        of,
-                        none,
-                        n,
-                        complex(of),
-                        none,
-                        of,
-                        none,
-                        n,
-                        of,
-                        none,
-                        n,
-                        of,
-                        &mut device,
-                        &mut host,
-                    )
-                }
-                Method::Solve { .. } | Method::SmallLu { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,
-            }
+        if self.tables.is_some() {
+            return Ok((Tables::bytes(self.linear.batch), 0));
         }
-        .result()?;
+        // arrays that nobody looks at, where some might be
+        let none = [ptr::without_provenance_mut(ALIGNMENT); MOST_ARRAYS];
+        self.routine(&none, Asked::Sizes { device: &mut device, host: &mut host })?;
         Ok((device, host))
     }
 
@@ -398,139 +273,146 @@ impl Ready {
         done.result().map_err(|e| said("cholesky", "it cannot be queued", e))
     }
 
+    /// Queues the method for one matrix, or, where one call does it, for all.
     fn one(&self, at: &[*mut c_void], workspace: *mut c_void) -> Result<(), result::CusolverError> {
-        let (Handles { handle, params }, of) = (self.handles, data_type(self.linear.dtype));
-        let real = data_type(self.linear.dtype.real());
         let (device, host, on_host) = (self.workspace, self.host.0.cast(), self.host.1);
-        let info = at[at.len() - 1].cast::<i32>();
-        // SAFETY: the buffers hold what the method says, as the program was compiled, and are not given back before this is
-        // queued; the scratch memory has as many bytes as the library has asked for; whoever calls holds the queue.
+        let info = at[at.len() - 1].cast();
+        self.routine(at, Asked::Run { workspace, device, host, on_host, info })
+    }
+
+    /// Calls the method's function, or the one that says what scratch memory it takes, on these arrays.
+    fn routine(&self, at: &[*mut c_void], asked: Asked) -> Result<(), result::CusolverError> {
+        let (Handles { handle, params }, dtype) = (self.handles, self.linear.dtype);
+        let (of, real, batch) = (data_type(dtype), data_type(dtype.real()), self.linear.batch as i64);
+        let count = |n: usize| n as i64;
+        // SAFETY: the arrays hold what the method says, as the program was compiled, and are not given back before this is
+        // queued; the scratch memory has as many bytes as the library has asked for; whoever calls holds the queue. Where sizes are
+        // asked for, no array is looked at, and both places are written.
         unsafe {
             match self.linear.what {
                 Method::Cholesky { n, upper } => {
-                    let n = n as i64;
-                    sys::cusolverDnXpotrf(
-                        handle,
-                        params,
-                        fill(upper),
-                        n,
-                        of,
-                        at[0],
-                        n,
-                        of,
-                        workspace,
-                        device,
-                        host,
-                        on_host,
-                        info,
+                    let (n, uplo) = (count(n), fill(upper));
+                    routine!(
+                        cusolverDnXpotrf_bufferSize,
+                        cusolverDnXpotrf,
+                        asked,
+                        (handle, params, uplo, n, of, at[0], n, of)
                     )
                 }
                 Method::Lu { rows, columns } => {
-                    let (m, n) = (rows as i64, columns as i64);
-                    let pivots = at[1].cast();
-                    sys::cusolverDnXgetrf(
-                        handle, params, m, n, of, at[0], m, pivots, of, workspace, device, host, on_host, info,
-                    )
+                    let (m, n) = (count(rows), count(columns));
+                    match asked {
+                        Asked::Sizes { device, host } => {
+                            sys::cusolverDnXgetrf_bufferSize(handle, params, m, n, of, at[0], m, of, device, host)
+                        }
+                        Asked::Run { workspace, device, host, on_host, info } => {
+                            let pivots = at[1].cast();
+                            sys::cusolverDnXgetrf(
+                                handle, params, m, n, of, at[0], m, pivots, of, workspace, device, host, on_host, info,
+                            )
+                        }
+                    }
                 }
                 Method::Qr { rows, columns, .. } => {
-                    let (m, n) = (rows as i64, columns as i64);
-                    sys::cusolverDnXgeqrf(
-                        handle, params, m, n, of, at[0], m, of, at[1], of, workspace, device, host, on_host, info,
+                    let (m, n) = (count(rows), count(columns));
+                    routine!(
+                        cusolverDnXgeqrf_bufferSize,
+                        cusolverDnXgeqrf,
+                        asked,
+                        (handle, params, m, n, of, at[0], m, of, at[1], of)
                     )
                 }
                 Method::Q { rows, columns, reflections, .. } => {
                     let (m, n, k) = (rows as i32, columns as i32, reflections as i32);
-                    let numbers = (device / self.linear.dtype.size()) as i32;
-                    by_dtype!(
-                        self.linear.dtype,
-                        [cusolverDnSorgqr, cusolverDnDorgqr, cusolverDnCungqr, cusolverDnZungqr](
-                            handle,
-                            m,
-                            n,
-                            k,
-                            at[0],
-                            at[1],
-                            workspace.cast(),
-                            numbers,
-                            info
-                        )
-                    )
-                }
-                Method::Eigh { n, vectors } if self.at_once => {
-                    let (n, batch) = (n as i64, self.linear.batch as i64);
-                    sys::cusolverDnXsyevBatched(
-                        handle,
-                        params,
-                        mode(vectors),
-                        fill(false),
-                        n,
-                        of,
-                        at[0],
-                        n,
-                        real,
-                        at[1],
-                        of,
-                        workspace,
-                        device,
-                        host,
-                        on_host,
-                        info,
-                        batch,
-                    )
+                    match asked {
+                        // counted in numbers
+                        Asked::Sizes { device, .. } => {
+                            let mut numbers = 0;
+                            let done = by_dtype!(
+                                dtype,
+                                [
+                                    cusolverDnSorgqr_bufferSize,
+                                    cusolverDnDorgqr_bufferSize,
+                                    cusolverDnCungqr_bufferSize,
+                                    cusolverDnZungqr_bufferSize
+                                ](handle, m, n, k, at[0], at[1], &mut numbers)
+                            );
+                            *device = numbers.max(0) as usize * dtype.size();
+                            done
+                        }
+                        Asked::Run { workspace, device, info, .. } => {
+                            let numbers = (device / dtype.size()) as i32;
+                            by_dtype!(
+                                dtype,
+                                [cusolverDnSorgqr, cusolverDnDorgqr, cusolverDnCungqr, cusolverDnZungqr](
+                                    handle,
+                                    m,
+                                    n,
+                                    k,
+                                    at[0],
+                                    at[1],
+                                    workspace.cast(),
+                                    numbers,
+                                    info
+                                )
+                            )
+                        }
+                    }
                 }
                 Method::Eigh { n, vectors } => {
-                    let n = n as i64;
-                    sys::cusolverDnXsyevd(
-                        handle,
-                        params,
-                        mode(vectors),
-                        fill(false),
-                        n,
-                        of,
-                        at[0],
-                        n,
-                        real,
-                        at[1],
-                        of,
-                        workspace,
-                        device,
-                        host,
-                        on_host,
-                        info,
-                    )
+                    let (n, jobz, uplo) = (count(n), mode(vectors), fill(false));
+                    if self.at_once {
+                        routine!(
+                            cusolverDnXsyevBatched_bufferSize,
+                            cusolverDnXsyevBatched,
+                            asked,
+                            (handle, params, jobz, uplo, n, of, at[0], n, real, at[1], of),
+                            batch
+                        )
+                    } else {
+                        routine!(
+                            cusolverDnXsyevd_bufferSize,
+                            cusolverDnXsyevd,
+                            asked,
+                            (handle, params, jobz, uplo, n, of, at[0], n, real, at[1], of)
+                        )
+                    }
                 }
                 Method::Svd { rows, columns, vectors } => {
-                    let (m, n, job) = (rows as i64, columns as i64, job(vectors));
-                    sys::cusolverDnXgesvd(
-                        handle, params, job, job, m, n, of, at[0], m, real, at[1], of, at[2], m, of, at[3], n, of,
-                        workspace, device, host, on_host, info,
+                    let (m, n, job) = (count(rows), count(columns), job(vectors));
+                    routine!(
+                        cusolverDnXgesvd_bufferSize,
+                        cusolverDnXgesvd,
+                        asked,
+                        (handle, params, job, job, m, n, of, at[0], m, real, at[1], of, at[2], m, of, at[3], n, of)
                     )
                 }
                 Method::Eig { n, vectors } => {
-                    let n = n as i64;
-                    sys::cusolverDnXgeev(
-                        handle,
-                        params,
-                        mode(false),
-                        mode(vectors),
-                        n,
-                        of,
-                        at[0],
-                        n,
-                        complex(of),
-                        at[1],
-                        of,
-                        ptr::null_mut(),
-                        n,
-                        of,
-                        at[2],
-                        n,
-                        of,
-                        workspace,
-                        device,
-                        host,
-                        on_host,
-                        info,
+                    let (n, left, right) = (count(n), mode(false), mode(vectors));
+                    // of vectors from the left there are none; in their place stands what is not looked at
+                    routine!(
+                        cusolverDnXgeev_bufferSize,
+                        cusolverDnXgeev,
+                        asked,
+                        (
+                            handle,
+                            params,
+                            left,
+                            right,
+                            n,
+                            of,
+                            at[0],
+                            n,
+                            complex(of),
+                            at[1],
+                            of,
+                            at[2],
+                            n,
+                            of,
+                            at[2],
+                            n,
+                            of
+                        )
                     )
                 }
                 Method::Solve { .. } | Method::SmallLu { .. } => sys::cusolverStatus_t::CUSOLVER_STATUS_NOT_SUPPORTED,

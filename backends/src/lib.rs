@@ -7,6 +7,7 @@ pub mod cuda;
 mod executable;
 pub mod grid;
 pub mod kernel;
+mod outline;
 
 pub use executable::{Device, Executable, compile, compile_for, peak_bytes};
 pub use gradloom_runtime::{ALIGN, Buffer, Ceilings, Cost, CpuProgram, Outputs, Profile, StepProfile};

@@ -1,5 +1,6 @@
 //! Programs on a GPU, in software where there is none: results, memory, captured graphs, errors.
 
+mod attention;
 #[path = "../../passes/tests/oracle/mod.rs"]
 mod oracle;
 #[path = "../../passes/tests/rules/rows.rs"]
@@ -8,10 +9,11 @@ mod software;
 #[path = "cuda/trials.rs"]
 mod trials;
 
+use attention::{Attention, Mask, optimised, with_gradient};
 use gradloom_backends::cuda::{Gpu, GpuBuffer};
 use gradloom_backends::{Buffer, Device, Executable, compile_for};
 use gradloom_ir::eval::eval;
-use gradloom_ir::{Graph, Literal, parse};
+use gradloom_ir::{DType, Graph, Literal, parse};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::process::Command;
@@ -56,6 +58,28 @@ fn loops_and_generated_programs() {
     let outcome = trials::outcome(&trials::generated(12, 16), gpu);
     println!("{outcome}");
     assert!(outcome.failed.is_empty() && outcome.ran >= 16, "{outcome}");
+}
+
+/// Attention and its gradient are kernels of tensor cores, whose scores are not stored.
+#[test]
+fn attention_by_tiles() {
+    let Some(gpu) = gpu() else { return };
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        let one = Attention { batch: 16, heads: 4, t: 40, s: 48, d: 16, e: 16, dtype, mask: Mask::Causal };
+        let g = with_gradient(&one.graph());
+        let h = optimised(&g);
+        let exe = compiled(&h, gpu);
+        assert_eq!(exe.schedule().matches("tiles").count(), 4, "{}", exe.schedule());
+        let inputs = oracle::inputs(11, &g, false);
+        let outs = run(&h, &exe, &uploaded(gpu, &inputs));
+        if dtype.is_half() {
+            one.is_near(&inputs, &outs);
+            continue;
+        }
+        for (e, o) in eval(&g, &inputs).unwrap_or_else(|e| panic!("{e}")).iter().zip(&outs) {
+            assert!(oracle::agree(e, o, Some(1e-4)), "expected {e:?}\ngot {o:?}");
+        }
+    }
 }
 
 /// Arrays of all sizes come back as they went, also those that take several parts of pinned memory, while others are under way.

@@ -8,7 +8,7 @@ mod rows;
 
 use gradloom_backends::cpu::Blocking;
 use gradloom_backends::cuda::{Architecture, Nvrtc, source};
-use gradloom_backends::grid::{NoLibraries, compile, compile_with, run_emulated, run_program};
+use gradloom_backends::grid::{Fusing, NoLibraries, compile, compile_with, run_emulated, run_program};
 use gradloom_ir::eval::eval;
 use gradloom_ir::{DType, Graph, Literal, Result, parse};
 use gradloom_passes::transform::{batch, linearize, transpose};
@@ -278,6 +278,20 @@ fn empty_arrays() {
     }
 }
 
+/// What a processor does by a call of its own: an array so large that what was contiguous is far apart afterwards.
+#[test]
+fn large_transpositions() {
+    let mut seen = Seen::default();
+    for dtype in ["f32", "bf16", "c64", "bool"] {
+        let text = format!(
+            "graph(%0: {dtype}[3,70,20]) {{ %1 = transpose(%0) {{perm = [2, 0, 1]}} : {dtype}[20,3,70] return %1 }}"
+        );
+        let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert!(check(&text, &g, &oracle::inputs(6, &g, false), 0.0, &mut seen), "{:?}", seen.refused);
+    }
+    compiles(&seen.texts);
+}
+
 /// Softmax and layer normalisation read their rows once: each is one kernel.
 #[test]
 fn blocks_of_rows() {
@@ -307,7 +321,8 @@ fn blocks_of_rows() {
     for (text, tolerance) in [(softmax, 1e-6), (norm, 1e-12)] {
         let g = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let inputs = oracle::inputs(5, &g, false);
-        let program = compile_with(&g, always, &NoLibraries).unwrap_or_else(|e| panic!("{e}\n{g}"));
+        let program = compile_with(&g, Fusing { rows: always, ..Fusing::default() }, &NoLibraries)
+            .unwrap_or_else(|e| panic!("{e}\n{g}"));
         assert_eq!((program.launches(), program.controls()), (1, 0), "{g}");
         let outs = run_program(&program, &g.output_types(), &inputs).unwrap_or_else(|e| panic!("{e}\n{g}"));
         for (e, o) in eval(&g, &inputs).unwrap_or_else(|e| panic!("{e}")).iter().zip(&outs) {

@@ -22,13 +22,14 @@ mod trim_sorts;
 mod unroll;
 
 pub use block_rows::{Blocking, block_rows};
-pub(crate) use cluster::Step as Work;
 pub use cluster::storage;
+pub(crate) use cluster::{Step as Work, split_axes};
 pub(crate) use compile::{Lowered, StepValues, kernel_of, lower as lower_graph, step_roots};
 pub use compile::{compile, loop_nests};
 pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use fusion::why_apart;
 pub use gradloom_library as library;
+pub(crate) use nest::{Kernel, nest_of};
 pub use object::{ObjectFile, Processor, compile_object};
 pub(crate) use passes::lowered_for_gpu;
 pub(crate) use unroll::recurrence;

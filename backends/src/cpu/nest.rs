@@ -140,6 +140,19 @@ pub(super) fn kernel(
     Ok(Kernel { nest: nest.widen_halves()?, params, written, in_place })
 }
 
+/// The loop nest of a program whose outputs have one shape, with nothing in memory but inputs and outputs.
+///
+/// # Errors
+/// An op that is no part of loop nests.
+pub(crate) fn nest_of(g: &Graph) -> Result<Kernel> {
+    let mut stored = vec![false; g.num_values()];
+    g.inputs().chain(g.outputs().iter().copied()).for_each(|v| stored[v.index()] = true);
+    let c = Clustered { steps: Vec::new(), stored, alias: vec![None; g.num_values()] };
+    let shape = g.outputs().first().map(|&o| g.ty(o).shape.clone()).unwrap_or_default();
+    let cluster = Cluster::new(shape, g.outputs().iter().copied().collect());
+    kernel(g, &g.definitions(), &c, &cluster, g.outputs())
+}
+
 /// A root to be written, and its value; of a complex root the two parts.
 struct Stored {
     root: Value,

@@ -6,6 +6,7 @@ use super::lead_batches::{has_inner_batch, lead_batches};
 use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
 use super::trim_sorts::{has_idle_operand, trim_sorts};
+use crate::grid::{Tiling, has_product_to_tile, tile_products};
 use gradloom_ir::{DType, Graph, Op, Result};
 use gradloom_passes::{Changed, PassContext, Pipeline};
 use std::borrow::Cow;
@@ -25,6 +26,9 @@ struct Pass {
     run: fn(&mut Graph) -> Result<Changed>,
     on: On,
 }
+
+/// How many of the passes come before products are put into tiles: those that say what dtypes they have.
+const BEFORE_TILES: usize = 2;
 
 /// Each leaves nothing to do for itself. What makes a program larger comes last.
 const PASSES: &[Pass] = &[
@@ -67,15 +71,24 @@ fn has_primitive(g: &Graph) -> bool {
 /// The program without arithmetic on dtypes the kernels do not compute in, its longest reductions in two stages, its
 /// sorts without operands that nobody reads, the matrices of its loops as products read them.
 pub(super) fn lowered<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    lowered_on(On::Processor, g, cx)
+    let mut g = real(g, cx)?;
+    run(On::Processor, PASSES, &mut g, cx)?;
+    Ok(g)
 }
 
-/// As [`lowered`], for GPUs.
-pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
-    lowered_on(On::Gpu, g, cx)
+/// As [`lowered`], for GPUs: with products by tiles, if there are tensor cores.
+pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, tiles: Option<Tiling>, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+    let mut g = real(g, cx)?;
+    run(On::Gpu, &PASSES[..BEFORE_TILES], &mut g, cx)?;
+    if let Some(with) = tiles.filter(|&with| has_product_to_tile(&g, with)) {
+        cx.step("tile_products", g.to_mut(), |g, _| tile_products(g, with))?;
+    }
+    run(On::Gpu, &PASSES[BEFORE_TILES..], &mut g, cx)?;
+    Ok(g)
 }
 
-fn lowered_on<'a>(machine: On, g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+/// The program without ops of the user's own, complex numbers and sums of 16-bit floats.
+fn real<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
     let mut g = Cow::Borrowed(g);
     if has_primitive(&g) {
         Pipeline::primitives().run_with(g.to_mut(), cx)?;
@@ -83,12 +96,16 @@ fn lowered_on<'a>(machine: On, g: &'a Graph, cx: &mut PassContext) -> Result<Cow
     if has_other_numbers(&g) {
         Pipeline::lowering().run_with(g.to_mut(), cx)?;
     }
-    for pass in PASSES.iter().filter(|p| p.on == machine || p.on == On::Both) {
-        if (pass.is_needed)(&g) {
+    Ok(g)
+}
+
+fn run(machine: On, passes: &[Pass], g: &mut Cow<'_, Graph>, cx: &mut PassContext) -> Result<()> {
+    for pass in passes.iter().filter(|p| p.on == machine || p.on == On::Both) {
+        if (pass.is_needed)(g) {
             cx.step(pass.name, g.to_mut(), |g, _| (pass.run)(g))?;
         }
     }
-    Ok(g)
+    Ok(())
 }
 
 #[cfg(test)]

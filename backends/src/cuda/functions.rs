@@ -15,6 +15,9 @@ pub(super) enum Function {
     F32ToBf16,
 }
 
+/// Where 16-bit floats are converted by instructions: on GPUs since Ampere, not in software.
+const INSTRUCTIONS: &str = "defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 && !defined(GRADLOOM_SOFTWARE_GPU)";
+
 impl Function {
     /// What kernels call it.
     pub fn name(self) -> String {
@@ -39,11 +42,41 @@ impl Function {
             Function::F32ToBf16 => ("float x", "u16", math::f32_to_bf16(&mut text, x)),
         };
         let value = text.name(value);
-        Some(format!(
-            "__device__ inline {result} {}({params}) {{\n{}    return {value};\n}}\n",
-            self.name(),
-            text.lines
-        ))
+        let name = self.name();
+        let program =
+            format!("__device__ inline {result} {name}({params}) {{\n{}    return {value};\n}}\n", text.lines);
+        Some(match self.instruction() {
+            None => program,
+            Some(lines) => format!(
+                "#if {INSTRUCTIONS}\n__device__ inline {result} {name}({params}) {{\n{lines}}}\n#else\n{program}#endif\n"
+            ),
+        })
+    }
+
+    /// The same by an instruction of GPUs, which knows one NaN alone.
+    fn instruction(self) -> Option<&'static str> {
+        Some(match self {
+            Function::F16ToF32 => {
+                "    float y;
+    asm(\"cvt.f32.f16 %0, %1;\" : \"=f\"(y) : \"h\"(x));
+    return (x & 0x7fffu) > 0x7c00u ? bits<float>((u32)(x & 0x8000u) << 16 | 0x7f800000u | (u32)(x & 0x3ffu) << 13) : y;
+"
+            }
+            Function::F32ToF16 => {
+                "    u16 y;
+    asm(\"cvt.rn.f16.f32 %0, %1;\" : \"=h\"(y) : \"f\"(x));
+    const u32 b = bits<u32>(x);
+    return x == x ? y : (u16)((b >> 16 & 0x8000u) | 0x7e00u | (b >> 13 & 0x3ffu));
+"
+            }
+            Function::F32ToBf16 => {
+                "    u16 y;
+    asm(\"cvt.rn.bf16.f32 %0, %1;\" : \"=h\"(y) : \"f\"(x));
+    return x == x ? y : (u16)(bits<u32>(x) >> 16 | 0x40u);
+"
+            }
+            Function::Unary(_) | Function::Binary(_) => return None,
+        })
     }
 }
 

@@ -149,5 +149,31 @@ __device__ inline u32 threefry(int lane, u32 k0, u32 k1, u32 x, u32 y) {
     return lane == 0 ? x : y;
 }
 
+__device__ inline u32 pair(u16 low, u16 high) { return (u32)low | (u32)high << 16; }
+
+// a warp's product of matrices by tensor cores; one in software may stand in for them
+#ifdef GRADLOOM_SOFTWARE_GPU
+#define MULTIPLY(name, software, instruction)                                                                            \
+    __device__ inline void name(float& d0, float& d1, float& d2, float& d3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0,      \
+                                u32 b1) {                                                                                \
+        const u32 a[4] = {a0, a1, a2, a3}, b[2] = {b0, b1};                                                              \
+        const float c[4] = {d0, d1, d2, d3};                                                                             \
+        float d[4];                                                                                                      \
+        software(d, a, b, c);                                                                                            \
+        d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];                                                                      \
+    }
+#else
+#define MULTIPLY(name, software, instruction)                                                                            \
+    __device__ inline void name(float& d0, float& d1, float& d2, float& d3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0,      \
+                                u32 b1) {                                                                                \
+        asm volatile("mma.sync.aligned." instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"           \
+            : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)                                                                     \
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));                                                     \
+    }
+#endif
+MULTIPLY(multiply_f16, gradloom_mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
+MULTIPLY(multiply_bf16, gradloom_mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+MULTIPLY(multiply_tf32, gradloom_mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+
 template <class T> __device__ inline T exchange(T x, int mask) { return (T)__shfl_xor_sync(0xffffffffu, x, mask); }
 // ----

@@ -104,6 +104,7 @@ fn count_sets(body: &[Stmt], sets: &mut [u32]) {
                 count_sets(then, sets);
                 count_sets(otherwise, sets);
             }
+            Stmt::Multiply { sums: written, .. } => written.iter().for_each(|&r| sets[r as usize] += 1),
             Stmt::Store { .. } | Stmt::Atomic { .. } | Stmt::Barrier => {}
         }
     }
@@ -253,6 +254,23 @@ impl Printer<'_> {
                     self.nested(otherwise)?;
                 }
                 self.line("}");
+            }
+            Stmt::Multiply { sums, left, right } => {
+                let function = match self.dtype(left[0]) {
+                    DType::F16 => "multiply_f16",
+                    DType::BF16 => "multiply_bf16",
+                    _ => "multiply_tf32",
+                };
+                let words = |all: &[Reg]| -> Vec<String> {
+                    let word = |rs: &[Reg]| match rs {
+                        [low, high] => format!("pair({}, {})", self.name(*low), self.name(*high)),
+                        rs => format!("bits<u32>({})", self.name(rs[0])),
+                    };
+                    all.chunks(if self.dtype(left[0]) == DType::F32 { 1 } else { 2 }).map(word).collect()
+                };
+                let sums: Vec<&str> = sums.iter().map(|&r| self.name(r)).collect();
+                let all = format!("{}, {}, {}", sums.join(", "), words(left).join(", "), words(right).join(", "));
+                self.line(&format!("{function}({all});"));
             }
             Stmt::Barrier => self.line("__syncthreads();"),
         }

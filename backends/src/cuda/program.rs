@@ -1,12 +1,12 @@
 //! Programs on a GPU: kernels queued one by one, and, for arguments that were seen before, as one captured graph.
 
-use super::calls::{LibraryCall, OfGpu};
+use super::calls::{LibraryCall, OfGpu, ProductPrecision, product_precision};
 use super::conditional::{Condition, conditional};
 use super::gpu::{Gpu, Queue, driver_error, locked};
 use super::graphs::{Graphs, Plan};
 use super::memory::GpuBuffer;
 use super::modules::{Function, param};
-use crate::grid::{Address, GridKernel, GridProgram, KernelCost, Machine, ROWS, compile_with};
+use crate::grid::{Address, Fusing, GridKernel, GridProgram, KernelCost, Machine, Tiling, compile_with};
 use crate::{Cost, Profile, StepProfile};
 use cudarc::driver::{result, sys};
 use gradloom_ir::{Error, Graph, Result};
@@ -175,12 +175,22 @@ impl Watch {
     }
 }
 
+/// The first architecture whose tensor cores multiply bf16 and TF32.
+const TENSOR_CORES: u32 = 80;
+
+/// What is fused on a GPU.
+fn fusing(gpu: &Gpu) -> Fusing {
+    let tf32 = product_precision() == ProductPrecision::Tf32;
+    let tiles = (gpu.architecture().0 >= TENSOR_CORES).then(|| Tiling { tf32, ..Tiling::default() });
+    Fusing { tiles, ..Fusing::default() }
+}
+
 /// The most scratch memory that an optimised program takes on a GPU at once; no kernel is compiled.
 ///
 /// # Errors
 /// As [`CudaProgram::new`].
 pub(crate) fn peak_bytes(g: &Graph, gpu: &'static Gpu) -> Result<usize> {
-    Ok(compile_with(g, ROWS, &OfGpu::new(gpu))?.peak_bytes())
+    Ok(compile_with(g, fusing(gpu), &OfGpu::new(gpu))?.peak_bytes())
 }
 
 impl CudaProgram {
@@ -191,7 +201,7 @@ impl CudaProgram {
     /// constants.
     pub fn new(g: &Graph, gpu: &'static Gpu) -> Result<CudaProgram> {
         let libraries = OfGpu::new(gpu);
-        let program = compile_with(g, ROWS, &libraries)?;
+        let program = compile_with(g, fusing(gpu), &libraries)?;
         let functions = gpu.functions(&program.kernels)?;
         let calls = program.calls.iter().map(|c| libraries.ready(c)).collect::<Result<_>>()?;
         let constants = program.constants.iter().map(|c| GpuBuffer::upload(gpu, c)).collect::<Result<_>>()?;

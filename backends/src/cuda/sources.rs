@@ -4,7 +4,7 @@
 use super::modules::fingerprint;
 use super::print::source;
 use crate::grid::library::Routine;
-use crate::grid::{Libraries, ROWS, compile_with};
+use crate::grid::{Fusing, Libraries, compile_with};
 use gradloom_ir::{Error, Graph, Result};
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(crate) fn write(g: &Graph) -> Result<()> {
 }
 
 fn write_in(g: &Graph, folder: &Path) -> Result<()> {
-    let program = match compile_with(g, ROWS, &WhatKernelsDoNot) {
+    let program = match compile_with(g, Fusing::default(), &WhatKernelsDoNot) {
         Ok(program) => program,
         Err(e) => {
             tracing::warn!(error = %e, "a program has no form on GPUs");

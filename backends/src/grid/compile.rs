@@ -8,11 +8,13 @@ use super::program::{
     While,
 };
 use super::rows::rows_kernel;
+use super::tiles::{TileKernel, Tiling};
 use super::{GridKernel, Schedule, lower, lower_recurrence, schedule};
 use crate::cpu::{
-    Blocking, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, recurrence, step_roots,
+    Blocking, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, recurrence,
+    step_roots,
 };
-use gradloom_ir::{Error, Graph, Node, Op, Result, Type, Value};
+use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use gradloom_passes::cost::node_cost;
 use std::collections::{BTreeSet, HashMap};
@@ -20,19 +22,34 @@ use std::collections::{BTreeSet, HashMap};
 /// Blocks of rows pay where more than a cache of arrays is read several times; what a block hands on fits shared memory.
 pub const ROWS: Blocking = Blocking { min_saved: 1 << 20, block: 1 << 15, min_blocks: 64 };
 
+/// Which arrays are not stored, although ops that share no loop nest read them.
+#[derive(Clone, Copy, Debug)]
+pub struct Fusing {
+    /// When a kernel computes several ops on a block of rows.
+    pub rows: Blocking,
+    /// When products are computed by tiles; `None` on GPUs without tensor cores for 16-bit floats and TF32.
+    pub tiles: Option<Tiling>,
+}
+
+impl Default for Fusing {
+    fn default() -> Fusing {
+        Fusing { rows: ROWS, tiles: Some(Tiling::default()) }
+    }
+}
+
 /// Compiles an optimised graph to kernels and launches.
 ///
 /// # Errors
 /// If an op has no form on GPUs; the error names it.
 pub fn compile(g: &Graph) -> Result<GridProgram> {
-    compile_with(g, ROWS, &NoLibraries)
+    compile_with(g, Fusing::default(), &NoLibraries)
 }
 
-/// As [`compile`], with blocks of rows where `rows` says that they pay, and calls of libraries where there are some.
+/// As [`compile`], with what is fused as `fusing` says, and calls of libraries where there are some.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_with(g: &Graph, rows: Blocking, libraries: &dyn Libraries) -> Result<GridProgram> {
+pub fn compile_with(g: &Graph, fusing: Fusing, libraries: &dyn Libraries) -> Result<GridProgram> {
     let mut c = Compiler {
         libraries,
         kernels: Vec::new(),
@@ -41,8 +58,8 @@ pub fn compile_with(g: &Graph, rows: Blocking, libraries: &dyn Libraries) -> Res
         calls: Vec::new(),
         constants: Vec::new(),
     };
-    let mut g = lowered_for_gpu(g, &mut PassContext::from_env())?.into_owned();
-    block_rows(&mut g, rows)?;
+    let mut g = lowered_for_gpu(g, fusing.tiles, &mut PassContext::from_env())?.into_owned();
+    block_rows(&mut g, fusing.rows)?;
     let aligned = vec![ALIGNMENT; g.num_inputs() + g.num_outputs()];
     let main = c.body(&g, &aligned)?;
     Ok(GridProgram { kernels: c.kernels, costs: c.costs, calls: c.calls, constants: c.constants, main })
@@ -63,6 +80,13 @@ fn rows_of(node: &Node) -> Result<Option<GridKernel>> {
         Op::Scan { body, length, consts, carry: 0, .. } => rows_kernel("rows", body, *consts, *length),
         _ => Ok(None),
     }
+}
+
+/// The tiles that an op is computed by, if it is.
+fn tiles_of(g: &Graph, node: &Node) -> Result<Option<Box<TileKernel>>> {
+    let Op::Custom { primitive } = &node.op else { return Ok(None) };
+    let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
+    Ok(primitive.kernel(&types)?.and_then(|kernel| kernel.downcast::<TileKernel>().ok()))
 }
 
 /// The slots of one program while its steps are made.
@@ -216,10 +240,27 @@ impl Compiler<'_> {
     /// An op that is no loop nest and has no bodies.
     fn op(&mut self, node: &Node, slots: &mut Slots, body: &mut Body) -> Result<()> {
         let g = slots.g;
+        if let Some(tiles) = tiles_of(g, node)? {
+            let values = || node.args.iter().chain(&node.results);
+            let alignment: Vec<usize> = values().map(|&v| slots.alignment(v)).collect();
+            let buffers = values().map(|&v| slots.get(v)).collect();
+            self.launch(body, tiles.grid(&alignment)?, buffers, tiles.flops());
+            return Ok(());
+        }
         if let Some(nest) = kernel_of(g, node)? {
             let values: Vec<Value> = node.args.iter().chain(&node.results).copied().collect();
             let kernel = lower(&nest, &|p| slots.alignment(values[p]))?;
             self.launch(body, kernel, values.iter().map(|&v| slots.get(v)).collect(), node_cost(g, node).flops);
+            return Ok(());
+        }
+        if let Op::Transpose { .. } = &node.op {
+            // a processor exchanges large arrays by a call, a GPU by tiles of a loop nest
+            let (mut b, inputs) = Builder::with_inputs(&slots.types(&node.args));
+            let results = b.emit(node.op.clone(), &inputs)?;
+            let nest = nest_of(&b.finish(&results)?)?.nest;
+            let values: Vec<Value> = node.args.iter().chain(&node.results).copied().collect();
+            let kernel = lower(&nest, &|p| slots.alignment(values[p]))?;
+            self.launch(body, kernel, values.iter().map(|&v| slots.get(v)).collect(), 0);
             return Ok(());
         }
         let callback = match &node.op {

@@ -4,10 +4,10 @@
 //! missing barrier, since every access is compared with those before it: two threads may touch one element, one of them
 //! writing, only if they are of one block and a barrier lies between, or both accesses are atomic.
 
-use super::{GridKernel, Memory, Reg, Source, Stmt, WARP};
+use super::{GridKernel, MULTIPLY_COLUMNS, MULTIPLY_ROWS, Memory, Reg, Source, Stmt, TF32_IGNORED, WARP};
 use crate::kernel::{Cell, Param, cell, combiner, element, padded, scalar};
 use gradloom_ir::eval::{ScalarOps, Wide};
-use gradloom_ir::{DType, Result, with_element};
+use gradloom_ir::{DType, Result, bf16, f16, with_element};
 
 /// Runs a kernel on one buffer of native-endian bytes a param.
 ///
@@ -264,11 +264,65 @@ impl Run<'_> {
                     }
                 }
             }
+            Stmt::Multiply { sums, left, right } => {
+                let warp = WARP as usize;
+                for first in (0..active.len()).step_by(warp).filter(|&w| active[w..w + warp].contains(&true)) {
+                    if active[first..first + warp].contains(&false) {
+                        return self.kernel.fail("not all threads of a warp reach a product".into());
+                    }
+                    self.multiply(sums, left, right, first)?;
+                }
+            }
             Stmt::Barrier => {
                 if active.contains(&false) {
                     return self.kernel.fail("not all threads of a block reach a barrier".into());
                 }
                 self.epoch += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A product of the warp whose first thread is `first`.
+    fn multiply(&mut self, sums: &[Reg; 4], left: &[Reg], right: &[Reg], first: usize) -> Result<()> {
+        let dtype = self.kernel.registers[left[0] as usize];
+        let (depth, pair) = if dtype == DType::F32 { (8, 1) } else { (16, 2) };
+        // the element number `k` of a lane: which row or column of its matrix, which term
+        let place = |lane: usize, k: usize, halves: usize| {
+            let (group, t) = (lane / 4, lane % 4);
+            let (piece, within) = (k / pair, k % pair);
+            (group + 8 * (piece % halves), pair * t + within + depth / 2 * (piece / halves))
+        };
+        let number = |run: &Self, r: Reg, lane: usize| -> Result<f32> {
+            let x = run.get(r, first + lane)?;
+            Ok(match dtype {
+                DType::F16 => element::<f16>(x).to_f32(),
+                DType::BF16 => element::<bf16>(x).to_f32(),
+                _ => element::<f32>(x),
+            })
+        };
+        let mut rows = vec![[0f32; 16]; MULTIPLY_ROWS];
+        let mut columns = vec![[0f32; 16]; MULTIPLY_COLUMNS];
+        for lane in 0..WARP as usize {
+            for (k, &r) in left.iter().enumerate() {
+                let (row, term) = place(lane, k, 2);
+                rows[row][term] = number(self, r, lane)?;
+            }
+            for (k, &r) in right.iter().enumerate() {
+                let (column, term) = place(lane, k, 1);
+                columns[column][term] = number(self, r, lane)?;
+            }
+        }
+        if dtype == DType::F32 && rows.iter().chain(&columns).flatten().any(|x| x.to_bits() % (1 << TF32_IGNORED) != 0)
+        {
+            return self.kernel.fail("bits are multiplied that tensor cores do not read".into());
+        }
+        for lane in 0..WARP as usize {
+            for (k, &r) in sums.iter().enumerate() {
+                let (row, column) = (lane / 4 + 8 * (k / 2), lane % 4 * 2 + k % 2);
+                let old = element::<f32>(self.get(r, first + lane)?);
+                let sum = (0..depth).fold(old, |sum, t| sum + rows[row][t] * columns[column][t]);
+                self.registers[r as usize][first + lane] = Some(cell(sum));
             }
         }
         Ok(())

@@ -34,16 +34,19 @@ pub mod ops;
 mod program;
 mod recurrence;
 mod rows;
+mod tiles;
 
 mod verify;
 
 pub use build::Build;
-pub use compile::{ROWS, compile, compile_with};
+pub use compile::{Fusing, ROWS, compile, compile_with};
 pub use emulate::emulate;
 pub use emulator::{Emulator, run_emulated, run_program};
 pub use lower::{Schedule, lower, schedule};
 pub use program::{ALIGNMENT, Address, Call, GridProgram, KernelCost, Libraries, Machine, NoLibraries};
 pub use recurrence::lower_recurrence;
+pub(crate) use tiles::has_product_to_tile;
+pub use tiles::{Tiling, tile_products};
 
 use crate::kernel::{Inst, Param};
 use gradloom_ir::{DType, Error, ReduceKind, Result};
@@ -54,6 +57,15 @@ pub const WARP: u32 = 32;
 
 /// Bytes of shared memory that every GPU gives a block.
 pub const SHARED: usize = 48 << 10;
+
+/// Rows of the left factor and of the sums of [`Stmt::Multiply`].
+pub const MULTIPLY_ROWS: usize = 16;
+
+/// Columns of the right factor and of the sums of [`Stmt::Multiply`].
+pub const MULTIPLY_COLUMNS: usize = 8;
+
+/// Bits of an f32 that tensor cores do not read.
+pub const TF32_IGNORED: u32 = 13;
 
 /// A register of a thread, by its position in [`GridKernel::registers`].
 pub type Reg = u32;
@@ -142,6 +154,21 @@ pub enum Stmt {
         then: Vec<Stmt>,
         /// If it is false.
         otherwise: Vec<Stmt>,
+    },
+    /// Multiplies two matrices that the threads of a warp hold together, as tensor cores do, and adds the product to `sums`.
+    ///
+    /// The left one has [`MULTIPLY_ROWS`] rows and the right one [`MULTIPLY_COLUMNS`] columns; they have 16 terms of 16-bit floats, or 8
+    /// of f32, whose last [`TF32_IGNORED`] bits are 0. Of lane `l`, with `g = l / 4` and `t = l % 4`, `sums` are
+    /// the elements `(g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1)`. `left` of 16-bit floats are, in pairs of neighbours, `(g, 2t ..)`,
+    /// `(g+8, 2t ..)`, `(g, 2t+8 ..)`, `(g+8, 2t+8 ..)`, and `right` `(2t .., g)` and `(2t+8 .., g)`; `left` of f32 are `(g, t)`, `(g+8, t)`,
+    /// `(g, t+4)`, `(g+8, t+4)`, and `right` `(t, g)` and `(t+4, g)`: the fragments of `mma.sync` of shape m16n8k16 and m16n8k8 in the manual of PTX.
+    Multiply {
+        /// f32; read and written.
+        sums: [Reg; 4],
+        /// 8 16-bit floats or 4 f32.
+        left: SmallVec<[Reg; 8]>,
+        /// 4 16-bit floats or 2 f32.
+        right: SmallVec<[Reg; 4]>,
     },
     /// Waits for all threads of the block; what they wrote before is there after.
     Barrier,

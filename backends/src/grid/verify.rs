@@ -87,6 +87,23 @@ impl GridKernel {
                     self.block(then)?;
                     self.block(otherwise)?;
                 }
+                Stmt::Multiply { sums, left, right } => {
+                    let dtype = left.first().map_or(Ok(DType::F32), |&r| self.dtype(r))?;
+                    let lengths = match dtype {
+                        DType::F16 | DType::BF16 => (8, 4),
+                        DType::F32 => (4, 2),
+                        _ => return self.fail(format!("matrices of {dtype} are multiplied")),
+                    };
+                    if (left.len(), right.len()) != lengths {
+                        return self.fail(format!(
+                            "{} and {} elements of {dtype} are multiplied",
+                            left.len(),
+                            right.len()
+                        ));
+                    }
+                    sums.iter().try_for_each(|&r| self.expect(r, DType::F32))?;
+                    left.iter().chain(right).try_for_each(|&r| self.expect(r, dtype))?;
+                }
                 Stmt::Barrier => {}
             }
         }

@@ -2,40 +2,22 @@
 
 use super::by_rows::{Use, block_shape, by_rows, row_axes};
 use super::grouping::Group;
-use gradloom_ir::{Builder, Error, Graph, Literal, Op, Result, Shape, Type, Value};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use crate::outline::{Outlined, outline};
+use gradloom_ir::{Builder, Error, Graph, Literal, Op, Result, Shape, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The program with its groups outlined. `None` if there are none, or if they cannot be brought into an order that keeps
 /// that of effects.
 pub(super) fn outlined(g: &Graph, rows: usize, groups: &[Group]) -> Result<Option<Graph>> {
-    if groups.is_empty() {
-        return Ok(None);
-    }
-    let Some(order) = order(g, groups) else { return Ok(None) };
-    let mut b = Builder::new();
-    let mut map: Vec<Option<Value>> = vec![None; g.num_values()];
-    for v in g.inputs() {
-        map[v.index()] = Some(b.input(g.ty(v).clone(), &g.input_names()[v.index()]));
-    }
-    let missing = || Error::internal("block_rows", "a value is used before it is computed");
-    for unit in order {
-        match unit {
-            Unit::Node(i) => {
-                let node = &g.nodes()[i];
-                let args = node.args.iter().map(|a| map[a.index()].ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
-                b.set_loc(&node.loc);
-                let types: Vec<Type> = node.results.iter().map(|&r| g.ty(r).clone()).collect();
-                for (r, new) in node.results.iter().zip(b.emit_typed(node.op.clone(), &args, types)) {
-                    map[r.index()] = Some(new);
-                }
-            }
-            Unit::Group(k) => emit(g, rows, &groups[k], &mut b, &mut map)?,
-        }
-    }
-    let outputs = g.outputs().iter().map(|o| map[o.index()].ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
-    b.finish(&outputs).map(Some)
+    let parts: Vec<Outlined> = groups
+        .iter()
+        .map(|group| Outlined {
+            roots: group.roots.clone(),
+            inputs: group.whole.iter().chain(&group.rows).copied().collect(),
+        })
+        .collect();
+    outline(g, &parts, |k, b, map| emit(g, rows, &groups[k], b, map))
 }
 
 /// Emits the scan of a group.
@@ -129,85 +111,4 @@ fn body(g: &Graph, rows: usize, group: &Group) -> Result<Graph> {
 fn filled(b: &mut Builder, one: &Literal, shape: &[usize]) -> Value {
     let one = b.literal(one.clone());
     b.broadcast(one, shape, &[])
-}
-
-/// What is emitted at once.
-#[derive(Clone, Copy)]
-enum Unit {
-    Node(usize),
-    Group(usize),
-}
-
-/// The nodes that are not in groups, and the groups, in an order in which operands come before uses and effects stay in
-/// order; close to the order of the graph.
-fn order(g: &Graph, groups: &[Group]) -> Option<Vec<Unit>> {
-    let nodes = g.nodes().len();
-    // units by number: nodes, then groups; a unit's place is that of its last node
-    let mut unit_of: Vec<usize> = (0..nodes).collect();
-    for (k, group) in groups.iter().enumerate() {
-        group.roots.iter().for_each(|&i| unit_of[i] = nodes + k);
-    }
-    let place = |u: usize| match u.checked_sub(nodes) {
-        Some(k) => groups[k].roots.iter().copied().max().unwrap_or(0),
-        None => u,
-    };
-    let definitions = g.definitions();
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); nodes + groups.len()];
-    let mut waits = vec![0usize; nodes + groups.len()];
-    let mut edge = |from: usize, to: usize| {
-        if from != to {
-            users[from].push(to);
-            waits[to] += 1;
-        }
-    };
-    let defined = |v: &Value| definitions[v.index()].map(|i| unit_of[i]);
-    let live = live(g, groups, &definitions, &unit_of);
-    let mut last_effect = None;
-    for (i, node) in g.nodes().iter().enumerate().filter(|(i, _)| live[*i]) {
-        node.args.iter().filter_map(defined).for_each(|from| edge(from, i));
-        if node.op.has_effect()
-            && let Some(before) = last_effect.replace(i)
-        {
-            edge(before, i);
-        }
-    }
-    for (k, group) in groups.iter().enumerate() {
-        group.whole.iter().chain(&group.rows).filter_map(defined).for_each(|from| edge(from, nodes + k));
-    }
-    let exists = |u: &usize| *u >= nodes || live[*u];
-    let all: Vec<usize> = (0..nodes + groups.len()).filter(exists).collect();
-    let mut ready: BinaryHeap<Reverse<(usize, usize)>> =
-        all.iter().filter(|&&u| waits[u] == 0).map(|&u| Reverse((place(u), u))).collect();
-    let mut order = Vec::with_capacity(all.len());
-    while let Some(Reverse((_, u))) = ready.pop() {
-        order.push(if u < nodes { Unit::Node(u) } else { Unit::Group(u - nodes) });
-        for &to in &users[u] {
-            waits[to] -= 1;
-            if waits[to] == 0 {
-                ready.push(Reverse((place(to), to)));
-            }
-        }
-    }
-    (order.len() == all.len()).then_some(order)
-}
-
-/// Nodes outside of groups that are needed. Those that were inlined into members only are not.
-fn live(g: &Graph, groups: &[Group], definitions: &[Option<usize>], unit_of: &[usize]) -> Vec<bool> {
-    let mut live = vec![false; g.nodes().len()];
-    let mut open: Vec<Value> = g.outputs().to_vec();
-    open.extend(groups.iter().flat_map(|group| group.whole.iter().chain(&group.rows)));
-    for (i, node) in g.nodes().iter().enumerate().filter(|(_, n)| n.op.has_effect()) {
-        live[i] = true;
-        open.extend(&node.args);
-    }
-    while let Some(v) = open.pop() {
-        if let Some(i) = definitions[v.index()]
-            && unit_of[i] == i
-            && !live[i]
-        {
-            live[i] = true;
-            open.extend(&g.nodes()[i].args);
-        }
-    }
-    live
 }

@@ -58,6 +58,13 @@ pub(crate) struct Cluster {
     size: u32,
 }
 
+impl Cluster {
+    /// Values of one shape, nothing reduced.
+    pub fn new(shape: Shape, roots: SmallVec<[Value; 4]>) -> Cluster {
+        Cluster { shape, reduced: Shape::new(), roots, size: 0 }
+    }
+}
+
 /// A clustered graph.
 #[derive(Debug)]
 pub(crate) struct Clustered {
@@ -119,7 +126,7 @@ pub(super) fn reshape_is_affine(from: &[usize], to: &[usize]) -> bool {
 }
 
 /// For each operand axis the result axes it splits into.
-pub(super) fn split_axes(from: &[usize], to: &[usize]) -> Option<Vec<SmallVec<[usize; 4]>>> {
+pub(crate) fn split_axes(from: &[usize], to: &[usize]) -> Option<Vec<SmallVec<[usize; 4]>>> {
     if from.contains(&0) {
         return None;
     }

@@ -198,9 +198,7 @@ fn orders_of_axes() {
     ] {
         let form = form(&l, &r, &o);
         let [with_operand, with_filter] = form.gradients(DType::F32);
-        for (g, expected) in
-            [(form.graph(DType::F32), forward), (with_operand, of_operand), (with_filter, of_filter)]
-        {
+        for (g, expected) in [(form.graph(DType::F32), forward), (with_operand, of_operand), (with_filter, of_filter)] {
             let schedule = check_graph(gpu, &g, "f32");
             assert_eq!((directions(&schedule).len(), copies(&schedule)), (1, expected), "{g}\n{schedule}");
         }
@@ -324,5 +322,17 @@ fn settings() {
         let rounded = error();
         set_product_precision(ProductPrecision::Full);
         assert!(rounded > 1e-4 && rounded < 0.1, "{rounded}");
+    }
+}
+
+/// What takes longer than to queue it is timed, and its result is that of any algorithm.
+#[test]
+fn timed() {
+    let Some(gpu) = gpu() else { return };
+    let form = Form::new(&[2, 16, 24, 24], &[32, 16, 3, 3]).padding(&[(1, 1), (1, 1)]);
+    let [_, of_filter] = form.gradients(DType::F32);
+    for g in [form.graph(DType::F32), of_filter] {
+        let schedule = check(gpu, &g, &oracle::inputs(1, &g, false), 2e-4);
+        assert_eq!(directions(&schedule).len(), 1, "{g}");
     }
 }

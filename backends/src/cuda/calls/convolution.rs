@@ -3,7 +3,7 @@
 //! Its older functions are called, which each version since 9 has: a description of each array and of the convolution, and an
 //! algorithm that the library names for them. Filters are never reversed (`CUDNN_CROSS_CORRELATION`): few of its kernels do that.
 
-use super::{ProductPrecision, deterministic_products};
+use super::{ProductPrecision, deterministic_products, tuning};
 use crate::cuda::gpu::{Gpu, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::Address;
@@ -28,7 +28,10 @@ const FIRST_VERSION: usize = 90_000;
 type Asked<T> = Result<T, result::CudnnError>;
 
 /// The library in use on a GPU: one thread at a time asks it or queues.
-struct Handle(Mutex<Raw>);
+struct Handle {
+    raw: Mutex<Raw>,
+    version: usize,
+}
 
 struct Raw(sys::cudnnHandle_t);
 
@@ -52,15 +55,18 @@ impl Convolutions {
             Ok(()) => {
                 gpu.enter()?;
                 // SAFETY: the library was found.
-                match unsafe { sys::cudnnGetVersion() } {
-                    version if version < FIRST_VERSION => Err(format!("cuDNN {version} is older than {FIRST_VERSION}")),
-                    _ => result::create_handle().map_err(|e| format!("cuDNN: no handle: {:?}", e.0)),
+                let version = unsafe { sys::cudnnGetVersion() };
+                if version < FIRST_VERSION {
+                    Err(format!("cuDNN {version} is older than {FIRST_VERSION}"))
+                } else {
+                    let made = result::create_handle().map_err(|e| format!("cuDNN: no handle: {:?}", e.0));
+                    made.map(|raw| Arc::new(Handle { raw: Mutex::new(Raw(raw)), version }))
                 }
             }
             Err(e) => Err(e.to_string()),
         };
         let found = found.map_err(|error| tracing::warn!(error, "convolutions are computed by kernels")).ok();
-        Ok(self.library.insert(found.map(|h| Arc::new(Handle(Mutex::new(Raw(h)))))).clone())
+        Ok(self.library.insert(found).clone())
     }
 }
 
@@ -71,23 +77,25 @@ impl Convolutions {
 pub(super) fn ready(gpu: &'static Gpu, c: &Convolution, precision: ProductPrecision) -> Result<Option<Arc<Ready>>> {
     let precision = if c.dtype == DType::F32 { precision } else { ProductPrecision::Full };
     let key = (c.clone(), precision, deterministic_products());
-    let mut known = locked(&gpu.libraries.convolutions);
-    if let Some(found) = known.ready.get(&key) {
-        return Ok(found.clone());
-    }
-    let found = match known.handle(gpu)? {
+    let handle = {
+        let mut known = locked(&gpu.libraries.convolutions);
+        if let Some(found) = known.ready.get(&key) {
+            return Ok(found.clone());
+        }
+        known.handle(gpu)?
+    };
+    let found = match handle {
         None => None,
         Some(handle) => {
             gpu.enter()?;
-            make(handle, c, precision).unwrap_or_else(|e| {
+            make(gpu, handle, c, precision).unwrap_or_else(|e| {
                 tracing::info!(convolution = ?c, status = ?e.0, "cuDNN does not take a convolution");
                 None
             })
         }
     };
-    let found = found.map(Arc::new);
-    known.ready.insert(key, found.clone());
-    Ok(found)
+    // two threads may have made it: the first is kept, so that a program has one algorithm
+    Ok(locked(&gpu.libraries.convolutions).ready.entry(key).or_insert(found.map(Arc::new)).clone())
 }
 
 /// A description that the library makes, given back at the end.
@@ -121,9 +129,9 @@ description!(
     cudnnDestroyConvolutionDescriptor
 );
 
-/// An algorithm of one of the three functions.
+/// An algorithm of one of the three functions, as the library names it.
 #[derive(Clone, Copy, Debug)]
-enum Algorithm {
+enum Name {
     Forward(sys::cudnnConvolutionFwdAlgo_t),
     BackwardData(sys::cudnnConvolutionBwdDataAlgo_t),
     BackwardFilter(sys::cudnnConvolutionBwdFilterAlgo_t),
@@ -131,10 +139,18 @@ enum Algorithm {
 
 /// What the library says of an algorithm.
 struct Candidate {
-    algorithm: Algorithm,
+    name: Name,
     status: sys::cudnnStatus_t,
     math: sys::cudnnMathType_t,
     determinism: sys::cudnnDeterminism_t,
+}
+
+/// An algorithm, ready to be used: an algorithm is found for the kind of arithmetic that it is named with.
+struct Algorithm {
+    name: Name,
+    math: sys::cudnnMathType_t,
+    description: Description,
+    workspace: usize,
 }
 
 /// A convolution and the algorithm that computes it.
@@ -144,9 +160,7 @@ pub(in crate::cuda) struct Ready {
     x: Tensor,
     w: Filter,
     y: Tensor,
-    description: Description,
     algorithm: Algorithm,
-    workspace: usize,
 }
 
 // SAFETY: descriptions are only read once they are made, which may be done from all threads.
@@ -195,7 +209,8 @@ fn tensor(of: sys::cudnnDataType_t, c: &Convolution, features: usize, spatial: &
     let (dims, strides) = (numbers(&dims), numbers(&strides));
     let made = Tensor::new()?;
     // SAFETY: the lists have as many numbers as are said, and are read while this runs.
-    unsafe { sys::cudnnSetTensorNdDescriptor(made.0, of, dims.len() as i32, dims.as_ptr(), strides.as_ptr()) }.result()?;
+    unsafe { sys::cudnnSetTensorNdDescriptor(made.0, of, dims.len() as i32, dims.as_ptr(), strides.as_ptr()) }
+        .result()?;
     Ok(made)
 }
 
@@ -238,13 +253,13 @@ fn description(c: &Convolution, math: sys::cudnnMathType_t) -> Asked<Description
 
 /// The algorithms that a function has, best first: each function has a type of its own for them, with the same fields.
 macro_rules! candidates {
-    ($ask:ident($($arg:expr),*), $algorithm:path) => {{
+    ($ask:ident($($arg:expr),*), $name:path) => {{
         let mut found = Vec::with_capacity(CANDIDATES);
         let mut count = 0;
         sys::$ask($($arg,)* CANDIDATES as i32, &mut count, found.as_mut_ptr()).result()?;
         found.set_len((count.max(0) as usize).min(CANDIDATES));
         let candidates = found.iter().map(|f| Candidate {
-            algorithm: $algorithm(f.algo),
+            name: $name(f.algo),
             status: f.status,
             math: f.mathType,
             determinism: f.determinism,
@@ -253,93 +268,122 @@ macro_rules! candidates {
     }};
 }
 
-/// Describes a convolution and chooses an algorithm for it.
-fn make(handle: Arc<Handle>, c: &Convolution, precision: ProductPrecision) -> Asked<Option<Ready>> {
+/// Describes a convolution, finds algorithms for it and chooses one.
+fn make(gpu: &'static Gpu, handle: Arc<Handle>, c: &Convolution, precision: ProductPrecision) -> Asked<Option<Ready>> {
     let Some(of) = data_type(c.dtype) else { return Ok(None) };
-    let wanted = math(c.dtype, precision);
     let (x, y) = (tensor(of, c, c.inputs, &c.input)?, tensor(of, c, c.outputs, &c.output)?);
-    let (w, description) = (filter(of, c)?, description(c, wanted)?);
-    let asked = locked(&handle.0);
+    let w = filter(of, c)?;
+    let mut found = algorithms(&handle, c, &x, &w, &y, math(c.dtype, precision))?;
+    if found.is_empty() {
+        tracing::info!(convolution = ?c, "cuDNN has no algorithm");
+        return Ok(None);
+    }
+    let first = found.remove(0);
+    let mut ready = Ready { handle, dtype: c.dtype, x, w, y, algorithm: first };
+    if deterministic_products() || found.is_empty() {
+        return Ok(Some(ready));
+    }
+    let chosen = {
+        let all: Vec<&Algorithm> = [&ready.algorithm].into_iter().chain(&found).collect();
+        let choices: Vec<tuning::Choice> = all.iter().map(|a| a.as_choice()).collect();
+        let key = format!("{c:?} {precision:?} {} {}", gpu.name(), ready.handle.version);
+        let size = [&[c.batch, c.outputs, c.inputs / c.groups][..], &c.filter, &c.output].concat();
+        let bytes = c.lengths().map(|n| n * c.dtype.size());
+        let work = tuning::Work { key: &key, size: &size, bytes: &bytes };
+        tuning::choose(gpu, &work, &choices, |i, buffers| ready.run(all[i], gpu.stream, buffers))
+    };
+    if chosen > 0 {
+        ready.algorithm = found.remove(chosen - 1);
+    }
+    Ok(Some(ready))
+}
+
+/// The algorithms that may be used, those first that the library thinks to be fast.
+fn algorithms(
+    handle: &Handle,
+    c: &Convolution,
+    x: &Tensor,
+    w: &Filter,
+    y: &Tensor,
+    wanted: sys::cudnnMathType_t,
+) -> Asked<Vec<Algorithm>> {
+    let of = description(c, wanted)?;
+    let asked = locked(&handle.raw);
     let raw = asked.0;
-    // SAFETY: all that is handed over was made above; there is room for as many as are asked for, of which `count` are written.
+    // SAFETY: all that is handed over was made before; there is room for as many as are asked for, of which `count` are written.
     let found: Vec<Candidate> = unsafe {
         match c.direction {
-            Direction::Forward => candidates!(
-                cudnnGetConvolutionForwardAlgorithm_v7(raw, x.0, w.0, description.0, y.0),
-                Algorithm::Forward
-            ),
-            Direction::BackwardData => candidates!(
-                cudnnGetConvolutionBackwardDataAlgorithm_v7(raw, w.0, y.0, description.0, x.0),
-                Algorithm::BackwardData
-            ),
-            Direction::BackwardFilter => candidates!(
-                cudnnGetConvolutionBackwardFilterAlgorithm_v7(raw, x.0, y.0, description.0, w.0),
-                Algorithm::BackwardFilter
-            ),
+            Direction::Forward => {
+                candidates!(cudnnGetConvolutionForwardAlgorithm_v7(raw, x.0, w.0, of.0, y.0), Name::Forward)
+            }
+            Direction::BackwardData => {
+                candidates!(cudnnGetConvolutionBackwardDataAlgorithm_v7(raw, w.0, y.0, of.0, x.0), Name::BackwardData)
+            }
+            Direction::BackwardFilter => {
+                candidates!(
+                    cudnnGetConvolutionBackwardFilterAlgorithm_v7(raw, x.0, y.0, of.0, w.0),
+                    Name::BackwardFilter
+                )
+            }
         }
     };
     let (always, exact) = (deterministic_products(), wanted == sys::cudnnMathType_t::CUDNN_FMA_MATH);
+    let mut taken = Vec::new();
     for f in found {
-        let rounds = matches!(f.math, sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION)
+        let rounds = f.math == sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION
             || exact && f.math == sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH;
         let may_differ = f.determinism != sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
         if f.status != sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS || rounds || always && may_differ {
             continue;
         }
-        // an algorithm is found for the math that it was named with
         let math = if exact { wanted } else { f.math };
+        let of = description(c, math)?;
         let mut workspace = 0;
+        let bytes = &mut workspace;
         // SAFETY: as above; the place for the size is written.
         let sized = unsafe {
-            sys::cudnnSetConvolutionMathType(description.0, math).result()?;
-            match f.algorithm {
-                Algorithm::Forward(a) => sys::cudnnGetConvolutionForwardWorkspaceSize(
-                    raw,
-                    x.0,
-                    w.0,
-                    description.0,
-                    y.0,
-                    a,
-                    &mut workspace,
-                ),
-                Algorithm::BackwardData(a) => sys::cudnnGetConvolutionBackwardDataWorkspaceSize(
-                    raw,
-                    w.0,
-                    y.0,
-                    description.0,
-                    x.0,
-                    a,
-                    &mut workspace,
-                ),
-                Algorithm::BackwardFilter(a) => sys::cudnnGetConvolutionBackwardFilterWorkspaceSize(
-                    raw,
-                    x.0,
-                    y.0,
-                    description.0,
-                    w.0,
-                    a,
-                    &mut workspace,
-                ),
+            match f.name {
+                Name::Forward(a) => sys::cudnnGetConvolutionForwardWorkspaceSize(raw, x.0, w.0, of.0, y.0, a, bytes),
+                Name::BackwardData(a) => {
+                    sys::cudnnGetConvolutionBackwardDataWorkspaceSize(raw, w.0, y.0, of.0, x.0, a, bytes)
+                }
+                Name::BackwardFilter(a) => {
+                    sys::cudnnGetConvolutionBackwardFilterWorkspaceSize(raw, x.0, y.0, of.0, w.0, a, bytes)
+                }
             }
         };
         if sized.result().is_ok() && workspace <= MOST_WORKSPACE {
-            tracing::debug!(convolution = ?c, algorithm = ?f.algorithm, workspace, "chosen");
-            drop(asked);
-            let (algorithm, dtype) = (f.algorithm, c.dtype);
-            return Ok(Some(Ready { handle, dtype, x, w, y, description, algorithm, workspace }));
+            taken.push(Algorithm { name: f.name, math, description: of, workspace });
         }
     }
-    tracing::info!(convolution = ?c, "cuDNN has no algorithm");
-    Ok(None)
+    Ok(taken)
+}
+
+impl Algorithm {
+    fn as_choice(&self) -> tuning::Choice {
+        let number = match self.name {
+            Name::Forward(a) => a as u64,
+            Name::BackwardData(a) => a as u64,
+            Name::BackwardFilter(a) => a as u64,
+        };
+        let mut algorithm = [0; 8];
+        algorithm[..2].copy_from_slice(&[number, self.math as u64]);
+        tuning::Choice { algorithm, workspace: self.workspace }
+    }
 }
 
 impl Ready {
     pub(super) fn workspace(&self) -> usize {
-        self.workspace
+        self.algorithm.workspace
     }
 
     /// Queues the convolution of buffers: the two that are read, the one that is written, scratch memory.
     pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
+        self.run(&self.algorithm, stream, buffers)
+            .map_err(|e| Error::limit("convolution", format!("cuDNN: it cannot be queued: {:?}", e.0)))
+    }
+
+    fn run(&self, by: &Algorithm, stream: CUstream, buffers: &[Address]) -> Asked<()> {
         let (one, zero) = ((1f32, 1f64), (0f32, 0f64));
         let factor = |of: &(f32, f64)| -> *const c_void {
             if self.dtype == DType::F64 { ptr::from_ref(&of.1).cast() } else { ptr::from_ref(&of.0).cast() }
@@ -347,27 +391,25 @@ impl Ready {
         let (one, zero) = (factor(&one), factor(&zero));
         let [a, b, to] = [0, 1, 2].map(|i| buffers[i] as *mut c_void);
         let scratch = buffers.get(3).map_or(ptr::null_mut(), |&at| at as *mut c_void);
-        let (x, w, y, of, bytes) = (self.x.0, self.w.0, self.y.0, self.description.0, self.workspace);
-        let handle = locked(&self.handle.0);
+        let (x, w, y, of, bytes) = (self.x.0, self.w.0, self.y.0, by.description.0, by.workspace);
+        let handle = locked(&self.handle.raw);
         let raw = handle.0;
         // SAFETY: the buffers hold arrays of these descriptions, as the program was compiled, and are not given back before this
         // is queued; the scratch memory has as many bytes as the algorithm takes.
-        let done = unsafe {
-            result::set_stream(raw, stream.cast()).and_then(|()| {
-                match self.algorithm {
-                    Algorithm::Forward(how) => {
-                        sys::cudnnConvolutionForward(raw, one, x, a, w, b, of, how, scratch, bytes, zero, y, to)
-                    }
-                    Algorithm::BackwardData(how) => {
-                        sys::cudnnConvolutionBackwardData(raw, one, w, b, y, a, of, how, scratch, bytes, zero, x, to)
-                    }
-                    Algorithm::BackwardFilter(how) => {
-                        sys::cudnnConvolutionBackwardFilter(raw, one, x, a, y, b, of, how, scratch, bytes, zero, w, to)
-                    }
+        unsafe {
+            result::set_stream(raw, stream.cast())?;
+            match by.name {
+                Name::Forward(how) => {
+                    sys::cudnnConvolutionForward(raw, one, x, a, w, b, of, how, scratch, bytes, zero, y, to)
                 }
-                .result()
-            })
-        };
-        done.map_err(|e| Error::limit("convolution", format!("cuDNN: it cannot be queued: {:?}", e.0)))
+                Name::BackwardData(how) => {
+                    sys::cudnnConvolutionBackwardData(raw, one, w, b, y, a, of, how, scratch, bytes, zero, x, to)
+                }
+                Name::BackwardFilter(how) => {
+                    sys::cudnnConvolutionBackwardFilter(raw, one, x, a, y, b, of, how, scratch, bytes, zero, w, to)
+                }
+            }
+            .result()
+        }
     }
 }

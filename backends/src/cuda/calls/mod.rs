@@ -47,9 +47,7 @@ impl OfGpu {
     fn find(&self, routine: &Routine) -> Result<Option<LibraryCall>> {
         Ok(match routine {
             Routine::Product(p) => product::ready(self.gpu, p, self.precision)?.map(LibraryCall::Product),
-            Routine::Convolution(c) => {
-                convolution::ready(self.gpu, c, self.precision)?.map(LibraryCall::Convolution)
-            }
+            Routine::Convolution(c) => convolution::ready(self.gpu, c, self.precision)?.map(LibraryCall::Convolution),
             Routine::Transform(t) => Some(LibraryCall::Transform(fourier::ready(self.gpu, t)?)),
             Routine::Linear(l) => Some(match l.what {
                 Method::Solve { .. } | Method::SmallLu { .. } => LibraryCall::Blas(blas::ready(self.gpu, l)?),

@@ -68,6 +68,21 @@ pub struct Convolution {
     pub features_last: bool,
 }
 
+impl Convolution {
+    /// Elements of the arrays, in their order.
+    pub fn lengths(&self) -> [usize; 3] {
+        let count = |features: usize, spatial: &[usize]| features * spatial.iter().product::<usize>();
+        let x = self.batch * count(self.inputs, &self.input);
+        let w = self.outputs * count(self.inputs / self.groups, &self.filter);
+        let y = self.batch * count(self.outputs, &self.output);
+        match self.direction {
+            Direction::Forward => [x, w, y],
+            Direction::BackwardData => [y, w, x],
+            Direction::BackwardFilter => [x, y, w],
+        }
+    }
+}
+
 /// An axis of a library's array, and which elements of the op's array stand along it. Where none stands there is a zero.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -265,17 +280,15 @@ impl Roles {
         let [o_batch, o_group, o_outputs] = self.out.0;
         let r_group = self.right.0[0];
         let axes = 0..self.strides.len();
-        let array = |first: &[Axis], features: &[Axis], spatial: &[Axis]| {
-            Array::new(first, features, spatial, features_last)
-        };
+        let array =
+            |first: &[Axis], features: &[Axis], spatial: &[Axis]| Array::new(first, features, spatial, features_last);
         // where a window is read: elements of the op's window beside each other, and its places
         let window = |a: usize| (self.right.1[a].n, self.rhs_dilation[a]);
         let points = |a: usize| (self.out.1[a].n, self.strides[a]);
         let input = |a: usize| Axis { dilation: self.lhs_dilation[a], ..self.left.1[a] };
         let (arrays, fits, strides, dilation, sizes) = match direction {
             Direction::Forward => {
-                let fits: Vec<Fit> =
-                    axes.map(|a| fit_input(input(a), self.low[a], points(a), window(a))).collect();
+                let fits: Vec<Fit> = axes.map(|a| fit_input(input(a), self.low[a], points(a), window(a))).collect();
                 let x: Vec<Axis> = fits.iter().map(|f| f.axis).collect();
                 let arrays = [
                     array(&[batch], &[group, inputs], &x),
@@ -304,8 +317,7 @@ impl Roles {
             }
             // the op's window is the output, its result the filter; what the op adds up is the batch
             Direction::BackwardFilter => {
-                let fits: Vec<Fit> =
-                    axes.map(|a| fit_input(input(a), self.low[a], window(a), points(a))).collect();
+                let fits: Vec<Fit> = axes.map(|a| fit_input(input(a), self.low[a], window(a), points(a))).collect();
                 let x: Vec<Axis> = fits.iter().map(|f| f.axis).collect();
                 let arrays = [
                     array(&[inputs], &[group, batch], &x),
@@ -481,4 +493,74 @@ pub(super) fn convolution(site: &Site) -> Result<Vec<Plan>> {
         Ok(plan)
     };
     roles.ways(&is_aligned).into_iter().map(plan).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::library::Does;
+    use gradloom_ir::parse;
+
+    /// The best plan of the only op of a program: its convolution, and the names of its kernels.
+    fn planned(types: [&str; 3], attributes: &str) -> (Convolution, Vec<String>) {
+        let [l, r, out] = types;
+        let text = format!("graph(%0: {l}, %1: {r}) {{ %2 = convolution(%0, %1) {{{attributes}}} : {out} return %2 }}");
+        let g = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let (args, results) = (g.input_types(), g.output_types());
+        let site = Site { op: &g.nodes()[0].op, args: &args, results: &results, alignment: vec![256; 3] };
+        let plan = convolution(&site).unwrap_or_else(|e| panic!("{e}")).remove(0);
+        let kernels = plan.steps.iter().filter_map(|(does, _)| match does {
+            Does::Kernel(k) => Some(k.name.to_string()),
+            Does::Routine(_) => None,
+        });
+        let convolution = plan.routines().find_map(|r| match r {
+            Routine::Convolution(c) => Some(c.clone()),
+            _ => None,
+        });
+        (convolution.unwrap_or_else(|| panic!("no convolution\n{text}")), kernels.collect())
+    }
+
+    const IN_ORDER: &str = "lhs_dims = [0, 1, 2, 3], rhs_dims = [0, 1, 2, 3], out_dims = [0, 1, 2, 3]";
+
+    /// A stride that steps over the end needs no zeros there: padding of one end only is no copy.
+    #[test]
+    fn padding_of_one_end_that_no_stride_reaches() {
+        let rest = "lhs_dilation = [1, 1], rhs_dilation = [1, 1], feature_groups = 1, batch_groups = 1";
+        let types = ["f32[2,3,8,8]", "f32[4,3,3,3]", "f32[2,4,4,4]"];
+        let attributes = format!("{IN_ORDER}, strides = [2, 2], padding = [(1, 0), (1, 0)], {rest}");
+        let (c, kernels) = planned(types, &attributes);
+        assert_eq!((&c.padding[..], kernels.len()), (&[1, 1][..], 0));
+        let attributes = format!("{IN_ORDER}, strides = [2, 2], padding = [(0, 1), (0, 1)], {rest}");
+        let (c, kernels) = planned(types, &attributes);
+        assert_eq!((&c.padding[..], &c.input[..], kernels), (&[0, 0][..], &[9, 9][..], vec!["lay_out".to_string()]));
+    }
+
+    /// A window that is larger than its result, with batch and features in each other's places, is a filter's gradient; one
+    /// that lies like any other is not.
+    #[test]
+    fn large_windows() {
+        let rest = "strides = [1, 1], padding = [(1, 1), (1, 1)], lhs_dilation = [1, 1], rhs_dilation = [1, 1], \
+                    feature_groups = 1, batch_groups = 1";
+        let swapped = "lhs_dims = [1, 0, 2, 3], rhs_dims = [1, 0, 2, 3], out_dims = [1, 0, 2, 3]";
+        let (c, kernels) = planned(["f32[9,5,6,6]", "f32[9,4,6,6]", "f32[4,5,3,3]"], &format!("{swapped}, {rest}"));
+        assert_eq!((c.direction, kernels.len()), (Direction::BackwardFilter, 0));
+        assert_eq!((c.batch, c.inputs, c.outputs, &c.filter[..]), (9, 5, 4, &[3, 3][..]));
+        let (c, _) = planned(["f32[5,9,6,6]", "f32[4,9,6,6]", "f32[5,4,3,3]"], &format!("{IN_ORDER}, {rest}"));
+        assert_eq!(c.direction, Direction::Forward);
+    }
+
+    /// What a stride has left out is zero, and so is what lies beyond all that is reached.
+    #[test]
+    fn gradients_longer_than_what_is_reached() {
+        let rest =
+            "strides = [1, 1], lhs_dilation = [2, 2], rhs_dilation = [1, 1], feature_groups = 1, batch_groups = 1";
+        let attributes = format!("{IN_ORDER}, padding = [(2, 3), (1, 2)], {rest}");
+        let (c, kernels) = planned(["f32[2,3,4,4]", "f32[5,3,3,3]", "f32[2,5,10,8]"], &attributes);
+        assert_eq!((c.direction, &c.input[..], &c.padding[..]), (Direction::BackwardData, &[10, 8][..], &[0, 1][..]));
+        assert_eq!(kernels, ["lay_out"]);
+        let attributes = format!("{IN_ORDER}, padding = [(4, 4), (2, 2)], {rest}");
+        let (c, kernels) = planned(["f32[2,3,4,4]", "f32[5,3,3,3]", "f32[2,5,13,9]"], &attributes);
+        assert_eq!((&c.input[..], &c.padding[..]), (&[9, 9][..], &[0, 0][..]));
+        assert_eq!(kernels, ["lay_out", "lay_back"]);
+    }
 }

@@ -86,6 +86,7 @@ impl Library {
         );
         Err(Error::limit(op, message).help(match self {
             Library::Driver => "install NVIDIA's driver, or use Device::cpu()".to_string(),
+            Library::Cudnn => format!("install cuDNN 9, or set {FOLDERS} to the folder that holds it"),
             _ => format!("install CUDA 12, or set {FOLDERS} to the folders that hold its libraries"),
         }))
     }

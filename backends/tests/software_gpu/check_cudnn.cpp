@@ -248,6 +248,12 @@ static void refused() {
     EQUAL(asked(c), bad);
     c = good, c.pad = c.stride = c.dilation = {1};
     EQUAL(asked(c), bad);
+    c = good, c.pad = c.stride = c.dilation = Ints(7, 1);
+    EQUAL(asked(c), 3000);
+    c = good, c.x = Ints(9, 1);
+    EQUAL(asked(c), 3000);
+    c = good, c.x = {1 << 15, 1, 1 << 15, 2};
+    EQUAL(asked(c), 3000);
     c = good, c.format = NHWC, c.type = DOUBLE;
     EQUAL(asked(c), layout);
     c = good, c.format = NHWC, c.mode = CONVOLUTION;

@@ -103,7 +103,7 @@ EXPORT int cudnnSetTensorNdDescriptor(Tensor* t, int type, int dims, const int* 
     if (!known(t)) return BAD_PARAM;
     if (size == nullptr || stride == nullptr) return BAD_PARAM_NULL_POINTER;
     if (!is_data(type)) return NOT_SUPPORTED_DATA_TYPE;
-    if (dims < 4 || dims > MOST_DIMS) REFUSE(BAD_PARAM, "cudnnSetTensorNdDescriptor: %d dimensions", dims);
+    if (dims < 4 || dims > MOST_DIMS) REFUSE(dims < 4 ? BAD_PARAM : NOT_SUPPORTED, "cudnnSetTensorNdDescriptor: %d dimensions", dims);
     long long extent = 1;
     for (int d = 0; d < dims; d++) {
         if (size[d] < 1 || stride[d] < 1) REFUSE(BAD_PARAM, "cudnnSetTensorNdDescriptor: %d elements, %d apart", size[d], stride[d]);
@@ -128,7 +128,8 @@ EXPORT int cudnnSetFilterNdDescriptor(Filter* f, int type, int format, int dims,
 EXPORT int cudnnSetConvolutionNdDescriptor(Convolution* c, int axes, const int* pad, const int* stride, const int* dilation, int mode, int compute) {
     if (!known(c)) return BAD_PARAM;
     if (pad == nullptr || stride == nullptr || dilation == nullptr) return BAD_PARAM_NULL_POINTER;
-    if (axes < 2 || axes > MOST_AXES || (mode != CONVOLUTION && mode != CROSS_CORRELATION)) REFUSE(BAD_PARAM, "cudnnSetConvolutionNdDescriptor: %d axes, mode %d", axes, mode);
+    if (axes > MOST_AXES) return NOT_SUPPORTED;
+    if (axes < 2 || (mode != CONVOLUTION && mode != CROSS_CORRELATION)) REFUSE(BAD_PARAM, "cudnnSetConvolutionNdDescriptor: %d axes, mode %d", axes, mode);
     if (compute != FLOAT && compute != DOUBLE && compute != HALF) return BAD_PARAM;
     for (int a = 0; a < axes; a++)
         if (pad[a] < 0 || stride[a] < 1 || dilation[a] < 1)

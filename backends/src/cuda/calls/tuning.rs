@@ -163,7 +163,7 @@ mod tests {
         let choice = |n: u64| Choice { algorithm: [n; 8], workspace: 1 << n };
         let choices = [choice(1), choice(2), choice(3)];
         let folder = std::env::temp_dir().join(format!("gradloom-tuning-{}", std::process::id()));
-        let path = folder.join("a.product");
+        let path = folder.join("a.algorithm");
         assert_eq!(kept(&path, &choices), None);
         write(&path, &choices[2].to_bytes()).unwrap();
         assert_eq!(kept(&path, &choices), Some(2));

@@ -10,7 +10,7 @@ mod software;
 mod trials;
 
 use attention::{Attention, Mask, optimised, with_gradient};
-use gradloom_backends::cuda::{Gpu, GpuBuffer};
+use gradloom_backends::cuda::{Gpu, GpuBuffer, look_in};
 use gradloom_backends::{Buffer, Device, Executable, compile_for};
 use gradloom_ir::eval::eval;
 use gradloom_ir::{DType, Graph, Literal, parse};
@@ -248,9 +248,47 @@ fn loops_and_branches_without_the_host() {
     assert_eq!((after("cuLaunchKernel"), after("cuGraphLaunch")), (0, 5), "{:?}", &calls[last..]);
 }
 
+/// Says to the test below that it runs alone.
+const WITHOUT_CUDNN: &str = "TEST_WITHOUT_CUDNN";
+
+/// Convolutions do not need cuDNN.
+#[test]
+fn convolutions_by_kernels() {
+    if gpu().is_some() {
+        alone("apart::without_cudnn", &[(WITHOUT_CUDNN, "1"), ("GRADLOOM_CUDA_LIBRARIES", "")]);
+    }
+}
+
 /// Run by tests above in processes of their own.
 mod apart {
     use super::*;
+
+    #[test]
+    fn without_cudnn() {
+        if std::env::var_os(WITHOUT_CUDNN).is_none() {
+            return;
+        }
+        let gpu = gpu().expect("the caller has seen to it");
+        // SAFETY: what is loaded asks for nothing.
+        if unsafe { libloading::Library::new("libcudnn.so.9") }.is_ok() {
+            return eprintln!("cuDNN is installed: nothing is run without it");
+        }
+        // what kernels need is loaded now, and stays
+        compiled(&graph("graph(%0: f32[3]) { %1 = negate(%0) : f32[3] return %1 }"), gpu);
+        look_in(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no_libraries"));
+        let g = graph(
+            "graph(%0: f32[2,3,6,7], %1: f32[4,3,3,2]) {
+                %2 = convolution(%0, %1) {lhs_dims = [0, 1, 2, 3], rhs_dims = [0, 1, 2, 3], out_dims = [0, 1, 2, 3],
+                    strides = [2, 1], padding = [(1, 0), (0, 2)], lhs_dilation = [1, 1], rhs_dilation = [1, 2],
+                    feature_groups = 1, batch_groups = 1} : f32[2,4,3,7]
+                return %2 }",
+        );
+        let exe = compiled(&g, gpu);
+        assert!(!exe.schedule().contains("library"), "{}", exe.schedule());
+        let inputs = oracle::inputs(1, &g, false);
+        let expected = eval(&g, &inputs).unwrap();
+        assert!(oracle::agree(&expected[0], &run(&g, &exe, &uploaded(gpu, &inputs))[0], Some(1e-4)));
+    }
 
     #[test]
     fn a_small_gpu() {

@@ -6,6 +6,8 @@ mod oracle;
 mod rows;
 mod software;
 
+#[path = "libraries/convolutions.rs"]
+mod convolutions;
 #[path = "libraries/fourier.rs"]
 mod fourier;
 #[path = "libraries/linear.rs"]

@@ -15,11 +15,15 @@ struct Narrow {
     dtypes: &'static [DType],
     /// The fewest multiplications.
     least: usize,
+    /// Whether convolutions are, too.
+    convolutions: bool,
 }
 
-/// Whether the op is a product in f32 of at least so many multiplications.
-fn is_large_product(g: &Graph, node: &Node, least: usize) -> bool {
-    let Op::DotGeneral { lhs_contract, .. } = &node.op else { return false };
+/// Whether the op is computed from 16-bit floats if its operands are: a product in f32 of enough multiplications, or a convolution.
+fn is_large_product(g: &Graph, node: &Node, Narrow { least, convolutions, .. }: Narrow) -> bool {
+    let Op::DotGeneral { lhs_contract, .. } = &node.op else {
+        return convolutions && matches!(node.op, Op::Convolution { .. }) && g.ty(node.results[0]).dtype == DType::F32;
+    };
     let ty = g.ty(node.results[0]);
     let contracted: usize = lhs_contract.iter().map(|&a| g.ty(node.args[0]).shape[a]).product();
     ty.dtype == DType::F32 && ty.numel().saturating_mul(contracted) >= least
@@ -31,7 +35,7 @@ fn converts(g: &Graph, node: &Node, from: DType, to: DType) -> bool {
 
 /// As [`narrow_products`], for GPUs: their libraries and kernels read 16-bit floats and add up in f32 whatever the size.
 pub(super) fn narrow_products_for_gpu(g: &mut Graph) -> Result<Changed> {
-    narrow(g, Narrow { dtypes: &[DType::F16, DType::BF16], least: 0 })
+    narrow(g, Narrow { dtypes: &[DType::F16, DType::BF16], least: 0, convolutions: true })
 }
 
 /// Takes back what `widen_sums` did to products where the processor multiplies bf16 numbers itself and adds them up in
@@ -42,7 +46,7 @@ pub(super) fn narrow_products(g: &mut Graph) -> Result<Changed> {
     if !multiplies_bf16() {
         return Ok(Changed::No);
     }
-    narrow(g, Narrow { dtypes: &[DType::BF16], least: MIN_PRODUCT })
+    narrow(g, Narrow { dtypes: &[DType::BF16], least: MIN_PRODUCT, convolutions: false })
 }
 
 fn narrow(g: &mut Graph, which: Narrow) -> Result<Changed> {
@@ -54,7 +58,7 @@ fn narrow(g: &mut Graph, which: Narrow) -> Result<Changed> {
         let &of = which.dtypes.iter().find(|&&d| converts(g, node, DType::F32, d))?;
         let product = definition(node.args[0])?;
         let narrow = uses[node.args[0].index()] == 1
-            && is_large_product(g, product, which.least)
+            && is_large_product(g, product, which)
             && product.args.iter().all(|v| widened(v, of));
         narrow.then_some(product)
     };
@@ -100,17 +104,24 @@ mod tests {
     }
 
     #[test]
-    fn products_for_gpus_stay_narrow() {
+    fn products_and_convolutions_for_gpus_stay_narrow() {
         for dtype in ["f16", "bf16"] {
-            let text = format!("graph(%0: {dtype}[2,3], %1: {dtype}[3,4]) {{
+            let product = format!("graph(%0: {dtype}[2,3], %1: {dtype}[3,4]) {{
                 %2 = dot_general(%0, %1) {{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}} : {dtype}[2,4]
                 return %2
             }}");
-            let mut g = parse(&text).unwrap_or_else(|e| panic!("{e}"));
-            let original = g.clone();
-            Pipeline::lowering().run(&mut g).unwrap_or_else(|e| panic!("{e}"));
-            assert!(narrow_products_for_gpu(&mut g).is_ok_and(|c| c == Changed::Yes), "{g}");
-            assert_eq!(g, original);
+            let convolution = format!("graph(%0: {dtype}[2,3,9], %1: {dtype}[4,3,5]) {{
+                %2 = convolution(%0, %1) {{lhs_dims = [0, 1, 2], rhs_dims = [0, 1, 2], out_dims = [0, 1, 2], strides = [1],
+                    padding = [(0, 0)], lhs_dilation = [1], rhs_dilation = [1], feature_groups = 1, batch_groups = 1}} : {dtype}[2,4,5]
+                return %2
+            }}");
+            for text in [product, convolution] {
+                let mut g = parse(&text).unwrap_or_else(|e| panic!("{e}"));
+                let original = g.clone();
+                Pipeline::lowering().run(&mut g).unwrap_or_else(|e| panic!("{e}"));
+                assert!(narrow_products_for_gpu(&mut g).is_ok_and(|c| c == Changed::Yes), "{g}");
+                assert_eq!(g, original);
+            }
         }
     }
 

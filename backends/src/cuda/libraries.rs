@@ -23,6 +23,7 @@ pub(super) enum Library {
     Driver,
     Compiler,
     CublasLt,
+    Cudnn,
     Cufft,
     Cublas,
     Cusolver,
@@ -35,6 +36,7 @@ impl Library {
             Library::Driver => ("cuda", "NVIDIA's driver"),
             Library::Compiler => ("nvrtc", "NVIDIA's compiler NVRTC"),
             Library::CublasLt => ("cublasLt", "NVIDIA's library cuBLASLt"),
+            Library::Cudnn => ("cudnn", "NVIDIA's library cuDNN"),
             Library::Cufft => ("cufft", "NVIDIA's library cuFFT"),
             Library::Cublas => ("cublas", "NVIDIA's library cuBLAS"),
             Library::Cusolver => ("cusolver", "NVIDIA's library cuSOLVER"),
@@ -48,6 +50,7 @@ impl Library {
                 Library::Driver => cudarc::driver::sys::is_culib_present(),
                 Library::Compiler => cudarc::nvrtc::sys::is_culib_present(),
                 Library::CublasLt => cudarc::cublaslt::sys::is_culib_present(),
+                Library::Cudnn => cudarc::cudnn::sys::is_culib_present(),
                 Library::Cufft => cudarc::cufft::sys::is_culib_present(),
                 Library::Cublas => cudarc::cublas::sys::is_culib_present(),
                 Library::Cusolver => cudarc::cusolver::sys::is_culib_present(),
@@ -83,6 +86,7 @@ impl Library {
         );
         Err(Error::limit(op, message).help(match self {
             Library::Driver => "install NVIDIA's driver, or use Device::cpu()".to_string(),
+            Library::Cudnn => format!("install cuDNN 9, or set {FOLDERS} to the folder that holds it"),
             _ => format!("install CUDA 12, or set {FOLDERS} to the folders that hold its libraries"),
         }))
     }
@@ -110,7 +114,7 @@ mod tests {
     /// Where a library is not there, the error names the op that needs it, the names that were looked for, and what to do.
     #[test]
     fn what_is_missing_is_named() {
-        for library in [Library::Cufft, Library::Cusolver, Library::Cublas] {
+        for library in [Library::Cufft, Library::Cusolver, Library::Cublas, Library::Cudnn] {
             if let Err(e) = library.load_for("the_op") {
                 let text = e.to_string();
                 let (stem, what) = library.names();

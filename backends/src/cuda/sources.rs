@@ -17,7 +17,7 @@ struct WhatKernelsDoNot;
 impl Libraries for WhatKernelsDoNot {
     fn takes(&self, routine: &Routine) -> Result<Option<usize>> {
         Ok(match routine {
-            Routine::Product(_) => None,
+            Routine::Product(_) | Routine::Convolution(_) => None,
             _ => Some(0),
         })
     }

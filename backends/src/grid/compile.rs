@@ -1,7 +1,7 @@
 //! From an optimised graph to a program for a GPU: clusters become loop nests and grid kernels, the rest the kernels of its op,
 //! loops over few numbers and over blocks of rows one kernel each, other loops and branches programs of their own.
 
-use super::library::{Does, Plan, Site, plan};
+use super::library::{Does, Plan, Site, plans};
 use super::ops::{Launches, Operand, launches};
 use super::program::{
     ALIGNMENT, Body, Call, Carry, GridProgram, Host, KernelCost, Libraries, NoLibraries, Rows, Scan, Slot, Step, What,
@@ -314,6 +314,15 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// The scratch memory of each step of a plan; `None` if the machine's libraries do not take all that it is made of.
+    fn needs(&self, plan: &Plan) -> Result<Option<Vec<usize>>> {
+        let of = |does: &Does| match does {
+            Does::Kernel(_) => Ok(Some(0)),
+            Does::Routine(routine) => self.libraries.takes(routine),
+        };
+        plan.steps.iter().map(|(does, _)| of(does)).collect()
+    }
+
     /// Computes an op by the machine's libraries, if they take all that it is made of; whether they do.
     fn call(
         &mut self,
@@ -324,19 +333,14 @@ impl Compiler<'_> {
         body: &mut Body,
     ) -> Result<bool> {
         let alignment = node.args.iter().chain(&node.results).map(|&v| slots.alignment(v)).collect();
-        let Some(Plan { steps, scratch }) = plan(&Site { op: &node.op, args, results, alignment })? else {
-            return Ok(false);
-        };
-        let mut needs = Vec::with_capacity(steps.len());
-        for (does, _) in &steps {
-            needs.push(match does {
-                Does::Kernel(_) => 0,
-                Does::Routine(routine) => match self.libraries.takes(routine)? {
-                    Some(bytes) => bytes,
-                    None => return Ok(false),
-                },
-            });
+        let mut taken = None;
+        for plan in plans(&Site { op: &node.op, args, results, alignment })? {
+            if let Some(needs) = self.needs(&plan)? {
+                taken = Some((plan, needs));
+                break;
+            }
         }
+        let Some((Plan { steps, scratch }, needs)) = taken else { return Ok(false) };
         let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();
         let first = body.steps.len();
         let cost = KernelCost {

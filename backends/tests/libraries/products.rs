@@ -5,7 +5,7 @@ use gradloom_backends::cuda::{ProductPrecision, product_precision, set_determini
 use gradloom_ir::eval::eval;
 
 /// Relative to the larger of 1 and the result: sums of a hundred terms of about 1.
-fn tolerance(dtype: &str) -> f64 {
+pub(super) fn tolerance(dtype: &str) -> f64 {
     match dtype {
         "f64" => 1e-13,
         "f32" => 2e-5,

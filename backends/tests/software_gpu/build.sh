@@ -52,7 +52,7 @@ finish() {
 for name in device memory host_memory streams graphs modules source; do start object "$name"; done
 start object fibres -O2
 start object nvrtc "-DSOURCE_FOLDER=\"$here\""
-for name in matmul fft triangular solver solver_batched; do start object "$name" -O2; done
+for name in matmul fft cudnn triangular solver solver_batched; do start object "$name" -O2; done
 finish
 start link libcuda.so.1 device memory host_memory streams graphs modules fibres
 start link libnvrtc.so.12 nvrtc source
@@ -61,6 +61,7 @@ finish
 driver="-L$out -l:libcuda.so.1 -Wl,-rpath,\$ORIGIN"
 start link libcublasLt.so.12 matmul $driver
 start link libcufft.so.11 fft $driver
+start link libcudnn.so.9 cudnn $driver
 start link libcublas.so.12 triangular $driver
 start link libcusolver.so.11 solver solver_batched $driver
 finish

@@ -107,6 +107,7 @@ int main(int count, char** args) {
     check_printed();
     check_matmul();
     check_fft();
+    check_cudnn();
     check_triangular();
     check_solver();
     printf(failures == 0 ? "all checks hold\n" : "%d checks do not hold\n", failures);

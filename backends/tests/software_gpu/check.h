@@ -75,5 +75,6 @@ void check_graphs();
 void check_printed();
 void check_matmul();
 void check_fft();
+void check_cudnn();
 void check_triangular();
 void check_solver();

@@ -5,6 +5,7 @@
 //! down on the GPU: nothing here waits.
 
 mod blas;
+mod convolution;
 mod fourier;
 mod pointers;
 mod product;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 pub(super) struct Handles {
     products: Mutex<product::Products>,
+    convolutions: Mutex<convolution::Convolutions>,
     transforms: Mutex<fourier::Transforms>,
     solver: Mutex<solver::Solver>,
     blas: Mutex<Option<blas::Handle>>,
@@ -45,6 +47,7 @@ impl OfGpu {
     fn find(&self, routine: &Routine) -> Result<Option<LibraryCall>> {
         Ok(match routine {
             Routine::Product(p) => product::ready(self.gpu, p, self.precision)?.map(LibraryCall::Product),
+            Routine::Convolution(c) => convolution::ready(self.gpu, c, self.precision)?.map(LibraryCall::Convolution),
             Routine::Transform(t) => Some(LibraryCall::Transform(fourier::ready(self.gpu, t)?)),
             Routine::Linear(l) => Some(match l.what {
                 Method::Solve { .. } | Method::SmallLu { .. } => LibraryCall::Blas(blas::ready(self.gpu, l)?),
@@ -71,6 +74,7 @@ impl Libraries for OfGpu {
 /// A call, ready to be queued.
 pub(super) enum LibraryCall {
     Product(Arc<product::Ready>),
+    Convolution(Arc<convolution::Ready>),
     Transform(Arc<fourier::Ready>),
     Blas(blas::Ready),
     Solver(Arc<solver::Ready>),
@@ -81,6 +85,7 @@ impl LibraryCall {
     fn workspace(&self) -> usize {
         match self {
             LibraryCall::Product(p) => p.workspace(),
+            LibraryCall::Convolution(c) => c.workspace(),
             LibraryCall::Transform(t) => t.workspace(),
             LibraryCall::Blas(b) => b.workspace(),
             LibraryCall::Solver(s) => s.workspace(),
@@ -92,6 +97,7 @@ impl LibraryCall {
         let stream = queue.stream;
         match self {
             LibraryCall::Product(p) => p.queue(stream, buffers),
+            LibraryCall::Convolution(c) => c.queue(stream, buffers),
             LibraryCall::Transform(t) => t.queue(stream, buffers),
             LibraryCall::Blas(b) => b.queue(stream, buffers),
             LibraryCall::Solver(s) => s.queue(stream, buffers),

@@ -232,10 +232,23 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
     let choices: Vec<tuning::Choice> =
         found.iter().map(|c| tuning::Choice { algorithm: c.algo.data, workspace: c.workspaceSize }).collect();
     let key = format!("{p:?} {precision:?} {} {}", gpu.name(), handle.version);
-    let chosen = tuning::choose(gpu, &key, p, &choices, |choice, buffers| ready.run(gpu.stream, choice, buffers));
+    let bytes = [
+        extent(&p.left, (p.rows, p.depth), p.batch),
+        extent(&p.right, (p.depth, p.columns), p.batch),
+        p.batch * p.rows * p.columns,
+    ];
+    let bytes = bytes.map(|n| n * p.dtype.size());
+    let work = tuning::Work { key: &key, size: &[p.batch, p.rows, p.columns, p.depth], bytes: &bytes };
+    let chosen = tuning::choose(gpu, &work, &choices, |i, buffers| ready.run(gpu.stream, &choices[i], buffers));
     let chosen = &choices[chosen];
     let algorithm = sys::cublasLtMatmulAlgo_t { data: chosen.algorithm };
     Ok(Some(Ready { algorithm, workspace: chosen.workspace, ..ready }))
+}
+
+/// The elements from the first of a factor to its last.
+fn extent(f: &Factor, (rows, columns): (usize, usize), batch: usize) -> usize {
+    let (lines, along) = if f.by_columns { (columns, rows) } else { (rows, columns) };
+    (batch - 1) * f.batch + (lines - 1) * f.leading + along
 }
 
 /// The algorithms that the library names, best first.
@@ -339,5 +352,17 @@ impl Ready {
                 stream.cast(),
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_ends_at_its_last_element() {
+        let f = Factor { by_columns: false, leading: 10, batch: 7 };
+        assert_eq!(extent(&f, (3, 4), 2), 7 + 20 + 4);
+        assert_eq!(extent(&Factor { by_columns: true, ..f }, (3, 4), 1), 30 + 3);
     }
 }

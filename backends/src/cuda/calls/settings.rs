@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// How exactly products of f32 matrices are computed on GPUs.
+/// How exactly products of f32 matrices, and convolutions of f32, are computed on GPUs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum ProductPrecision {
     /// As f32: each product is rounded once to 24 bits.
@@ -16,8 +16,8 @@ pub enum ProductPrecision {
 
 static PRECISION: AtomicU8 = AtomicU8::new(0);
 
-/// Sets how products of f32 matrices are computed by programs that are compiled from now on, in the whole process. Products of
-/// other dtypes are not touched.
+/// Sets how products of f32 matrices, and convolutions of f32, are computed by programs that are compiled from now on, in the
+/// whole process. Other dtypes are not touched.
 ///
 /// ```
 /// use gradloom_backends::cuda::{ProductPrecision, product_precision, set_product_precision};
@@ -41,8 +41,8 @@ static DETERMINISTIC: AtomicBool = AtomicBool::new(false);
 
 /// Sets whether programs that are compiled from now on compute products by the library's first choice of algorithm, in the whole
 /// process. Else the first few are timed and the fastest is kept, on disk, too: runs of a program give the same bits, but another
-/// folder of kept kernels may hold another choice. The environment variable `GRADLOOM_DETERMINISTIC`, if it is not empty, sets
-/// it as well.
+/// folder of kept kernels may hold another choice. Of convolutions those algorithms are left out, too, that add up in another
+/// order at each run. The environment variable `GRADLOOM_DETERMINISTIC`, if it is not empty, sets it as well.
 pub fn set_deterministic_products(on: bool) {
     DETERMINISTIC.store(on, Ordering::Relaxed);
 }

@@ -1,15 +1,14 @@
-//! Which of several algorithms for a product is the fastest: timed once, and remembered on disk.
+//! Which of several algorithms is the fastest: timed once, and remembered on disk.
 
 use crate::cuda::gpu::{Gpu, driver_error};
 use crate::cuda::memory::GpuBuffer;
 use crate::cuda::modules::{cache_folder, fingerprint, read, write};
 use crate::grid::Address;
-use crate::grid::library::{Factor, Product};
 use cudarc::driver::{result, sys};
 use gradloom_ir::Result;
 use std::path::Path;
 
-/// Products of fewer multiplications take less time than it takes to queue them.
+/// What is made of fewer multiplications takes less time than it takes to queue it.
 const MIN_TIMED: usize = 1 << 22;
 
 /// Runs of which the time is taken, after one that is not.
@@ -29,28 +28,36 @@ impl Choice {
     }
 }
 
-/// The position of the choice that is to be taken; `run` queues one on buffers of its own. What is asked for as `key` is timed
-/// once. Where it cannot be timed, the library's first choice is taken.
+/// What is to be timed.
+pub(super) struct Work<'a> {
+    /// What it is, on which GPU and by which version of the library.
+    pub(super) key: &'a str,
+    /// Factors of the number of multiplications.
+    pub(super) size: &'a [usize],
+    /// Bytes of each of its buffers, but for scratch memory.
+    pub(super) bytes: &'a [usize],
+}
+
+/// The position of the choice that is to be taken; `run` queues one, by its position, on buffers of its own. What is asked for
+/// under one key is timed once. Where it cannot be timed, the library's first choice is taken.
 pub(super) fn choose<E: std::fmt::Display>(
     gpu: &'static Gpu,
-    key: &str,
-    product: &Product,
+    work: &Work,
     choices: &[Choice],
-    run: impl Fn(&Choice, &[Address]) -> Result<(), E>,
+    run: impl Fn(usize, &[Address]) -> Result<(), E>,
 ) -> usize {
-    let p = product;
-    let work = [p.batch, p.rows, p.columns, p.depth].iter().fold(1usize, |n, &m| n.saturating_mul(m));
-    if work < MIN_TIMED {
+    let key = work.key;
+    if work.size.iter().fold(1usize, |n, &m| n.saturating_mul(m)) < MIN_TIMED {
         return 0;
     }
-    let path = cache_folder().map(|f| f.join(format!("{:032x}.product", fingerprint(&[key]))));
+    let path = cache_folder().map(|f| f.join(format!("{:032x}.algorithm", fingerprint(&[key]))));
     if let Some(kept) = path.as_deref().and_then(|path| kept(path, choices)) {
         return kept;
     }
-    let fastest = match time(gpu, product, choices, run) {
+    let fastest = match time(gpu, work, choices, run) {
         Ok(fastest) => fastest,
         Err(e) => {
-            tracing::warn!(product = ?product, error = %e, "algorithms could not be timed: the library's first is taken");
+            tracing::warn!(key, error = %e, "algorithms could not be timed: the library's first is taken");
             return 0;
         }
     };
@@ -68,28 +75,16 @@ fn kept(path: &Path, choices: &[Choice]) -> Option<usize> {
     choices.iter().position(|c| c.to_bytes() == bytes)
 }
 
-/// The elements from the first of a factor to its last.
-fn extent(f: &Factor, (rows, columns): (usize, usize), batch: usize) -> usize {
-    let (lines, along) = if f.by_columns { (columns, rows) } else { (rows, columns) };
-    (batch - 1) * f.batch + (lines - 1) * f.leading + along
-}
-
-/// Times each choice on matrices of zeros.
+/// Times each choice on zeros.
 fn time<E: std::fmt::Display>(
     gpu: &'static Gpu,
-    p: &Product,
+    work: &Work,
     choices: &[Choice],
-    run: impl Fn(&Choice, &[Address]) -> Result<(), E>,
+    run: impl Fn(usize, &[Address]) -> Result<(), E>,
 ) -> Result<usize> {
-    let size = p.dtype.size();
     let workspace = choices.iter().map(|c| c.workspace).max().unwrap_or(0);
-    let bytes = [
-        extent(&p.left, (p.rows, p.depth), p.batch) * size,
-        extent(&p.right, (p.depth, p.columns), p.batch) * size,
-        p.batch * p.rows * p.columns * size,
-        workspace,
-    ];
-    let buffers = bytes.iter().map(|&n| GpuBuffer::new(gpu, n)).collect::<Result<Vec<_>>>()?;
+    let bytes = work.bytes.iter().chain([&workspace]);
+    let buffers = bytes.map(|&n| GpuBuffer::new(gpu, n)).collect::<Result<Vec<_>>>()?;
     let addresses: Vec<Address> = buffers.iter().map(GpuBuffer::address).collect();
     // nobody else queues while this is timed
     let _queue = gpu.queue()?;
@@ -102,18 +97,24 @@ fn time<E: std::fmt::Display>(
     let mut fastest = (f32::INFINITY, 0);
     for (i, choice) in choices.iter().enumerate() {
         // one that cannot run is none
-        if let Err(e) = run(choice, &addresses) {
+        if let Err(e) = run(i, &addresses) {
             tracing::info!(choice = ?choice, error = %e, "an algorithm does not run");
             continue;
         }
-        let queued = events.around(gpu.stream, || (0..RUNS).try_for_each(|_| run(choice, &addresses))).map_err(fail)?;
+        let queued = events.around(gpu.stream, || (0..RUNS).try_for_each(|_| run(i, &addresses))).map_err(fail)?;
         if let (Ok(()), time) = queued
             && time < fastest.0
         {
             fastest = (time, i);
         }
     }
-    tracing::debug!(product = ?p, chosen = fastest.1, of = choices.len(), milliseconds = fastest.0 / RUNS as f32, "timed");
+    tracing::debug!(
+        key = work.key,
+        chosen = fastest.1,
+        of = choices.len(),
+        milliseconds = fastest.0 / RUNS as f32,
+        "timed"
+    );
     Ok(fastest.1)
 }
 
@@ -162,7 +163,7 @@ mod tests {
         let choice = |n: u64| Choice { algorithm: [n; 8], workspace: 1 << n };
         let choices = [choice(1), choice(2), choice(3)];
         let folder = std::env::temp_dir().join(format!("gradloom-tuning-{}", std::process::id()));
-        let path = folder.join("a.product");
+        let path = folder.join("a.algorithm");
         assert_eq!(kept(&path, &choices), None);
         write(&path, &choices[2].to_bytes()).unwrap();
         assert_eq!(kept(&path, &choices), Some(2));
@@ -170,12 +171,5 @@ mod tests {
         std::fs::write(&path, choices[2].to_bytes()).unwrap();
         assert_eq!(kept(&path, &choices), None, "without its check a file is damaged");
         std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_factor_ends_at_its_last_element() {
-        let f = Factor { by_columns: false, leading: 10, batch: 7 };
-        assert_eq!(extent(&f, (3, 4), 2), 7 + 20 + 4);
-        assert_eq!(extent(&Factor { by_columns: true, ..f }, (3, 4), 1), 30 + 3);
     }
 }

@@ -1,13 +1,15 @@
 //! Ops as calls of numerical libraries, with the kernels that lay their operands out before and their results after.
 //!
 //! A [`Routine`] is what a library computes: on dense arrays whose layout it names, in the order of the machine's queue, with no
-//! word of the library itself. [`plan`] gives for an op the routines and kernels that compute it; whether a machine has a library
+//! word of the library itself. [`plans`] gives for an op the routines and kernels that compute it; whether a machine has a library
 //! for them is asked of its [`super::Libraries`], and only where it takes all of them they are called.
 
+mod convolution;
 mod fourier;
 mod linear;
 mod product;
 
+pub use convolution::{Convolution, Direction};
 pub use linear::{Linear, Method, SMALL, Vectors};
 
 use super::GridKernel;
@@ -22,6 +24,8 @@ pub enum Routine {
     Product(Product),
     /// Fourier transforms; on the operand and the result. The operand of an inverse to real numbers may be overwritten.
     Transform(Transform),
+    /// Convolutions; on the two arrays that are read, then on that which is written.
+    Convolution(Convolution),
     /// Linear algebra; on what the method says.
     Linear(Linear),
 }
@@ -106,7 +110,7 @@ impl Routine {
     /// captured.
     pub fn queued(&self) -> Option<usize> {
         match self {
-            Routine::Product(_) | Routine::Transform(_) => Some(1),
+            Routine::Product(_) | Routine::Transform(_) | Routine::Convolution(_) => Some(1),
             Routine::Linear(l) => l.what.is_queued().then_some(l.batch),
         }
     }
@@ -136,15 +140,17 @@ impl Plan {
     }
 }
 
-/// How libraries compute an op; `None` if none has a form of it.
+/// How libraries compute an op, best first; nothing if none has a form of it.
 ///
 /// # Errors
 /// An array that is larger than one kernel takes.
-pub fn plan(site: &Site) -> Result<Option<Plan>> {
-    match site.op {
-        Op::DotGeneral { .. } => product::dot_general(site),
-        Op::Fft { .. } => fourier::fft(site),
-        gradloom_ir::linalg_ops!() => linear::linear(site),
-        _ => Ok(None),
-    }
+pub fn plans(site: &Site) -> Result<Vec<Plan>> {
+    let plan = match site.op {
+        Op::DotGeneral { .. } => product::dot_general(site)?,
+        Op::Convolution { .. } => return convolution::convolution(site),
+        Op::Fft { .. } => fourier::fft(site)?,
+        gradloom_ir::linalg_ops!() => linear::linear(site)?,
+        _ => None,
+    };
+    Ok(plan.into_iter().collect())
 }

@@ -153,7 +153,7 @@ pub(super) fn position(b: &mut Build, index: &[Reg], shape: &[usize]) -> Reg {
 
 /// Along an axis of `n` elements that lie `dilation` apart, whether there is one at a place, and which. A place before the
 /// first has wrapped, and is beyond the last.
-fn undilated(b: &mut Build, place: Reg, n: usize, dilation: usize) -> (Reg, Reg) {
+pub(super) fn undilated(b: &mut Build, place: Reg, n: usize, dilation: usize) -> (Reg, Reg) {
     let span = n.saturating_sub(1) as i128 * dilation as i128 + i128::from(n > 0);
     let end = b.index(i64::try_from(span).unwrap_or(i64::MAX));
     let within = b.compare(Comparison::Lt, place, end);

@@ -122,7 +122,7 @@ pub fn as_dtype(x: &Literal, dtype: DType) -> Literal {
     let (mut b, inputs) = Builder::with_inputs(&[x.ty().clone()]);
     let y = b.convert(inputs[0], dtype);
     let g = b.finish(&[y]).unwrap_or_else(|e| panic!("{e}"));
-    eval(&g, &[x.clone()]).unwrap_or_else(|e| panic!("{e}")).remove(0)
+    eval(&g, std::slice::from_ref(x)).unwrap_or_else(|e| panic!("{e}")).remove(0)
 }
 
 /// How far results are from others, in parts of their length.

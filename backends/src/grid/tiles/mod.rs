@@ -7,12 +7,15 @@
 //! row, the sum of its exponentials and their product with a matrix come of one pass (`online`). The gradient of attention is made of
 //! the same kernels; nothing here knows attention.
 
+mod ends;
 mod fragments;
 mod kernel;
+mod loads;
 mod online;
 mod places;
 mod program;
 mod region;
+mod sums;
 mod tile;
 
 use super::GridKernel;

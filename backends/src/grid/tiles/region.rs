@@ -11,6 +11,9 @@ pub(super) const MOST_TERMS: usize = 128;
 /// The fewest rows and columns that are worth tiles.
 pub(super) const FEWEST: usize = 16;
 
+/// The most arrays of a region: what depends on all of a program is none.
+const MOST_MEMBERS: usize = 256;
+
 /// The axes that all arrays of a region are made of, axes of length 1 left out: those of a batch, then rows, then columns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Axes {
@@ -147,12 +150,13 @@ impl<'g> Finder<'g> {
 
     /// The region that begins with product `seed`.
     pub fn find(&self, seed: usize) -> Option<Region> {
+        self.sides(seed)?;
         let mut seeds = BTreeSet::from([seed]);
         let mut refused = BTreeSet::new();
         let mut found = self.closure(&seeds)?;
         while let Some(&next) = found.beside.iter().find(|b| !refused.contains(*b)) {
             seeds.insert(next);
-            match self.closure(&seeds).filter(|_| self.has_sides(seed, next)) {
+            match self.has_sides(seed, next).then(|| self.closure(&seeds)).flatten() {
                 Some(more) => found = more,
                 // it is stored then, and read
                 None => {
@@ -179,6 +183,9 @@ impl<'g> Finder<'g> {
         let mut open: Vec<Value> = seeds.iter().map(|&i| self.node(i).results[0]).collect();
         let definitions = self.g.definitions();
         while let Some(v) = open.pop() {
+            if found.members.len() > MOST_MEMBERS {
+                return None;
+            }
             if self.is_output[v.index()] {
                 found.stored.insert(v);
             }

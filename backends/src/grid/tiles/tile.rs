@@ -130,7 +130,7 @@ impl Maker<'_> {
         strides
     }
 
-    fn factor<'t>(&mut self, v: Value, pairs: Vec<(usize, &'t Vec<usize>)>) -> Factor {
+    fn factor(&mut self, v: Value, pairs: Vec<(usize, &Vec<usize>)>) -> Factor {
         let shape = self.g.ty(v).shape.clone();
         let strides = self.strides(&shape, pairs.iter().copied());
         let own = (0..shape.len()).find(|a| pairs.iter().all(|(axis, _)| axis != a));

@@ -137,6 +137,7 @@ impl Writer<'_> {
         let write = |b: &mut Build| {
             let place = self.own_place(b, &o.strides, half);
             let even = o.strides.iter().all(|s| s.is_multiple_of(2)) && length.is_multiple_of(2);
+            let even = even && self.alignment[result as usize] >= 2 * o.ty.dtype.size();
             let along = b.times(column, o.along as i64);
             let at = b.binary(Binary::Add, place, along);
             if o.along == 1 && even {

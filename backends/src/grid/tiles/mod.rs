@@ -20,7 +20,7 @@ mod tile;
 
 use super::GridKernel;
 use crate::outline::{Outlined, outline};
-use gradloom_ir::{Graph, Literal, Node, Op, Primitive, PrimitiveRules, Result, Type, eval};
+use gradloom_ir::{Error, Graph, Literal, Node, Op, Primitive, PrimitiveRules, Result, Type, eval};
 use gradloom_passes::cost::graph_cost;
 use gradloom_passes::{Changed, map_bodies};
 use online::{Dependence, online};
@@ -104,8 +104,7 @@ impl TileKernel {
 
 /// Whether [`tile_products`] may find anything.
 pub(crate) fn has_product_to_tile(g: &Graph, with: Tiling) -> bool {
-    // a block has some rows, of a few columns at least
-    let least = with.blocks * kernel::OWN * region::FEWEST / 2;
+    let least = with.blocks * region::FEWEST * region::FEWEST;
     let large = |n: &Node| matches!(n.op, Op::DotGeneral { .. }) && g.ty(n.results[0]).numel() >= least;
     g.nodes().iter().any(|n| large(n) || n.op.bodies().iter().any(|b| has_product_to_tile(b, with)))
 }
@@ -224,7 +223,8 @@ fn outlined(g: &Graph, tiles: Vec<Tile>, with: Tiling) -> Result<Option<Graph>> 
     let tiles: Vec<Arc<Tile>> = tiles.into_iter().map(Arc::new).collect();
     outline(g, &parts, |k, b, map| {
         let tile = tiles[k].clone();
-        let args = tile.args.iter().filter_map(|a| map[a.index()]).collect::<Vec<_>>();
+        let missing = || Error::internal("tile_products", "an argument is not there yet");
+        let args = tile.args.iter().map(|a| map[a.index()].ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
         let nodes = tile.nodes();
         b.set_loc(&g.nodes()[nodes[0]].loc);
         let primitive = Primitive::new(Tiled { meaning: tile.meaning(g)?, tile, tf32: with.tf32 });

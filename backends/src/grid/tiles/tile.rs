@@ -164,6 +164,18 @@ impl Maker<'_> {
         })
     }
 
+    /// The transposition that is all that reads a value.
+    fn transposed(&self, v: Value) -> Option<(usize, &[usize])> {
+        if self.g.use_counts()[v.index()] != 1 {
+            return None;
+        }
+        let (i, node) = self.g.nodes().iter().enumerate().find(|(_, n)| n.args.contains(&v))?;
+        match &node.op {
+            Op::Transpose { perm } => Some((i, perm)),
+            _ => None,
+        }
+    }
+
     fn output(&mut self, number: usize, late: Vec<(Late, usize)>) -> Result<Output> {
         let sink = self.region.sinks[number];
         let node = &self.g.nodes()[sink.node];
@@ -195,6 +207,14 @@ impl Maker<'_> {
                 let (first, own) = if operand == 0 { (batches, batches + free.len()) } else { (batches + 1, batches) };
                 let mut out = pairs(&(0..batches).collect::<Vec<_>>(), of_x.0);
                 out.extend(free.iter().enumerate().map(|(i, &a)| (first + i, &axes[a])));
+                // where nothing but a transposition reads it, it is written so
+                if let Some((transposed, perm)) = self.transposed(node.results[0]) {
+                    let place = |axis: usize| perm.iter().position(|&p| p == axis).unwrap_or(axis);
+                    let ty = self.g.ty(self.g.nodes()[transposed].results[0]).clone();
+                    let strides = self.strides(&ty.shape, out.into_iter().map(|(axis, of)| (place(axis), of)));
+                    let along = row_major_strides(&ty.shape)[place(own)];
+                    return Ok(Output { node: transposed, sum: Sum::Product(factor), late, strides, along, ty });
+                }
                 (Sum::Product(factor), out, row_major_strides(&ty.shape)[own])
             }
             _ => return Err(self.refused()),

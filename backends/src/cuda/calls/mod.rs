@@ -10,6 +10,7 @@ mod pointers;
 mod product;
 mod settings;
 mod solver;
+mod trial;
 mod tuning;
 
 pub use settings::{
@@ -91,7 +92,7 @@ impl LibraryCall {
     pub(super) fn queue(&self, queue: &Queue, buffers: &[Address]) -> Result<()> {
         let stream = queue.stream;
         match self {
-            LibraryCall::Product(p) => p.queue(stream, buffers),
+            LibraryCall::Product(p) => p.queue(queue, buffers),
             LibraryCall::Transform(t) => t.queue(stream, buffers),
             LibraryCall::Blas(b) => b.queue(stream, buffers),
             LibraryCall::Solver(s) => s.queue(stream, buffers),

@@ -1,10 +1,10 @@
 //! Which of several algorithms for a product is the fastest: timed once, and remembered on disk.
 
+use super::trial::Trial;
 use crate::cuda::gpu::{Gpu, driver_error};
-use crate::cuda::memory::GpuBuffer;
 use crate::cuda::modules::{cache_folder, fingerprint, read, write};
 use crate::grid::Address;
-use crate::grid::library::{Factor, Product};
+use crate::grid::library::Product;
 use cudarc::driver::{result, sys};
 use gradloom_ir::Result;
 use std::path::Path;
@@ -68,12 +68,6 @@ fn kept(path: &Path, choices: &[Choice]) -> Option<usize> {
     choices.iter().position(|c| c.to_bytes() == bytes)
 }
 
-/// The elements from the first of a factor to its last.
-fn extent(f: &Factor, (rows, columns): (usize, usize), batch: usize) -> usize {
-    let (lines, along) = if f.by_columns { (columns, rows) } else { (rows, columns) };
-    (batch - 1) * f.batch + (lines - 1) * f.leading + along
-}
-
 /// Times each choice on matrices of zeros.
 fn time<E: std::fmt::Display>(
     gpu: &'static Gpu,
@@ -81,23 +75,12 @@ fn time<E: std::fmt::Display>(
     choices: &[Choice],
     run: impl Fn(&Choice, &[Address]) -> Result<(), E>,
 ) -> Result<usize> {
-    let size = p.dtype.size();
-    let workspace = choices.iter().map(|c| c.workspace).max().unwrap_or(0);
-    let bytes = [
-        extent(&p.left, (p.rows, p.depth), p.batch) * size,
-        extent(&p.right, (p.depth, p.columns), p.batch) * size,
-        p.batch * p.rows * p.columns * size,
-        workspace,
-    ];
-    let buffers = bytes.iter().map(|&n| GpuBuffer::new(gpu, n)).collect::<Result<Vec<_>>>()?;
-    let addresses: Vec<Address> = buffers.iter().map(GpuBuffer::address).collect();
+    let trial = Trial::new(gpu, p, choices)?;
+    let addresses = trial.addresses();
     // nobody else queues while this is timed
-    let _queue = gpu.queue()?;
+    let mut queue = gpu.queue()?;
+    trial.fill(gpu, &mut queue, 0)?;
     let fail = |e| driver_error("algorithms cannot be timed", e);
-    for b in &buffers {
-        // SAFETY: the buffer has so many bytes.
-        unsafe { result::memset_d8_async(b.address(), 0, b.len(), gpu.stream) }.map_err(fail)?;
-    }
     let events = Events::new().map_err(fail)?;
     let mut fastest = (f32::INFINITY, 0);
     for (i, choice) in choices.iter().enumerate() {
@@ -170,12 +153,5 @@ mod tests {
         std::fs::write(&path, choices[2].to_bytes()).unwrap();
         assert_eq!(kept(&path, &choices), None, "without its check a file is damaged");
         std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_factor_ends_at_its_last_element() {
-        let f = Factor { by_columns: false, leading: 10, batch: 7 };
-        assert_eq!(extent(&f, (3, 4), 2), 7 + 20 + 4);
-        assert_eq!(extent(&Factor { by_columns: true, ..f }, (3, 4), 1), 30 + 3);
     }
 }

@@ -8,6 +8,8 @@ mod software;
 
 #[path = "libraries/fourier.rs"]
 mod fourier;
+#[path = "libraries/layers.rs"]
+mod layers;
 #[path = "libraries/linear.rs"]
 mod linear;
 #[path = "libraries/products.rs"]

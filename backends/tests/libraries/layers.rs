@@ -227,3 +227,20 @@ fn a_step_of_training() {
         assert_eq!((with("bias: Some"), with("relu: true")), (2, 1), "{g}\n{schedule}");
     }
 }
+
+/// What is made ready for a product is shared, and each call has its own bias, also when it is captured.
+#[test]
+fn layers_of_one_shape() {
+    let Some(gpu) = gpu() else { return };
+    let text = format!(
+        "graph(%0: f32[6,6], %1: f32[6,6], %2: f32[6], %3: f32[6]) {{
+            %4 = dot_general(%0, %1) {{{MATRICES}}} : f32[6,6]
+            %5 = broadcast_in_dim(%2) {{shape = [6, 6], dims = [1]}} : f32[6,6]
+            %6 = add(%4, %5) : f32[6,6]
+            %7 = dot_general(%6, %1) {{{MATRICES}}} : f32[6,6]
+            %8 = broadcast_in_dim(%3) {{shape = [6, 6], dims = [1]}} : f32[6,6]
+            %9 = add(%8, %7) : f32[6,6]
+            return %9 }}"
+    );
+    assert!(is_one_call(&check_text(gpu, &text, 1e-4)));
+}

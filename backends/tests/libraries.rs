@@ -10,6 +10,8 @@ mod software;
 mod convolutions;
 #[path = "libraries/fourier.rs"]
 mod fourier;
+#[path = "libraries/layers.rs"]
+mod layers;
 #[path = "libraries/linear.rs"]
 mod linear;
 #[path = "libraries/products.rs"]

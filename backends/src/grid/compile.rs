@@ -1,6 +1,7 @@
 //! From an optimised graph to a program for a GPU: clusters become loop nests and grid kernels, the rest the kernels of its op,
 //! loops over few numbers and over blocks of rows one kernel each, other loops and branches programs of their own.
 
+use super::absorb_epilogues::{LayerCall, absorb_epilogues, has_product};
 use super::library::{Does, Plan, Site, plans};
 use super::ops::{Launches, Operand, launches};
 use super::program::{
@@ -58,7 +59,11 @@ pub fn compile_with(g: &Graph, fusing: Fusing, libraries: &dyn Libraries) -> Res
         calls: Vec::new(),
         constants: Vec::new(),
     };
-    let mut g = lowered_for_gpu(g, fusing.tiles, &mut PassContext::from_env())?.into_owned();
+    let mut cx = PassContext::from_env();
+    let mut g = lowered_for_gpu(g, fusing.tiles, &mut cx)?.into_owned();
+    if has_product(&g) {
+        cx.step("absorb_epilogues", &mut g, |g, _| absorb_epilogues(g, libraries))?;
+    }
     block_rows(&mut g, fusing.rows)?;
     let aligned = vec![ALIGNMENT; g.num_inputs() + g.num_outputs()];
     let main = c.body(&g, &aligned)?;
@@ -247,6 +252,13 @@ impl Compiler<'_> {
             self.launch(body, tiles.grid(&alignment)?, buffers, tiles.flops());
             return Ok(());
         }
+        if let Some(layer) = LayerCall::of(g, node)? {
+            if !self.call(node, &slots.types(&node.args), &slots.types(&node.results), slots, body)? {
+                let once = self.once(&layer.meaning, node, slots)?;
+                body.push(once);
+            }
+            return Ok(());
+        }
         if let Some(nest) = kernel_of(g, node)? {
             let values: Vec<Value> = node.args.iter().chain(&node.results).copied().collect();
             let kernel = lower(&nest, &|p| slots.alignment(values[p]))?;
@@ -333,8 +345,13 @@ impl Compiler<'_> {
         body: &mut Body,
     ) -> Result<bool> {
         let alignment = node.args.iter().chain(&node.results).map(|&v| slots.alignment(v)).collect();
+        let site = Site { op: &node.op, args, results, alignment };
+        let (op, flops, plans) = match LayerCall::of(slots.g, node)? {
+            Some(of) => (of.layer.product.name(), of.flops(), of.layer.plan(&site)?.into_iter().collect()),
+            None => (node.op.name(), node_cost(slots.g, node).flops, plans(&site)?),
+        };
         let mut taken = None;
-        for plan in plans(&Site { op: &node.op, args, results, alignment })? {
+        for plan in plans {
             if let Some(needs) = self.needs(&plan)? {
                 taken = Some((plan, needs));
                 break;
@@ -343,10 +360,7 @@ impl Compiler<'_> {
         let Some((Plan { steps, scratch }, needs)) = taken else { return Ok(false) };
         let own: Vec<Slot> = scratch.iter().map(|_| slots.fresh()).collect();
         let first = body.steps.len();
-        let cost = KernelCost {
-            flops: node_cost(slots.g, node).flops,
-            bytes: args.iter().chain(results).map(|t| t.bytes() as u64).sum(),
-        };
+        let cost = KernelCost { flops, bytes: args.iter().chain(results).map(|t| t.bytes() as u64).sum() };
         // what the op costs is put down to its first routine
         let mut cost = Some(cost);
         for ((does, operands), workspace) in steps.into_iter().zip(needs) {
@@ -362,7 +376,7 @@ impl Compiler<'_> {
                     let workspace_slot = (workspace > 0).then(|| slots.fresh());
                     buffers.extend(workspace_slot);
                     let cost = cost.take().unwrap_or_default();
-                    let call = Call { op: node.op.name(), routine, scratch: workspace, cost };
+                    let call = Call { op, routine, scratch: workspace, cost };
                     let number = self.calls.iter().position(|c| *c == call).unwrap_or_else(|| {
                         self.calls.push(call);
                         self.calls.len() - 1
@@ -381,6 +395,22 @@ impl Compiler<'_> {
             body.steps[last].gives.extend(own);
         }
         Ok(true)
+    }
+
+    /// A program in place of a node, on its operands.
+    fn once(&mut self, program: &Graph, node: &Node, slots: &Slots) -> Result<What> {
+        let values = || node.args.iter().chain(&node.results);
+        let alignment: Vec<usize> = values().map(|&v| slots.alignment(v)).collect();
+        let row = |&v: &Value| Rows { array: slots.get(v), bytes: slots.g.ty(v).bytes() };
+        Ok(What::Scan(Box::new(Scan {
+            body: self.body(program, &alignment)?,
+            length: 1,
+            reverse: false,
+            consts: node.args.iter().map(|&v| slots.get(v)).collect(),
+            carries: Vec::new(),
+            xs: Vec::new(),
+            ys: node.results.iter().map(row).collect(),
+        })))
     }
 
     fn control(&mut self, node: &Node, slots: &Slots) -> Result<What> {

@@ -23,6 +23,7 @@
 //! table, loads and stores those of their array, indices are u32 or u64, conditions are bool; a block has at most 1024 threads and
 //! [`SHARED`] bytes.
 
+mod absorb_epilogues;
 mod build;
 mod compile;
 mod emulate;
@@ -38,6 +39,7 @@ mod tiles;
 
 mod verify;
 
+pub use absorb_epilogues::absorb_epilogues;
 pub use build::Build;
 pub use compile::{Fusing, ROWS, compile, compile_with};
 pub use emulate::emulate;

@@ -339,6 +339,7 @@ struct Work {
     u64 alpha_at, beta_at;  // where they are, on the device
     complex alpha, beta;
     u64 a, b, c, d, workspace, workspace_bytes;
+    bool loses_nan;
 };
 
 static u64 index(const Layout& l, u64 i, u64 j) { return l.order == ORDER_COL ? i + j * (u64)l.ld : i * (u64)l.ld + j; }
@@ -374,7 +375,7 @@ static complex finished(complex x, const Work& w, complex bias) {
     if (e == 1) return x;
     double y = x.real();
     if (e & BIAS) y += bias.real();
-    if (e & RELU) y = y > 0 || y != y ? y : 0;
+    if (e & RELU) y = y > 0 || (y != y && !w.loses_nan) ? y : 0;
     if (e & GELU) y = 0.5 * y * (1.0 + std::tanh(0.7978845608028654 * (y + 0.044715 * y * y * y)));
     return y;
 }
@@ -459,6 +460,8 @@ EXPORT int cublasLtMatmul(void* handle, void* desc, const void* alpha, const voi
     const Layout* layouts[] = {&p.a, &p.b, &p.c, &p.d};
     for (int i = 0; i < 4; i++)
         if (pointers[i] % std::min<u64>(bytes_of(layouts[i]->type), 8) != 0) REFUSE(INVALID_VALUE, "cublasLt: an address that is not aligned");
+    // some of the library's rectifiers are the maximum that is a number if one of two is
+    w.loses_nan = algorithm != nullptr && algorithm->data[1] == 1;
     if (algorithm != nullptr) {
         if (algorithm->data[0] != number_of(p) || algorithm->data[1] == 0 || algorithm->data[1] > 4)
             REFUSE(INVALID_VALUE, "cublasLt: an algorithm that was not found for this product");

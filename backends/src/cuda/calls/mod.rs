@@ -11,6 +11,7 @@ mod pointers;
 mod product;
 mod settings;
 mod solver;
+mod trial;
 mod tuning;
 
 pub use settings::{
@@ -96,7 +97,7 @@ impl LibraryCall {
     pub(super) fn queue(&self, queue: &Queue, buffers: &[Address]) -> Result<()> {
         let stream = queue.stream;
         match self {
-            LibraryCall::Product(p) => p.queue(stream, buffers),
+            LibraryCall::Product(p) => p.queue(queue, buffers),
             LibraryCall::Convolution(c) => c.queue(stream, buffers),
             LibraryCall::Transform(t) => t.queue(stream, buffers),
             LibraryCall::Blas(b) => b.queue(stream, buffers),

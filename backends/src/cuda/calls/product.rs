@@ -1,13 +1,13 @@
 //! Products by cuBLASLt.
 //!
 //! The library counts columns first: a matrix that lies row after row is to it the transpose, and what it is asked for is the
-//! transposed result, `right^T left^T`.
+//! transposed result, `right^T left^T`. The number that it adds to each of its rows is one a column.
 
-use super::{ProductPrecision, deterministic_products, tuning};
-use crate::cuda::gpu::{Gpu, locked};
+use super::{ProductPrecision, deterministic_products, trial, tuning};
+use crate::cuda::gpu::{Gpu, Queue, locked};
 use crate::cuda::libraries::Library;
 use crate::grid::Address;
-use crate::grid::library::{Factor, Product};
+use crate::grid::library::{Epilogue, Factor, Product};
 use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublaslt::{result, sys};
 use cudarc::driver::sys::CUstream;
@@ -121,6 +121,7 @@ impl Drop for Preference {
 pub(in crate::cuda) struct Ready {
     handle: Handle,
     dtype: DType,
+    has_bias: bool,
     description: Description,
     /// Of the right factor, the left one and the result, as the library counts.
     layouts: [Layout; 3],
@@ -128,7 +129,8 @@ pub(in crate::cuda) struct Ready {
     workspace: usize,
 }
 
-// SAFETY: descriptions are only read once they are made, which may be done from all threads.
+// SAFETY: descriptions are only read once they are made, which may be done from all threads; but for the address of the bias, which
+// is set by who holds the queue.
 unsafe impl Send for Ready {}
 // SAFETY: as above.
 unsafe impl Sync for Ready {}
@@ -181,6 +183,41 @@ fn layout(
     Ok(layout)
 }
 
+impl Description {
+    /// # Safety
+    /// The library reads a `T` as the attribute's value.
+    unsafe fn set<T>(
+        &self,
+        attribute: sys::cublasLtMatmulDescAttributes_t,
+        value: T,
+    ) -> Result<(), result::CublasError> {
+        // SAFETY: the description lives; the value is read while this runs.
+        unsafe { result::set_matmul_desc_attribute(self.0, attribute, ptr::from_ref(&value).cast(), size_of::<T>()) }
+    }
+
+    /// Asks for what is done to the numbers of a product.
+    fn set_epilogue(&self, epilogue: &Epilogue) -> Result<(), result::CublasError> {
+        use sys::cublasLtEpilogue_t as E;
+        use sys::cublasLtMatmulDescAttributes_t as A;
+        let which = match (epilogue.bias, epilogue.relu) {
+            (None, false) => return Ok(()),
+            (None, true) => E::CUBLASLT_EPILOGUE_RELU,
+            (Some(_), false) => E::CUBLASLT_EPILOGUE_BIAS,
+            (Some(_), true) => E::CUBLASLT_EPILOGUE_RELU_BIAS,
+        };
+        // SAFETY: of these types the library's manual says the attributes are.
+        unsafe {
+            self.set(A::CUBLASLT_MATMUL_DESC_EPILOGUE, which as u32)?;
+            if let Some(bias) = epilogue.bias {
+                self.set(A::CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, bias.batch as i64)?;
+                // algorithms are looked for by how the address is aligned; nothing is read from there
+                self.set(A::CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.alignment as Address)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The layout of a factor and whether it is transposed: as the library counts, rows are columns.
 fn factor(
     of: sys::cudaDataType,
@@ -210,13 +247,11 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
         for (attribute, operation) in
             [(A::CUBLASLT_MATMUL_DESC_TRANSA, of_right), (A::CUBLASLT_MATMUL_DESC_TRANSB, of_left)]
         {
-            // SAFETY: the description was just made; the attribute is read while this runs and has this size.
-            unsafe {
-                let at = ptr::from_ref(&operation).cast();
-                result::set_matmul_desc_attribute(description.0, attribute, at, size_of::<i32>()).map_err(fail)?;
-            }
+            // SAFETY: the attributes are of this type.
+            unsafe { description.set(attribute, operation) }.map_err(fail)?;
         }
     }
+    description.set_epilogue(&p.epilogue).map_err(fail)?;
     gpu.enter()?;
     let layouts = [right, left, out];
     let found = candidates(handle, gpu, p, &description, &layouts)?;
@@ -224,23 +259,39 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
         tracing::info!(product = ?p, "cuBLASLt has no algorithm: kernels compute it");
         return Ok(None);
     };
-    let ready =
-        Ready { handle, dtype: p.dtype, description, layouts, algorithm: first.algo, workspace: first.workspaceSize };
-    if deterministic_products() || found.len() == 1 {
-        return Ok(Some(ready));
-    }
-    let choices: Vec<tuning::Choice> =
+    let ready = Ready {
+        handle,
+        dtype: p.dtype,
+        has_bias: p.epilogue.bias.is_some(),
+        description,
+        layouts,
+        algorithm: first.algo,
+        workspace: first.workspaceSize,
+    };
+    let mut choices: Vec<tuning::Choice> =
         found.iter().map(|c| tuning::Choice { algorithm: c.algo.data, workspace: c.workspaceSize }).collect();
-    let key = format!("{p:?} {precision:?} {} {}", gpu.name(), handle.version);
-    let bytes = [
-        extent(&p.left, (p.rows, p.depth), p.batch),
-        extent(&p.right, (p.depth, p.columns), p.batch),
-        p.batch * p.rows * p.columns,
-    ];
-    let bytes = bytes.map(|n| n * p.dtype.size());
-    let work = tuning::Work { key: &key, size: &[p.batch, p.rows, p.columns, p.depth], bytes: &bytes };
-    let chosen = tuning::choose(gpu, &work, &choices, |i, buffers| ready.run(gpu.stream, &choices[i], buffers));
-    let chosen = &choices[chosen];
+    let bytes = bytes(p);
+    let run = |choice: &tuning::Choice, buffers: &[Address]| ready.run(gpu.stream, choice, buffers);
+    if p.epilogue.relu {
+        choices = trial::keeping_nan(gpu, p, &bytes, &choices, run).unwrap_or_else(|e| {
+            tracing::warn!(product = ?p, error = %e, "a rectifier could not be tried");
+            Vec::new()
+        });
+    }
+    let key = || format!("{p:?} {precision:?} {} {}", gpu.name(), handle.version);
+    let chosen = match &choices[..] {
+        [] => {
+            tracing::info!(product = ?p, "cuBLASLt's rectifiers lose NaN: a kernel computes it");
+            return Ok(None);
+        }
+        [_] => 0,
+        _ if deterministic_products() => 0,
+        several => {
+            let work = tuning::Work { key: &key(), size: &[p.batch, p.rows, p.columns, p.depth], bytes: &bytes };
+            tuning::choose(gpu, &work, several, |i, buffers| run(&several[i], buffers))
+        }
+    };
+    let chosen = choices[chosen];
     let algorithm = sys::cublasLtMatmulAlgo_t { data: chosen.algorithm };
     Ok(Some(Ready { algorithm, workspace: chosen.workspace, ..ready }))
 }
@@ -249,6 +300,17 @@ fn make(gpu: &'static Gpu, handle: Handle, p: &Product, precision: ProductPrecis
 fn extent(f: &Factor, (rows, columns): (usize, usize), batch: usize) -> usize {
     let (lines, along) = if f.by_columns { (columns, rows) } else { (rows, columns) };
     (batch - 1) * f.batch + (lines - 1) * f.leading + along
+}
+
+/// Bytes of the buffers of a product: left, right, result, biases if there are some.
+fn bytes(p: &Product) -> Vec<usize> {
+    let elements = [
+        Some(extent(&p.left, (p.rows, p.depth), p.batch)),
+        Some(extent(&p.right, (p.depth, p.columns), p.batch)),
+        Some(p.batch * p.rows * p.columns),
+        p.epilogue.bias.map(|b| (p.batch - 1) * b.batch + p.columns),
+    ];
+    elements.into_iter().flatten().map(|n| n * p.dtype.size()).collect()
 }
 
 /// The algorithms that the library names, best first.
@@ -316,19 +378,28 @@ impl Ready {
         self.workspace
     }
 
-    /// Queues the product of buffers: left, right, result, scratch memory.
-    pub(super) fn queue(&self, stream: CUstream, buffers: &[Address]) -> Result<()> {
+    /// Queues the product of buffers: left, right, result, biases if there are some, scratch memory.
+    pub(super) fn queue(&self, queue: &Queue, buffers: &[Address]) -> Result<()> {
         let choice = tuning::Choice { algorithm: self.algorithm.data, workspace: self.workspace };
-        self.run(stream, &choice, buffers).map_err(|e| said("a product cannot be queued", e))
+        self.run(queue.stream, &choice, buffers).map_err(|e| said("a product cannot be queued", e))
     }
 
+    /// As [`Ready::queue`], for who holds the queue.
     fn run(&self, stream: CUstream, choice: &tuning::Choice, buffers: &[Address]) -> Result<(), result::CublasError> {
         let (one, zero) = ((1f32, 1f64), (0f32, 0f64));
         let factor = |of: &(f32, f64)| -> *const c_void {
             if self.dtype == DType::F64 { ptr::from_ref(&of.1).cast() } else { ptr::from_ref(&of.0).cast() }
         };
         let [left, right, out] = [0, 1, 2].map(|i| buffers[i] as *mut c_void);
-        let workspace = buffers.get(3).map_or(ptr::null_mut(), |&at| at as *mut c_void);
+        let rest = &buffers[3..];
+        let (bias, rest) = rest.split_at(usize::from(self.has_bias).min(rest.len()));
+        if let Some(&bias) = bias.first() {
+            // SAFETY: the attribute is an address. What was queued before has its own, and nobody else queues now.
+            unsafe {
+                self.description.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias)?;
+            }
+        }
+        let workspace = rest.first().map_or(ptr::null_mut(), |&at| at as *mut c_void);
         let [a, b, d] = &self.layouts;
         // SAFETY: the buffers hold matrices of these layouts, as the program was compiled, and are not given back before this is
         // queued; the scratch memory has as many bytes as the algorithm takes.

@@ -1,7 +1,7 @@
 //! Which of several algorithms is the fastest: timed once, and remembered on disk.
 
+use super::trial::Trial;
 use crate::cuda::gpu::{Gpu, driver_error};
-use crate::cuda::memory::GpuBuffer;
 use crate::cuda::modules::{cache_folder, fingerprint, read, write};
 use crate::grid::Address;
 use cudarc::driver::{result, sys};
@@ -82,17 +82,12 @@ fn time<E: std::fmt::Display>(
     choices: &[Choice],
     run: impl Fn(usize, &[Address]) -> Result<(), E>,
 ) -> Result<usize> {
-    let workspace = choices.iter().map(|c| c.workspace).max().unwrap_or(0);
-    let bytes = work.bytes.iter().chain([&workspace]);
-    let buffers = bytes.map(|&n| GpuBuffer::new(gpu, n)).collect::<Result<Vec<_>>>()?;
-    let addresses: Vec<Address> = buffers.iter().map(GpuBuffer::address).collect();
+    let trial = Trial::new(gpu, work.bytes, choices)?;
+    let addresses = trial.addresses();
     // nobody else queues while this is timed
-    let _queue = gpu.queue()?;
+    let mut queue = gpu.queue()?;
+    trial.fill(gpu, &mut queue, 0)?;
     let fail = |e| driver_error("algorithms cannot be timed", e);
-    for b in &buffers {
-        // SAFETY: the buffer has so many bytes.
-        unsafe { result::memset_d8_async(b.address(), 0, b.len(), gpu.stream) }.map_err(fail)?;
-    }
     let events = Events::new().map_err(fail)?;
     let mut fastest = (f32::INFINITY, 0);
     for (i, choice) in choices.iter().enumerate() {

@@ -6,10 +6,12 @@
 
 mod convolution;
 mod fourier;
+mod layer;
 mod linear;
 mod product;
 
 pub use convolution::{Convolution, Direction};
+pub use layer::Layer;
 pub use linear::{Linear, Method, SMALL, Vectors};
 
 use super::GridKernel;
@@ -20,7 +22,7 @@ use smallvec::SmallVec;
 /// What a library computes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Routine {
-    /// Products of matrices; on the left factors, the right factors and the results.
+    /// Products of matrices; on the left factors, the right factors, the results and, if there are some, the biases.
     Product(Product),
     /// Fourier transforms; on the operand and the result. The operand of an inverse to real numbers may be overwritten.
     Transform(Transform),
@@ -30,7 +32,7 @@ pub enum Routine {
     Linear(Linear),
 }
 
-/// `result[b] = left[b] right[b]` for each `b` of a batch. The results are dense, row after row.
+/// `result[b] = left[b] right[b]` for each `b` of a batch, and what the epilogue makes of it. The results are dense, row after row.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Product {
     /// Of factors and result. 16-bit floats are added up as f32.
@@ -47,8 +49,28 @@ pub struct Product {
     pub left: Factor,
     /// `depth` by `columns`.
     pub right: Factor,
+    /// What is done to each number before it is stored.
+    pub epilogue: Epilogue,
     /// What the addresses of left, right and result are multiples of, in bytes.
     pub alignment: [usize; 3],
+}
+
+/// What is done to each number of a product, in the dtype in which it was added up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Epilogue {
+    /// Adds a number to each column.
+    pub bias: Option<Bias>,
+    /// Then makes 0 of what is not above it; NaN stays NaN.
+    pub relu: bool,
+}
+
+/// Numbers that are added to the columns of products, side by side, of the products' dtype.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Bias {
+    /// Elements from the numbers for one product of the batch to those for the next; 0 if they are the same.
+    pub batch: usize,
+    /// What their address is a multiple of, in bytes.
+    pub alignment: usize,
 }
 
 /// How a factor of a product lies in memory.

@@ -1,7 +1,7 @@
 //! Products of matrices: axes that are walked as one become strides and transpositions; a factor that is not made of such is
 //! laid out by a kernel before.
 
-use super::{Factor, Plan, Product, Routine, Site};
+use super::{Epilogue, Factor, Plan, Product, Routine, Site};
 use crate::grid::ALIGNMENT;
 use crate::grid::ops::{Operand, each, load_words, store_words, words};
 use gradloom_ir::{DType, Op, Result, Type, row_major_strides};
@@ -133,7 +133,8 @@ pub(super) fn dot_general(site: &Site) -> Result<Option<Plan>> {
     }
     buffers.push(Operand::Result(0));
     let (left, right) = (factors[0], factors[1]);
-    let product = Product { dtype: out.dtype, batch, rows, columns, depth, left, right, alignment };
+    let epilogue = Epilogue::default();
+    let product = Product { dtype: out.dtype, batch, rows, columns, depth, left, right, epilogue, alignment };
     plan.routine(Routine::Product(product), buffers);
     Ok(Some(plan))
 }

@@ -179,9 +179,20 @@ fn what_is_no_attention() {
         %5 = dot_general(%4, %2) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[64,5]
         %6 = dot_general(%0, %4) {lhs_batch = [], rhs_batch = [], lhs_contract = [0], rhs_contract = [0]} : f32[16,48]
         return %5, %6, %3 }";
-    for (text, kernels) in
-        [(nearest, &["tiles_min", "tiles_max"][..]), (kernel, &["tiles_store_dot_general", "tiles_dot_general"])]
-    {
+    // a row's greatest number, but no exponential of what it is less than
+    let scaled = "graph(%0: f32[64,16], %1: f32[48,16], %2: f32[48,5]) {
+        %3 = dot_general(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]} : f32[64,48]
+        %4 = reduce(%3) {kind = \"max\", axes = [1]} : f32[64]
+        %5 = broadcast_in_dim(%4) {shape = [64, 48], dims = [0]} : f32[64,48]
+        %6 = divide(%3, %5) : f32[64,48]
+        %7 = dot_general(%6, %2) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[64,5]
+        return %7 }";
+    let cases = [
+        (nearest, &["tiles_min", "tiles_max"][..]),
+        (kernel, &["tiles_store_dot_general", "tiles_dot_general"]),
+        (scaled, &["tiles_max", "tiles_dot_general"]),
+    ];
+    for (text, kernels) in cases {
         let g = parse(text).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(check(text, &g, &oracle::inputs(10, &g, false), 1e-4), kernels);
     }

@@ -1,6 +1,7 @@
 //! Parts of a program as one unit each: what is emitted in their place is the caller's, the order is found here.
 
-use gradloom_ir::{Builder, Error, Graph, Result, Type, Value};
+use gradloom_ir::{Builder, Error, Graph, Literal, Node, Op, Primitive, PrimitiveRules, Result, Type, Value, eval};
+use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -10,6 +11,50 @@ pub(crate) struct Outlined {
     pub roots: Vec<usize>,
     /// The values that it reads.
     pub inputs: Vec<Value>,
+}
+
+/// A part as an op: what it means, and a form that a backend knows.
+struct Formed<F> {
+    name: &'static str,
+    meaning: Graph,
+    form: F,
+}
+
+impl<F: Clone + Send + Sync + 'static> PrimitiveRules for Formed<F> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, _: &[Type]) -> Result<Vec<Type>> {
+        Ok(self.meaning.output_types())
+    }
+
+    fn eval(&self, args: &[Literal]) -> Result<Vec<Literal>> {
+        eval::eval(&self.meaning, args)
+    }
+
+    fn program(&self, _: &[Type]) -> Result<Option<Graph>> {
+        Ok(Some(self.meaning.clone()))
+    }
+
+    fn kernel(&self, _: &[Type]) -> Result<Option<Box<dyn Any>>> {
+        Ok(Some(Box::new(self.form.clone())))
+    }
+}
+
+/// An op that means a program, and that a backend finds this form of ([`form_of`]).
+pub(crate) fn formed<F: Clone + Send + Sync + 'static>(name: &'static str, meaning: Graph, form: F) -> Op {
+    Op::Custom { primitive: Primitive::new(Formed { name, meaning, form }) }
+}
+
+/// The form of this type that a node has, if it has one.
+///
+/// # Errors
+/// What the rule of a user's op returns.
+pub(crate) fn form_of<F: 'static>(g: &Graph, node: &Node) -> Result<Option<Box<F>>> {
+    let Op::Custom { primitive } = &node.op else { return Ok(None) };
+    let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
+    Ok(primitive.kernel(&types)?.and_then(|kernel| kernel.downcast().ok()))
 }
 
 /// The program with its parts outlined: `emit` adds part number `k`, given where the old values are in the new program, and

@@ -3,44 +3,13 @@
 use super::ALIGNMENT;
 use super::library::{Layer, Site};
 use super::program::Libraries;
-use crate::outline::{Outlined, outline};
-use gradloom_ir::{
-    Binary, Builder, Comparison, DType, Error, Graph, Literal, Node, Op, Primitive, PrimitiveRules, Result, Shape,
-    Type, Value, eval,
-};
+use crate::outline::{Outlined, formed, outline};
+use gradloom_ir::{Binary, Builder, Comparison, DType, Error, Graph, Node, Op, Result, Shape, Type, Value};
 use gradloom_passes::cost::graph_cost;
 use gradloom_passes::{Changed, dead_code, map_bodies};
-use std::any::Any;
-
-/// A layer as an op of a program.
-struct Absorbed {
-    layer: Layer,
-    meaning: Graph,
-}
-
-impl PrimitiveRules for Absorbed {
-    fn name(&self) -> &str {
-        "linear_layer"
-    }
-
-    fn infer(&self, _: &[Type]) -> Result<Vec<Type>> {
-        Ok(self.meaning.output_types())
-    }
-
-    fn eval(&self, args: &[Literal]) -> Result<Vec<Literal>> {
-        eval::eval(&self.meaning, args)
-    }
-
-    fn program(&self, _: &[Type]) -> Result<Option<Graph>> {
-        Ok(Some(self.meaning.clone()))
-    }
-
-    fn kernel(&self, _: &[Type]) -> Result<Option<Box<dyn Any>>> {
-        Ok(Some(Box::new(LayerCall { layer: self.layer.clone(), meaning: self.meaning.clone() })))
-    }
-}
 
 /// What the compiler makes the call of.
+#[derive(Clone)]
 pub(super) struct LayerCall {
     pub(super) layer: Layer,
     /// What computes it where no library does.
@@ -48,13 +17,6 @@ pub(super) struct LayerCall {
 }
 
 impl LayerCall {
-    /// The layer that a node is, if it is one.
-    pub(super) fn of(g: &Graph, node: &Node) -> Result<Option<Box<LayerCall>>> {
-        let Op::Custom { primitive } = &node.op else { return Ok(None) };
-        let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
-        Ok(primitive.kernel(&types)?.and_then(|kernel| kernel.downcast::<LayerCall>().ok()))
-    }
-
     /// Arithmetic operations.
     pub(super) fn flops(&self) -> u64 {
         graph_cost(&self.meaning).flops
@@ -144,8 +106,8 @@ impl Chain {
         let args = self.args.iter().map(|a| map[a.index()].ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
         let meaning = self.layer.program(&types)?;
         b.set_loc(&g.nodes()[self.nodes[0]].loc);
-        let primitive = Primitive::new(Absorbed { layer: self.layer.clone(), meaning });
-        let out = b.emit(Op::Custom { primitive }, &args)?[0];
+        let form = LayerCall { layer: self.layer.clone(), meaning: meaning.clone() };
+        let out = b.emit(formed("linear_layer", meaning, form), &args)?[0];
         map[self.result.index()] = Some(out);
         if let Some(mask) = self.mask
             && let Some(zero) = map[mask.zero.index()]
@@ -296,7 +258,8 @@ mod tests {
     use super::*;
     use crate::grid::library::{Product, Routine};
     use crate::grid::{Fusing, compile_with, run_program};
-    use gradloom_ir::parse;
+    use crate::outline::form_of;
+    use gradloom_ir::{Literal, eval, parse};
     use std::cell::Cell;
 
     /// A library of some products.
@@ -342,7 +305,7 @@ mod tests {
         let libraries = Takes(takes);
         let before = eval::eval(g, &inputs()).unwrap_or_else(|e| panic!("{e}"));
         let changed = absorb_epilogues(g, &libraries).unwrap_or_else(|e| panic!("{e}"));
-        let of = |n: &Node| LayerCall::of(g, n).unwrap_or_else(|e| panic!("{e}"));
+        let of = |n: &Node| form_of::<LayerCall>(g, n).unwrap_or_else(|e| panic!("{e}"));
         let layers: Vec<Layer> = g.nodes().iter().filter_map(of).map(|call| call.layer).collect();
         assert_eq!(changed == Changed::Yes, !layers.is_empty());
         let after = eval::eval(g, &inputs()).unwrap_or_else(|e| panic!("{e}\n{g}"));

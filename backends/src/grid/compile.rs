@@ -15,6 +15,7 @@ use crate::cpu::{
     Blocking, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, recurrence,
     step_roots,
 };
+use crate::outline::form_of;
 use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
 use gradloom_passes::cost::node_cost;
@@ -85,13 +86,6 @@ fn rows_of(node: &Node) -> Result<Option<GridKernel>> {
         Op::Scan { body, length, consts, carry: 0, .. } => rows_kernel("rows", body, *consts, *length),
         _ => Ok(None),
     }
-}
-
-/// The tiles that an op is computed by, if it is.
-fn tiles_of(g: &Graph, node: &Node) -> Result<Option<Box<TileKernel>>> {
-    let Op::Custom { primitive } = &node.op else { return Ok(None) };
-    let types: Vec<Type> = node.args.iter().map(|&a| g.ty(a).clone()).collect();
-    Ok(primitive.kernel(&types)?.and_then(|kernel| kernel.downcast::<TileKernel>().ok()))
 }
 
 /// The slots of one program while its steps are made.
@@ -245,14 +239,14 @@ impl Compiler<'_> {
     /// An op that is no loop nest and has no bodies.
     fn op(&mut self, node: &Node, slots: &mut Slots, body: &mut Body) -> Result<()> {
         let g = slots.g;
-        if let Some(tiles) = tiles_of(g, node)? {
+        if let Some(tiles) = form_of::<TileKernel>(g, node)? {
             let values = || node.args.iter().chain(&node.results);
             let alignment: Vec<usize> = values().map(|&v| slots.alignment(v)).collect();
             let buffers = values().map(|&v| slots.get(v)).collect();
             self.launch(body, tiles.grid(&alignment)?, buffers, tiles.flops());
             return Ok(());
         }
-        if let Some(layer) = LayerCall::of(g, node)? {
+        if let Some(layer) = form_of::<LayerCall>(g, node)? {
             if !self.call(node, &slots.types(&node.args), &slots.types(&node.results), slots, body)? {
                 let once = self.once(&layer.meaning, node, slots)?;
                 body.push(once);
@@ -346,7 +340,7 @@ impl Compiler<'_> {
     ) -> Result<bool> {
         let alignment = node.args.iter().chain(&node.results).map(|&v| slots.alignment(v)).collect();
         let site = Site { op: &node.op, args, results, alignment };
-        let (op, flops, plans) = match LayerCall::of(slots.g, node)? {
+        let (op, flops, plans) = match form_of::<LayerCall>(slots.g, node)? {
             Some(of) => (of.layer.product.name(), of.flops(), of.layer.plan(&site)?.into_iter().collect()),
             None => (node.op.name(), node_cost(slots.g, node).flops, plans(&site)?),
         };

@@ -19,13 +19,12 @@ mod sums;
 mod tile;
 
 use super::GridKernel;
-use crate::outline::{Outlined, outline};
-use gradloom_ir::{Error, Graph, Literal, Node, Op, Primitive, PrimitiveRules, Result, Type, eval};
+use crate::outline::{Outlined, formed, outline};
+use gradloom_ir::{Error, Graph, Node, Op, Result};
 use gradloom_passes::cost::graph_cost;
 use gradloom_passes::{Changed, map_bodies};
 use online::{Dependence, online};
 use region::{Finder, MOST_TERMS, Region};
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tile::{Part, Tile};
@@ -47,40 +46,8 @@ impl Default for Tiling {
     }
 }
 
-/// Kernels of tiles, as an op of a program.
-struct Tiled {
-    tile: Arc<Tile>,
-    meaning: Graph,
-    tf32: bool,
-}
-
-impl PrimitiveRules for Tiled {
-    fn name(&self) -> &str {
-        "tiles"
-    }
-
-    fn infer(&self, _: &[Type]) -> Result<Vec<Type>> {
-        Ok(self.tile.types())
-    }
-
-    fn eval(&self, args: &[Literal]) -> Result<Vec<Literal>> {
-        eval::eval(&self.meaning, args)
-    }
-
-    fn program(&self, _: &[Type]) -> Result<Option<Graph>> {
-        Ok(Some(self.meaning.clone()))
-    }
-
-    fn kernel(&self, _: &[Type]) -> Result<Option<Box<dyn Any>>> {
-        Ok(Some(Box::new(TileKernel {
-            tile: self.tile.clone(),
-            tf32: self.tf32,
-            flops: graph_cost(&self.meaning).flops,
-        })))
-    }
-}
-
 /// What the compiler makes the kernel of.
+#[derive(Clone)]
 pub(super) struct TileKernel {
     tile: Arc<Tile>,
     tf32: bool,
@@ -227,8 +194,9 @@ fn outlined(g: &Graph, tiles: Vec<Tile>, with: Tiling) -> Result<Option<Graph>> 
         let args = tile.args.iter().map(|a| map[a.index()].ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
         let nodes = tile.nodes();
         b.set_loc(&g.nodes()[nodes[0]].loc);
-        let primitive = Primitive::new(Tiled { meaning: tile.meaning(g)?, tile, tf32: with.tf32 });
-        for (&i, new) in nodes.iter().zip(b.emit(Op::Custom { primitive }, &args)?) {
+        let meaning = tile.meaning(g)?;
+        let form = TileKernel { tile, tf32: with.tf32, flops: graph_cost(&meaning).flops };
+        for (&i, new) in nodes.iter().zip(b.emit(formed("tiles", meaning, form), &args)?) {
             map[g.nodes()[i].results[0].index()] = Some(new);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::debug::{nan_check_everywhere, with_nan_checks};
 use crate::device::{Arrays, Host, device_of};
 use crate::tensor::Tensor;
-use crate::trace::{self, fill, trace as trace_fn};
+use crate::trace::{self, Program, fill, trace as trace_fn};
 use crate::tree::{Signature, Tree, placed_signature, same_structure, signature};
 use gradloom_backends::cpu::{ObjectFile, Processor, compile_object};
 use gradloom_backends::{Cost, Device, Executable, Profile, compile_for, peak_bytes};
@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 /// A function that is compiled for each signature (tree structure and leaf types) it is called with. See [`jit`].
 pub struct Jit<A, B, F> {
     f: F,
+    settings: Settings,
+    cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
+}
+
+/// How a function is compiled.
+struct Settings {
     loc: Loc,
     pipeline: Pipeline,
     device: Option<Device>,
@@ -24,7 +30,31 @@ pub struct Jit<A, B, F> {
     /// Whether captured tensors are constants of the program, for passes to see.
     closed: bool,
     memory_budget: Option<usize>,
-    cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
+}
+
+impl Settings {
+    /// The optimised program and the captures that are inputs of it.
+    fn optimised(&self, traced: &Program, device: Device) -> Result<(Graph, Vec<Tensor>)> {
+        let mut captures = traced.captures.clone();
+        let mut graph = if self.nan_check { with_nan_checks(&traced.graph)? } else { traced.graph.clone() };
+        if self.closed {
+            graph = closed(&graph, &std::mem::take(&mut captures))?;
+        }
+        crate::log::start();
+        self.pipeline.run(&mut graph)?;
+        if let Some(bytes) = self.memory_budget {
+            graph = within_memory(graph, bytes, device).map_err(|e| e.at(&self.loc))?;
+        }
+        Ok((graph, captures))
+    }
+
+    /// Where to run a program on these arguments.
+    fn device(&self, args: &[Tensor]) -> Result<Device> {
+        match self.device {
+            Some(device) => Ok(device),
+            None => device_of("call", Host::Stays, args.iter()).map_err(|e| e.at(&self.loc)),
+        }
+    }
 }
 
 /// Compiles a function. [`Jit::call`] borrows its argument; [`Jit::run`] takes it and reuses its buffers.
@@ -42,12 +72,14 @@ pub struct Jit<A, B, F> {
 pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
     Jit {
         f,
-        loc: Loc::caller(),
-        pipeline: Pipeline::standard(),
-        device: None,
-        nan_check: nan_check_everywhere(),
-        closed: false,
-        memory_budget: None,
+        settings: Settings {
+            loc: Loc::caller(),
+            pipeline: Pipeline::standard(),
+            device: None,
+            nan_check: nan_check_everywhere(),
+            closed: false,
+            memory_budget: None,
+        },
         cache: RwLock::new(HashMap::new()),
     }
 }
@@ -55,7 +87,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
 impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// Changes the passes: `jit(f).pipeline(|p| p.after("simplify", MyPass))`.
     pub fn pipeline(mut self, change: impl FnOnce(Pipeline) -> Pipeline) -> Self {
-        self.pipeline = change(self.pipeline);
+        self.settings.pipeline = change(self.settings.pipeline);
         self.cache = RwLock::default();
         self
     }
@@ -76,14 +108,14 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// # Ok::<(), gradloom::Error>(())
     /// ```
     pub fn quantize_weights(mut self) -> Self {
-        self.closed = true;
+        self.settings.closed = true;
         self.pipeline(|p| p.with(QuantizeWeights::default()))
     }
 
     /// Where to run: else it is where the arguments are. Captured tensors are copied there when the function is compiled;
     /// arguments must be there ([`crate::Tree::to_device`]).
     pub fn on(mut self, device: Device) -> Self {
-        self.device = Some(device);
+        self.settings.device = Some(device);
         self.cache = RwLock::default();
         self
     }
@@ -103,7 +135,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// assert_eq!(e.op(), "divide");
     /// ```
     pub fn nan_check(mut self) -> Self {
-        self.nan_check = true;
+        self.settings.nan_check = true;
         self.cache = RwLock::default();
         self
     }
@@ -128,7 +160,7 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// # Errors
     /// [`Jit::call`] and [`Jit::lower`] fail if no way is found to need as little.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
-        self.memory_budget = Some(bytes);
+        self.settings.memory_budget = Some(bytes);
         self.cache = RwLock::default();
         self
     }
@@ -174,23 +206,11 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
     /// The first error of the traced function, or a failing pass.
     pub fn lower(&self, args: &A) -> Result<Lowered<A, B>> {
         let start = Instant::now();
-        let device = match self.device {
-            Some(device) => device,
-            None => device_of("call", Host::Stays, args.leaves().iter()).map_err(|e| e.at(&self.loc))?,
-        };
-        let t = trace_fn(args, &self.f).map_err(|e| e.at(&self.loc))?;
-        let mut captures = t.captures;
-        let mut graph = if self.nan_check { with_nan_checks(&t.graph)? } else { t.graph.clone() };
-        if self.closed {
-            graph = closed(&graph, &std::mem::take(&mut captures))?;
-        }
-        crate::log::start();
-        self.pipeline.run(&mut graph)?;
-        if let Some(bytes) = self.memory_budget {
-            graph = within_memory(graph, bytes, device).map_err(|e| e.at(&self.loc))?;
-        }
+        let device = self.settings.device(&args.leaves())?;
+        let t = trace_fn(args, &self.f).map_err(|e| e.at(&self.settings.loc))?;
+        let (graph, captures) = self.settings.optimised(&t.program, device)?;
         Ok(Lowered {
-            traced: t.graph,
+            traced: t.program.graph,
             graph,
             captures,
             args: args.map(without_data),
@@ -367,14 +387,33 @@ impl<A: Tree, B: Tree> Lowered<A, B> {
     /// # Errors
     /// If an op has no compiled form on the device; the error names it.
     pub fn compile(self) -> Result<Compiled<A, B>> {
+        let code = Code::of(&self.graph, self.captures, self.device, self.lower_time)?;
+        Ok(Compiled { code, args: self.args, out: self.out })
+    }
+}
+
+/// What of a compiled function does not depend on the types of its trees.
+struct Code {
+    exe: Executable,
+    device: Device,
+    captures: Arrays,
+    out_types: Vec<Type>,
+    compile_time: Duration,
+}
+
+impl Code {
+    fn of(g: &Graph, captures: Vec<Tensor>, device: Device, lower_time: Duration) -> Result<Code> {
         let start = Instant::now();
-        let exe = compile_for(&self.graph, self.device)?;
-        let moved = self.captures.into_iter().map(|c| c.moved(self.device)).collect::<Result<Vec<Tensor>>>()?;
-        let captures = Arrays::none(self.device).and(self.device, moved)?;
-        let out_types = self.graph.output_types();
-        let compile_time = self.lower_time + start.elapsed();
-        tracing::info!(device = ?self.device, nodes = self.graph.total_nodes(), ?compile_time, "compiled");
-        Ok(Compiled { exe, device: self.device, captures, args: self.args, out: self.out, out_types, compile_time })
+        let exe = compile_for(g, device)?;
+        let moved = captures.into_iter().map(|c| c.moved(device)).collect::<Result<Vec<Tensor>>>()?;
+        let captures = Arrays::none(device).and(device, moved)?;
+        let compile_time = lower_time + start.elapsed();
+        tracing::info!(?device, nodes = g.total_nodes(), ?compile_time, "compiled");
+        Ok(Code { exe, device, captures, out_types: g.output_types(), compile_time })
+    }
+
+    fn arrays(&self, leaves: Vec<Tensor>) -> Result<Arrays> {
+        self.captures.and(self.device, leaves)
     }
 }
 
@@ -396,41 +435,35 @@ pub fn write_object_files(g: &Graph, path: &Path, name: &str, processor: Process
 
 /// A compiled function for one signature.
 pub struct Compiled<A, B> {
-    exe: Executable,
-    device: Device,
-    captures: Arrays,
+    code: Code,
     args: A,
     out: B,
-    out_types: Vec<Type>,
-    compile_time: Duration,
+}
+
+/// The error of arguments that are of the structure a function was compiled for.
+fn wrong_types(old: &[Tensor], new: &[Tensor], paths: &[String]) -> Error {
+    for ((o, n), path) in old.iter().zip(new).zip(paths) {
+        if o.ty_ref() != n.ty_ref() {
+            let what = format!("leaf `{path}` is {} where the function was compiled for {}", n.ty(), o.ty());
+            return Error::user("call", what)
+                .help("call through `jit`, which compiles once for each signature, or lower again for these types");
+        }
+    }
+    Error::internal("call", "signatures differ but structure and types do not")
 }
 
 impl<A: Tree, B: Tree> Compiled<A, B> {
-    fn arrays(&self, leaves: impl IntoIterator<Item = Tensor>) -> Result<Arrays> {
-        self.captures.and(self.device, leaves)
-    }
-
     fn check(&self, args: &A) -> Result<()> {
         if signature(&self.args) == signature(args) {
             return Ok(());
         }
         args.leaves().iter().try_for_each(Tensor::check)?;
         same_structure("call", &self.args, args)?;
-        let (old, new) = (self.args.leaves(), args.leaves());
-        for ((o, n), path) in old.iter().zip(&new).zip(args.paths()) {
-            if o.ty_ref() != n.ty_ref() {
-                return Err(Error::user(
-                    "call",
-                    format!("leaf `{path}` is {} where the function was compiled for {}", n.ty(), o.ty()),
-                )
-                .help("call through `jit`, which compiles once for each signature, or lower again for these types"));
-            }
-        }
-        Err(Error::internal("call", "signatures differ but structure and types do not"))
+        Err(wrong_types(&self.args.leaves(), &args.leaves(), &args.paths()))
     }
 
     fn finish(&self, outs: Arrays) -> B {
-        fill(&self.out, outs.tensors(self.out_types.iter()))
+        fill(&self.out, outs.tensors(self.code.out_types.iter()))
     }
 
     /// Runs the function, leaving the argument alone.
@@ -439,7 +472,7 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
     /// If structure or types are not those it was compiled for, a leaf holds an error, or a host call fails.
     pub fn call(&self, args: &A) -> Result<B> {
         self.check(args)?;
-        Ok(self.finish(self.arrays(args.leaves())?.run(&self.exe, None)?))
+        Ok(self.finish(self.code.arrays(args.leaves())?.run(&self.code.exe, None)?))
     }
 
     /// Runs the function and reuses the argument's buffers for results where nobody else holds them.
@@ -450,8 +483,8 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
         self.check(&args)?;
         let leaves = args.leaves();
         drop(args);
-        let arrays = self.arrays(leaves)?;
-        Ok(self.finish(arrays.run(&self.exe, Some(self.captures.len()))?))
+        let arrays = self.code.arrays(leaves)?;
+        Ok(self.finish(arrays.run(&self.code.exe, Some(self.code.captures.len()))?))
     }
 
     /// Runs the function and measures each step of the program, steps of loops too: time, rates, and the machine's
@@ -472,16 +505,16 @@ impl<A: Tree, B: Tree> Compiled<A, B> {
     /// As [`Compiled::call`]; on the interpreter, which has no steps.
     pub fn profile(&self, args: &A) -> Result<Profile> {
         self.check(args)?;
-        self.arrays(args.leaves())?.profile(&self.exe)
+        self.code.arrays(args.leaves())?.profile(&self.code.exe)
     }
 
     /// Flops, bytes, peak memory, kernels and compile time.
     pub fn cost(&self) -> Cost {
-        Cost { compile_time: self.compile_time, ..self.exe.cost() }
+        Cost { compile_time: self.code.compile_time, ..self.code.exe.cost() }
     }
 
     /// What runs, step by step, as text.
     pub fn schedule(&self) -> String {
-        self.exe.schedule()
+        self.code.exe.schedule()
     }
 }

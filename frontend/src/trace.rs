@@ -183,50 +183,75 @@ fn note_failure<T>(stack: &mut [Trace], result: Result<T>, loc: &Loc) -> Result<
     })
 }
 
-/// A traced function.
-pub(crate) struct TracedFn<B> {
+/// What of a traced function does not depend on the types of its trees: what transforms work on. They are generic in the
+/// function and its trees, and compiled for each function of the user; what they can do with this alone is compiled once.
+pub(crate) struct Program {
     /// Captures followed by the arguments' leaves, to the results' leaves.
     pub graph: Graph,
     /// What the first inputs stand for.
     pub captures: Vec<Tensor>,
+}
+
+impl Program {
+    /// The operands of the graph: captures, then the arguments' leaves.
+    pub fn operands(&self, leaves: Vec<Tensor>) -> Vec<Tensor> {
+        self.captures.iter().cloned().chain(leaves).collect()
+    }
+}
+
+/// A traced function.
+pub(crate) struct TracedFn<B> {
+    pub program: Program,
     /// The result as the closure returned it; only its structure and types are of use.
     pub out: B,
+}
+
+/// A trace whose function has not run yet.
+struct Started {
+    guard: Guard,
+    types: Vec<Type>,
+}
+
+impl Started {
+    fn new(leaves: &[Tensor], leaf_ty: &mut dyn FnMut(usize, &Type) -> Result<Type>) -> Result<Started> {
+        let mut types = Vec::with_capacity(leaves.len());
+        for (i, t) in leaves.iter().enumerate() {
+            if let Repr::Error(e) = t.repr() {
+                return Err((**e).clone());
+            }
+            types.push(leaf_ty(i, t.ty_ref())?);
+        }
+        Ok(Started { guard: Guard::start(), types })
+    }
+
+    fn finish(self, outs: &[Tensor]) -> Result<Program> {
+        let lifted: Result<Vec<Value>> = STACK.with_borrow_mut(|stack| outs.iter().map(|t| lift(stack, t)).collect());
+        let trace = self.guard.take().ok_or_else(|| Error::internal("trace", "the trace stack is out of order"))?;
+        if let Some(e) = trace.error {
+            return Err(e);
+        }
+        let outputs = lifted?;
+        let order: Vec<usize> = trace.captures.iter().map(|(_, i)| *i).chain(0..self.types.len()).collect();
+        let graph = trace.builder.finish_ordered(&outputs, &order)?;
+        Ok(Program { graph, captures: trace.captures.into_iter().map(|(t, _)| t).collect() })
+    }
 }
 
 /// Runs `f` on tracers shaped like the leaves of `args`, each type changed by `leaf_ty`.
 pub(crate) fn trace_with<A: Tree, B: Tree>(
     args: &A,
-    mut leaf_ty: impl FnMut(usize, &Type) -> Result<Type>,
+    leaf_ty: &mut dyn FnMut(usize, &Type) -> Result<Type>,
     f: impl FnOnce(&A) -> B,
 ) -> Result<TracedFn<B>> {
-    let leaves = args.leaves();
-    let mut types = Vec::with_capacity(leaves.len());
-    for (i, t) in leaves.iter().enumerate() {
-        if let Repr::Error(e) = t.repr() {
-            return Err((**e).clone());
-        }
-        types.push(leaf_ty(i, t.ty_ref())?);
-    }
-    let guard = Guard::start();
-    let out = f(&tracers(args, &types));
-    let lifted: Result<Vec<Value>> =
-        STACK.with_borrow_mut(|stack| out.leaves().iter().map(|t| lift(stack, t)).collect());
-    let trace = guard.take().ok_or_else(|| Error::internal("trace", "the trace stack is out of order"))?;
-    if let Some(e) = trace.error {
-        return Err(e);
-    }
-    let outputs = lifted?;
-    let n_args = types.len();
-    let order: Vec<usize> = trace.captures.iter().map(|(_, i)| *i).chain(0..n_args).collect();
-    let graph = trace.builder.finish_ordered(&outputs, &order)?;
-    Ok(TracedFn { graph, captures: trace.captures.into_iter().map(|(t, _)| t).collect(), out })
+    let started = Started::new(&args.leaves(), leaf_ty)?;
+    let out = f(&args.map_leaves(&mut tracers(&started.types, &args.paths())));
+    Ok(TracedFn { program: started.finish(&out.leaves())?, out })
 }
 
-/// A tree of tracers of these types in the innermost trace.
-fn tracers<A: Tree>(args: &A, types: &[Type]) -> A {
-    let paths = args.paths();
-    let mut next = types.iter().zip(&paths);
-    args.map_leaves(&mut |_| {
+/// Tracers of these types in the innermost trace, one after the other.
+fn tracers<'a>(types: &'a [Type], paths: &'a [String]) -> impl FnMut(&Tensor) -> Tensor + 'a {
+    let mut next = types.iter().zip(paths);
+    move |_| {
         STACK.with_borrow_mut(|s| match (next.next(), s.last_mut()) {
             (Some((ty, path)), Some(current)) => {
                 let v = current.input(ty.clone(), path);
@@ -234,27 +259,32 @@ fn tracers<A: Tree>(args: &A, types: &[Type]) -> A {
             }
             _ => Tensor::from_error(Error::internal("trace", "a tree changed its number of leaves")),
         })
-    })
+    }
 }
 
 /// What `f` returns, for its structure only: `f` runs in a trace that is thrown away.
 pub(crate) fn template<A: Tree, B: Tree>(args: &A, f: impl FnOnce(&A) -> B) -> B {
-    let types: Vec<Type> = args.leaves().iter().map(Tensor::ty).collect();
     let _guard = Guard::start();
-    f(&tracers(args, &types))
+    f(&args.map_leaves(&mut tracers(&types(&args.leaves()), &args.paths())))
+}
+
+fn types(leaves: &[Tensor]) -> Vec<Type> {
+    leaves.iter().map(Tensor::ty).collect()
 }
 
 /// Runs `f` on tracers like the leaves of `args`.
 pub(crate) fn trace<A: Tree, B: Tree>(args: &A, f: impl FnOnce(&A) -> B) -> Result<TracedFn<B>> {
-    trace_with(args, |_, t| Ok(t.clone()), f)
+    trace_with(args, &mut |_, t| Ok(t.clone()), f)
 }
 
 /// A tree like `template` with the given leaves.
 pub(crate) fn fill<B: Tree>(template: &B, leaves: impl IntoIterator<Item = Tensor>) -> B {
-    let mut it = leaves.into_iter();
-    template.map_leaves(&mut |_| {
-        it.next().unwrap_or_else(|| Tensor::from_error(Error::internal("tree", "fewer leaves than its structure says")))
-    })
+    let mut leaves = leaves.into_iter();
+    template.map_leaves(&mut |_| leaves.next().unwrap_or_else(no_leaf))
+}
+
+fn no_leaf() -> Tensor {
+    Tensor::from_error(Error::internal("tree", "fewer leaves than its structure says"))
 }
 
 /// A tree like `template` whose every leaf is the error. The error also fails the enclosing trace.

@@ -244,13 +244,16 @@ pub fn same_structure<T: Tree>(op: &str, a: &T, b: &T) -> Result<()> {
     if structure(a) == structure(b) {
         return Ok(());
     }
-    let (a, b) = (a.paths(), b.paths());
+    Err(different(op, &a.paths(), &b.paths()))
+}
+
+fn different(op: &str, a: &[String], b: &[String]) -> Error {
     let missing: Vec<&String> =
         a.iter().filter(|p| !b.contains(p)).chain(b.iter().filter(|p| !a.contains(p))).collect();
     let what =
         if missing.is_empty() { "static fields differ".to_string() } else { format!("only one has {missing:?}") };
-    Err(Error::user(op, format!("the trees differ in structure ({} and {} leaves): {what}", a.len(), b.len()))
-        .help("both trees need the same lengths, variants and static fields"))
+    Error::user(op, format!("the trees differ in structure ({} and {} leaves): {what}", a.len(), b.len()))
+        .help("both trees need the same lengths, variants and static fields")
 }
 
 /// A fact about a static field, from whatever the type offers; used by the derive macro.

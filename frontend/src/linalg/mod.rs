@@ -157,8 +157,8 @@ fn whole<A: Tree, B: Tree>(x: &A, loc: &Loc, f: impl Fn(&A) -> B) -> B {
     }
     let run = || -> Result<B> {
         let t = trace::trace(x, &f)?;
-        let operands: Vec<Tensor> = t.captures.iter().cloned().chain(x.leaves()).collect();
-        Ok(fill(&t.out, apply_graph(&Arc::new(t.graph), &operands, loc)?))
+        let operands = t.program.operands(x.leaves());
+        Ok(fill(&t.out, apply_graph(&Arc::new(t.program.graph), &operands, loc)?))
     };
     run().unwrap_or_else(|e: Error| fill_error(&template(x, &f), e, loc))
 }

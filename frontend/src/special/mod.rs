@@ -61,8 +61,8 @@ fn call<const N: usize>(name: &str, args: [Tensor; N], f: impl Fn(&[Tensor; N]) 
         if active() {
             return Ok(f(&args));
         }
-        let t = trace(&args, f)?;
-        let inputs: Vec<Tensor> = t.captures.iter().chain(&args).cloned().collect();
+        let t = trace(&args, f)?.program;
+        let inputs = t.operands(args.to_vec());
         let mut out = apply_graph(&Arc::new(t.graph), &inputs, loc)?;
         out.pop().ok_or_else(|| Error::internal(name, "the program has no result"))
     };

@@ -1,25 +1,24 @@
 //! Control flow inside programs: scan, loops, branches.
 
 use crate::tensor::{Tensor, apply_n};
-use crate::trace::{TracedFn, fill, fill_error, template, trace, trace_with};
+use crate::trace::{Program, TracedFn, fill, fill_error, template, trace, trace_with};
 use crate::tree::{Tree, same_structure};
-use gradloom_ir::{Builder, DType, Error, Graph, Loc, Op, Result, Value};
+use gradloom_ir::{Builder, DType, Error, Graph, Loc, Op, Result, Type, Value};
 use std::sync::Arc;
 
 /// Checks that a loop's carry keeps structure and types.
 fn check_carry<C: Tree>(op: &str, before: &C, after: &C) -> Result<()> {
-    if same_structure(op, before, after).is_err() {
-        return Err(Error::user(
-            op,
-            format!(
-                "the carry changes its structure: it starts as {:?} and comes back as {:?}",
-                before.paths(),
-                after.paths()
-            ),
-        )
-        .help("return a carry of exactly the structure that came in"));
+    let same = same_structure(op, before, after).is_ok();
+    check_carry_leaves(op, same, [&before.leaves(), &after.leaves()], [&before.paths(), &after.paths()])
+}
+
+fn check_carry_leaves(op: &str, same: bool, [before, after]: [&[Tensor]; 2], paths: [&[String]; 2]) -> Result<()> {
+    if !same {
+        let what =
+            format!("the carry changes its structure: it starts as {:?} and comes back as {:?}", paths[0], paths[1]);
+        return Err(Error::user(op, what).help("return a carry of exactly the structure that came in"));
     }
-    for ((b, a), path) in before.leaves().iter().zip(after.leaves()).zip(before.paths()) {
+    for ((b, a), path) in before.iter().zip(after).zip(paths[0]) {
         a.check()?;
         if b.ty_ref() != a.ty_ref() {
             let name = if path.is_empty() { "the carry".to_string() } else { format!("carry leaf `{path}`") };
@@ -35,15 +34,54 @@ fn check_carry<C: Tree>(op: &str, before: &C, after: &C) -> Result<()> {
     Ok(())
 }
 
-/// A row of a scanned leaf.
-fn row_type(op: &str, length: usize, path: &str, t: &Tensor) -> Result<gradloom_ir::Type> {
-    t.check()?;
-    match t.shape().split_first() {
-        Some((&n, rest)) if n == length => Ok(t.ty().with_shape(rest)),
-        _ => Err(Error::user(
-            op,
-            format!("leaf `{path}` of xs is {}, its leading axis should have length {length}", t.ty()),
-        )),
+/// What a scan goes over.
+struct Rows {
+    leaves: Vec<Tensor>,
+    paths: Vec<String>,
+    length: usize,
+}
+
+impl Rows {
+    fn of(leaves: Vec<Tensor>, paths: Vec<String>, length: Option<usize>) -> Result<Rows> {
+        let length = match (length, leaves.first()) {
+            (Some(n), _) => n,
+            (None, Some(x)) => *x.shape().first().ok_or_else(|| {
+                Error::user("scan", format!("xs holds a scalar {}, which has no axis to scan over", x.ty()))
+            })?,
+            (None, None) => {
+                let e = Error::user("scan", "xs has no leaves, so the number of steps is not known");
+                return Err(e.help("use fori_loop"));
+            }
+        };
+        Ok(Rows { leaves, paths, length })
+    }
+
+    /// A row of leaf `i`.
+    fn row_type(&self, i: usize) -> Result<Type> {
+        let t = &self.leaves[i];
+        t.check()?;
+        match t.shape().split_first() {
+            Some((&n, rest)) if n == self.length => Ok(t.ty().with_shape(rest)),
+            _ => Err(Error::user(
+                "scan",
+                format!(
+                    "leaf `{}` of xs is {}, its leading axis should have length {}",
+                    self.paths[i],
+                    t.ty(),
+                    self.length
+                ),
+            )),
+        }
+    }
+
+    /// The last carry, and the stacked results, of a traced body.
+    fn scan(&self, t: Program, init: Vec<Tensor>, reverse: bool, loc: &Loc) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let carry = init.len();
+        let operands = t.operands([&init[..], &self.leaves].concat());
+        let node = Op::Scan { body: Arc::new(t.graph), length: self.length, reverse, consts: t.captures.len(), carry };
+        let mut outs = apply_n(node, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec();
+        let ys = outs.split_off(carry);
+        Ok((outs, ys))
     }
 }
 
@@ -55,35 +93,18 @@ fn scan_run<C: Tree, X: Tree, Y: Tree>(
     reverse: bool,
     loc: &Loc,
 ) -> Result<(C, Y)> {
-    let op = "scan";
-    let leaves = xs.leaves();
-    let length = match (length, leaves.first()) {
-        (Some(n), _) => n,
-        (None, Some(x)) => *x
-            .shape()
-            .first()
-            .ok_or_else(|| Error::user(op, format!("xs holds a scalar {}, which has no axis to scan over", x.ty())))?,
-        (None, None) => {
-            return Err(Error::user(op, "xs has no leaves, so the number of steps is not known").help("use fori_loop"));
-        }
-    };
-    let both = (init.map(Tensor::clone), xs.map(Tensor::clone));
-    let n_carry = init.leaves().len();
-    let paths = xs.paths();
+    let rows = Rows::of(xs.leaves(), xs.paths(), length)?;
+    let carry = init.leaves();
     let t: TracedFn<(C, Y)> = trace_with(
-        &both,
-        |i, ty| match i.checked_sub(n_carry) {
+        &(init.map(Tensor::clone), xs.map(Tensor::clone)),
+        &mut |i, ty| match i.checked_sub(carry.len()) {
             None => Ok(ty.clone()),
-            Some(k) => row_type(op, length, &paths[k], &leaves[k]),
+            Some(k) => rows.row_type(k),
         },
         |(c, x)| f(c, x),
     )?;
-    check_carry(op, init, &t.out.0)?;
-    let consts = t.captures.len();
-    let operands: Vec<Tensor> = t.captures.iter().cloned().chain(both.leaves()).collect();
-    let node = Op::Scan { body: Arc::new(t.graph), length, reverse, consts, carry: n_carry };
-    let mut outs = apply_n(node, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec();
-    let ys = outs.split_off(n_carry);
+    check_carry("scan", init, &t.out.0)?;
+    let (outs, ys) = rows.scan(t.program, carry, reverse, loc)?;
     Ok((fill(&t.out.0, outs), fill(&t.out.1, ys)))
 }
 
@@ -153,6 +174,18 @@ fn predicate(op: &str, g: &Graph) -> Result<()> {
     }
 }
 
+/// The last carry of a loop of traced condition and body.
+fn repeat(cond: Program, body: Program, init: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
+    let operands: Vec<Tensor> = cond.captures.iter().chain(&body.captures).cloned().chain(init).collect();
+    let op = Op::While {
+        cond: Arc::new(cond.graph),
+        body: Arc::new(body.graph),
+        cond_consts: cond.captures.len(),
+        body_consts: body.captures.len(),
+    };
+    Ok(apply_n(op, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec())
+}
+
 /// Runs `body` on the carry while `cond` of it holds.
 ///
 /// Differentiable in both modes. In reverse mode the loop runs again to count its iterations, and states are computed
@@ -175,38 +208,41 @@ pub fn while_loop<C: Tree>(cond: impl Fn(&C) -> Tensor, body: impl Fn(&C) -> C, 
     let loc = Loc::caller();
     let run = || -> Result<C> {
         let c = trace(init, &cond)?;
-        predicate("while_loop", &c.graph)?;
+        predicate("while_loop", &c.program.graph)?;
         let b = trace(init, &body)?;
         check_carry("while_loop", init, &b.out)?;
-        let operands: Vec<Tensor> = c.captures.iter().chain(&b.captures).cloned().chain(init.leaves()).collect();
-        let op = Op::While {
-            cond: Arc::new(c.graph),
-            body: Arc::new(b.graph),
-            cond_consts: c.captures.len(),
-            body_consts: b.captures.len(),
-        };
-        Ok(fill(init, apply_n(op, &operands.iter().collect::<Vec<_>>(), &loc)?))
+        Ok(fill(init, repeat(c.program, b.program, init.leaves(), &loc)?))
     };
     run().unwrap_or_else(|e| fill_error(init, e, &loc))
 }
 
 /// One switch over traced branches, each given all branches' captures.
 fn switch_run<A: Tree, B: Tree>(name: &str, index: &Tensor, branches: Vec<TracedFn<B>>, x: &A, loc: &Loc) -> Result<B> {
-    let first = branches.first().ok_or_else(|| Error::user(name, "needs at least one branch"))?;
-    for b in &branches[1..] {
-        same_structure(name, &first.out, &b.out)?;
-        for ((l, r), path) in first.out.leaves().iter().zip(b.out.leaves()).zip(first.out.paths()) {
-            if l.ty_ref() != r.ty_ref() {
-                return Err(Error::user(name, format!("branches return {} and {} at `{path}`", l.ty(), r.ty()))
-                    .help("all branches must return the same types"));
-            }
+    let (programs, outs): (Vec<Program>, Vec<B>) = branches.into_iter().map(|b| (b.program, b.out)).unzip();
+    let first = outs.first().ok_or_else(|| Error::user(name, "needs at least one branch"))?;
+    for b in &outs[1..] {
+        same_structure(name, first, b)?;
+        same_types(name, &first.leaves(), &b.leaves(), &first.paths())?;
+    }
+    Ok(fill(first, choose(index, &programs, x.leaves(), loc)?))
+}
+
+fn same_types(name: &str, first: &[Tensor], other: &[Tensor], paths: &[String]) -> Result<()> {
+    for ((l, r), path) in first.iter().zip(other).zip(paths) {
+        if l.ty_ref() != r.ty_ref() {
+            return Err(Error::user(name, format!("branches return {} and {} at `{path}`", l.ty(), r.ty()))
+                .help("all branches must return the same types"));
         }
     }
+    Ok(())
+}
+
+fn choose(index: &Tensor, branches: &[Program], leaves: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
     let captures: Vec<Tensor> = branches.iter().flat_map(|b| b.captures.iter().cloned()).collect();
     let capture_types: Vec<_> = captures.iter().map(Tensor::ty).collect();
     let mut graphs = Vec::new();
     let mut before = 0;
-    for t in &branches {
+    for t in branches {
         let n = t.captures.len();
         let types = [&capture_types[..], &t.graph.input_types()[n..]].concat();
         let (mut b, inputs) = Builder::with_inputs(&types);
@@ -215,9 +251,8 @@ fn switch_run<A: Tree, B: Tree>(name: &str, index: &Tensor, branches: Vec<Traced
         graphs.push(Arc::new(b.finish(&outs)?));
         before += n;
     }
-    let operands: Vec<Tensor> = std::iter::once(index.clone()).chain(captures).chain(x.leaves()).collect();
-    let outs = apply_n(Op::Switch { branches: graphs }, &operands.iter().collect::<Vec<_>>(), loc)?;
-    Ok(fill(&first.out, outs))
+    let operands: Vec<Tensor> = std::iter::once(index.clone()).chain(captures).chain(leaves).collect();
+    Ok(apply_n(Op::Switch { branches: graphs }, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec())
 }
 
 /// `pred ? on_true(x) : on_false(x)`; only the chosen branch runs (under `vmap` with a mapped `pred`, both).

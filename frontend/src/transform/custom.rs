@@ -1,7 +1,7 @@
 //! Functions with derivatives of the user's own, recomputation, and cutting derivatives off.
 
 use crate::tensor::{Tensor, apply_n};
-use crate::trace::{fill, fill_error, template, trace};
+use crate::trace::{Program, fill, fill_error, template, trace};
 use crate::tree::Tree;
 use gradloom_ir::{Builder, DType, Error, Graph, Loc, Op, Result, Value};
 use std::sync::Arc;
@@ -14,6 +14,32 @@ fn widen(g: &Graph, own: usize, before: usize, captures: &[Tensor]) -> Result<Gr
     let args: Vec<Value> = all[before..before + own].iter().chain(&rest).copied().collect();
     let outs = b.inline(g, &args)?;
     b.finish(&outs)
+}
+
+/// The results of a function with a pullback, all traced; `bwd` takes what `fwd` keeps, then cotangents.
+fn with_vjp(p: Program, f: Program, b: Program, leaves: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
+    // what bwd captures becomes a residual that fwd hands over
+    let captures: Vec<Tensor> = [&p.captures[..], &f.captures, &b.captures].concat();
+    let primal = widen(&p.graph, p.captures.len(), 0, &captures)?;
+    let fwd_graph = widen(&f.graph, f.captures.len(), p.captures.len(), &captures)?;
+    let n_b = b.captures.len();
+    let n_out = p.graph.num_outputs();
+    let fwd_graph = {
+        let (mut gb, inputs) = Builder::with_inputs(&fwd_graph.input_types());
+        let outs = gb.inline(&fwd_graph, &inputs)?;
+        let from = captures.len() - n_b;
+        if outs.len() < n_out {
+            return Err(Error::user("custom_vjp", "the forward rule returns fewer values than the function"));
+        }
+        let all = [&outs[..n_out], &inputs[from..captures.len()], &outs[n_out..]].concat();
+        gb.finish(&all)?
+    };
+    let residuals = fwd_graph.num_outputs() - n_out;
+    let consts = captures.len();
+    let op =
+        Op::CustomVjp { primal: Arc::new(primal), fwd: Arc::new(fwd_graph), bwd: Arc::new(b.graph), consts, residuals };
+    let operands: Vec<Tensor> = captures.into_iter().chain(leaves).collect();
+    Ok(apply_n(op, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec())
 }
 
 /// A function with a reverse-mode rule of its own: `fwd(x)` gives the result and what `bwd(residuals, ct)` needs to
@@ -44,36 +70,22 @@ pub fn custom_vjp<A: Tree, B: Tree, R: Tree>(
             let f = trace(x, &fwd)?;
             let pair = (f.out.1.map(Tensor::clone), f.out.0.map(Tensor::clone));
             let b = trace(&pair, |(r, ct)| bwd(r, ct))?;
-            // what bwd captures becomes a residual that fwd hands over
-            let captures: Vec<Tensor> = [&p.captures[..], &f.captures, &b.captures].concat();
-            let primal = widen(&p.graph, p.captures.len(), 0, &captures)?;
-            let fwd_graph = widen(&f.graph, f.captures.len(), p.captures.len(), &captures)?;
-            let n_b = b.captures.len();
-            let n_out = p.graph.num_outputs();
-            let fwd_graph = {
-                let (mut gb, inputs) = Builder::with_inputs(&fwd_graph.input_types());
-                let outs = gb.inline(&fwd_graph, &inputs)?;
-                let from = captures.len() - n_b;
-                if outs.len() < n_out {
-                    return Err(Error::user("custom_vjp", "the forward rule returns fewer values than the function"));
-                }
-                let all = [&outs[..n_out], &inputs[from..captures.len()], &outs[n_out..]].concat();
-                gb.finish(&all)?
-            };
-            let residuals = fwd_graph.num_outputs() - n_out;
-            let consts = captures.len();
-            let op = Op::CustomVjp {
-                primal: Arc::new(primal),
-                fwd: Arc::new(fwd_graph),
-                bwd: Arc::new(b.graph),
-                consts,
-                residuals,
-            };
-            let operands: Vec<Tensor> = captures.into_iter().chain(x.leaves()).collect();
-            Ok(fill(&p.out, apply_n(op, &operands.iter().collect::<Vec<_>>(), &loc)?))
+            Ok(fill(&p.out, with_vjp(p.program, f.program, b.program, x.leaves(), &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&template(x, &f), e, &loc))
     }
+}
+
+/// The results of a function with a pushforward, both traced.
+fn with_jvp(p: Program, r: Program, leaves: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
+    let captures: Vec<Tensor> = [&p.captures[..], &r.captures].concat();
+    let op = Op::CustomJvp {
+        primal: Arc::new(widen(&p.graph, p.captures.len(), 0, &captures)?),
+        rule: Arc::new(widen(&r.graph, r.captures.len(), p.captures.len(), &captures)?),
+        consts: captures.len(),
+    };
+    let operands: Vec<Tensor> = captures.into_iter().chain(leaves).collect();
+    Ok(apply_n(op, &operands.iter().collect::<Vec<_>>(), loc)?.into_vec())
 }
 
 /// A function with a forward-mode rule of its own, from which reverse mode follows: `rule(x, dx)` gives the result and
@@ -86,14 +98,7 @@ pub fn custom_jvp<A: Tree, B: Tree>(f: impl Fn(&A) -> B, rule: impl Fn(&A, &A) -
             let p = trace(x, &f)?;
             let pair = (x.map(Tensor::clone), x.map(Tensor::clone));
             let r = trace(&pair, |(x, dx)| rule(x, dx))?;
-            let captures: Vec<Tensor> = [&p.captures[..], &r.captures].concat();
-            let op = Op::CustomJvp {
-                primal: Arc::new(widen(&p.graph, p.captures.len(), 0, &captures)?),
-                rule: Arc::new(widen(&r.graph, r.captures.len(), p.captures.len(), &captures)?),
-                consts: captures.len(),
-            };
-            let operands: Vec<Tensor> = captures.into_iter().chain(x.leaves()).collect();
-            Ok(fill(&p.out, apply_n(op, &operands.iter().collect::<Vec<_>>(), &loc)?))
+            Ok(fill(&p.out, with_jvp(p.program, r.program, x.leaves(), &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&template(x, &f), e, &loc))
     }
@@ -107,8 +112,8 @@ pub fn checkpoint<A: Tree, B: Tree>(f: impl Fn(&A) -> B) -> impl Fn(&A) -> B {
     move |x| {
         let run = || -> Result<B> {
             let t = trace(x, &f)?;
-            let operands: Vec<Tensor> = t.captures.iter().cloned().chain(x.leaves()).collect();
-            let op = Op::Remat { body: Arc::new(t.graph) };
+            let operands = t.program.operands(x.leaves());
+            let op = Op::Remat { body: Arc::new(t.program.graph) };
             Ok(fill(&t.out, apply_n(op, &operands.iter().collect::<Vec<_>>(), &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&template(x, &f), e, &loc))

@@ -127,7 +127,7 @@ fn program(types: &[Type], rule: impl FnOnce(&[Tensor]) -> Option<Vec<Tensor>>) 
         })
     };
     // rules do not see what is traced around them
-    let traced = trace::suspended(|| trace::trace(&args, run))?;
+    let traced = trace::suspended(|| trace::trace(&args, run))?.program;
     if !there.get() {
         return Ok(None);
     }

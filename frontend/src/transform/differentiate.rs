@@ -1,27 +1,25 @@
 //! Derivatives: jvp, vjp, grad, jacobians.
 
 use crate::tensor::{Tensor, apply, apply_graph};
-use crate::trace::{TracedFn, fill, fill_error, template, trace};
+use crate::trace::{Program, fill, fill_error, template, trace};
 use crate::tree::{Tree, same_structure};
 use gradloom_ir::{Builder, DType, Error, Graph, Loc, Op, Result, Shape, Type, Value};
 use gradloom_passes::transform as passes;
 use std::sync::Arc;
 
 /// Which inputs of a traced function are differentiated: the arguments' float leaves.
-fn active_inputs<B>(t: &TracedFn<B>) -> Vec<bool> {
+fn active_inputs(t: &Program) -> Vec<bool> {
     (0..t.graph.num_inputs()).map(|i| i >= t.captures.len() && t.graph.types()[i].dtype.is_inexact()).collect()
-}
-
-/// The operands of a traced function: captures, then the arguments' leaves.
-fn operands<A: Tree, B>(t: &TracedFn<B>, args: &A) -> Vec<Tensor> {
-    t.captures.iter().cloned().chain(args.leaves()).collect()
 }
 
 /// Leaves of a cotangent or tangent tree, checked against the leaves they belong to.
 fn matching_leaves<T: Tree>(op: &str, like: &T, given: &T) -> Result<Vec<Tensor>> {
     same_structure(op, like, given)?;
-    let leaves = given.leaves();
-    for ((l, g), path) in like.leaves().iter().zip(&leaves).zip(like.paths()) {
+    of_same_types(op, &like.leaves(), given.leaves(), like.paths())
+}
+
+fn of_same_types(op: &str, like: &[Tensor], leaves: Vec<Tensor>, paths: Vec<String>) -> Result<Vec<Tensor>> {
+    for ((l, g), path) in like.iter().zip(&leaves).zip(paths) {
         g.check()?;
         if l.ty_ref() != g.ty_ref() {
             let what = format!("leaf `{path}` should be {} but is {}", l.ty_ref(), g.ty_ref());
@@ -59,6 +57,16 @@ fn pullback_graph(lin: &passes::Linearized, g: &Graph, active: &[bool], skip: us
     b.finish(&outs)
 }
 
+/// Results, residuals, and the graph that pulls cotangents back.
+fn pullback(t: &Program, leaves: Vec<Tensor>, loc: &Loc) -> Result<(Vec<Tensor>, Vec<Tensor>, Arc<Graph>)> {
+    let active = active_inputs(t);
+    let lin = passes::linearize(&t.graph, &active)?;
+    let pull = pullback_graph(&lin, &t.graph, &active, t.captures.len())?;
+    let mut outs = apply_graph(&Arc::new(lin.primal), &t.operands(leaves), loc)?;
+    let residuals = outs.split_off(t.graph.num_outputs());
+    Ok((outs, residuals, Arc::new(pull)))
+}
+
 /// `f(x)` and the function that pulls a cotangent of the result back to a cotangent of `x`.
 ///
 /// ```
@@ -73,12 +81,8 @@ pub fn vjp<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&B) -> 
     let loc = Loc::caller();
     let run = || -> Result<(B, Vec<Tensor>, Arc<Graph>)> {
         let t = trace(x, &f)?;
-        let active = active_inputs(&t);
-        let lin = passes::linearize(&t.graph, &active)?;
-        let pull = pullback_graph(&lin, &t.graph, &active, t.captures.len())?;
-        let mut outs = apply_graph(&Arc::new(lin.primal), &operands(&t, x), &loc)?;
-        let residuals = outs.split_off(t.graph.num_outputs());
-        Ok((fill(&t.out, outs), residuals, Arc::new(pull)))
+        let (outs, residuals, pull) = pullback(&t.program, x.leaves(), &loc)?;
+        Ok((fill(&t.out, outs), residuals, pull))
     };
     let result = run();
     let y = match &result {
@@ -91,12 +95,34 @@ pub fn vjp<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&B) -> 
         let run = || -> Result<A> {
             let (y, residuals, pull) = state.as_ref().map_err(Clone::clone)?;
             let cts = matching_leaves("vjp", y, ct)?;
-            let operands: Vec<Tensor> = residuals.iter().cloned().chain(cts).collect();
-            Ok(fill(&like, apply_graph(pull, &operands, &loc)?))
+            Ok(fill(&like, apply_graph(pull, &[&residuals[..], &cts].concat(), &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&like, e, &loc))
     };
     (y, pull)
+}
+
+/// Results and their tangents.
+fn pushforward(
+    t: &Program,
+    leaves: Vec<Tensor>,
+    tangents: Vec<Tensor>,
+    loc: &Loc,
+) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+    let active = active_inputs(t);
+    let force: Vec<bool> = vec![true; t.graph.num_outputs()];
+    let j = passes::jvp(&t.graph, &active, Some(&force))?;
+    let (mut b, inputs) = Builder::with_inputs(&j.graph.input_types());
+    let outs = b.inline(&j.graph, &inputs)?;
+    let n = t.graph.num_outputs();
+    let tangent_outs = spread(&mut b, &j.active_outputs, &t.graph.output_types(), &outs[n..]);
+    let g = b.finish(&[&outs[..n], &tangent_outs].concat())?;
+    let mut args = t.operands(leaves);
+    let skip = t.captures.len();
+    args.extend(tangents.into_iter().zip(&active[skip..]).filter(|(_, a)| **a).map(|(t, _)| t));
+    let mut outs = apply_graph(&Arc::new(g), &args, loc)?;
+    let dy = outs.split_off(n);
+    Ok((outs, dy))
 }
 
 /// `f(x)` and its directional derivative at `x` along `dx`.
@@ -113,19 +139,7 @@ pub fn jvp<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A, dx: &A) -> (B, B) {
     let run = || -> Result<(B, B)> {
         let t = trace(x, &f)?;
         let tangents = matching_leaves("jvp", x, dx)?;
-        let active = active_inputs(&t);
-        let force: Vec<bool> = vec![true; t.graph.num_outputs()];
-        let j = passes::jvp(&t.graph, &active, Some(&force))?;
-        let (mut b, inputs) = Builder::with_inputs(&j.graph.input_types());
-        let outs = b.inline(&j.graph, &inputs)?;
-        let n = t.graph.num_outputs();
-        let tangent_outs = spread(&mut b, &j.active_outputs, &t.graph.output_types(), &outs[n..]);
-        let g = b.finish(&[&outs[..n], &tangent_outs].concat())?;
-        let mut args = operands(&t, x);
-        let skip = t.captures.len();
-        args.extend(tangents.into_iter().zip(&active[skip..]).filter(|(_, a)| **a).map(|(t, _)| t));
-        let mut outs = apply_graph(&Arc::new(g), &args, &loc)?;
-        let dy = outs.split_off(n);
+        let (outs, dy) = pushforward(&t.program, x.leaves(), tangents, &loc)?;
         Ok((fill(&t.out, outs), fill(&t.out, dy)))
     };
     run().unwrap_or_else(|e| {
@@ -134,23 +148,42 @@ pub fn jvp<A: Tree, B: Tree>(f: impl Fn(&A) -> B, x: &A, dx: &A) -> (B, B) {
     })
 }
 
-/// `f(x)` and its derivative at `x` as a linear function of the tangent, which may be called many times.
-#[track_caller]
-pub fn linearize<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&A) -> B + use<A, B, F>) {
-    let loc = Loc::caller();
-    type State = (Vec<Tensor>, Arc<Graph>, Vec<bool>);
-    let run = || -> Result<(B, State)> {
-        let t = trace(x, &f)?;
-        let active = active_inputs(&t);
+/// The derivative of a program at a point.
+struct Linear {
+    residuals: Vec<Tensor>,
+    graph: Arc<Graph>,
+    /// Which of the arguments' leaves have tangents.
+    active: Vec<bool>,
+}
+
+impl Linear {
+    /// The program's results and its derivative.
+    fn of(t: &Program, leaves: Vec<Tensor>, loc: &Loc) -> Result<(Vec<Tensor>, Linear)> {
+        let active = active_inputs(t);
         let lin = passes::linearize(&t.graph, &active)?;
         let (mut b, inputs) = Builder::with_inputs(&lin.linear.input_types());
         let outs = b.inline(&lin.linear, &inputs)?;
         let outs = spread(&mut b, &lin.active_outputs, &t.graph.output_types(), &outs);
-        let linear = b.finish(&outs)?;
-        let mut outs = apply_graph(&Arc::new(lin.primal), &operands(&t, x), &loc)?;
+        let graph = Arc::new(b.finish(&outs)?);
+        let mut outs = apply_graph(&Arc::new(lin.primal), &t.operands(leaves), loc)?;
         let residuals = outs.split_off(t.graph.num_outputs());
-        let active = active[t.captures.len()..].to_vec();
-        Ok((fill(&t.out, outs), (residuals, Arc::new(linear), active)))
+        Ok((outs, Linear { residuals, graph, active: active[t.captures.len()..].to_vec() }))
+    }
+
+    fn apply(&self, tangents: Vec<Tensor>, loc: &Loc) -> Result<Vec<Tensor>> {
+        let tangents = tangents.into_iter().zip(&self.active).filter(|(_, a)| **a).map(|(t, _)| t);
+        apply_graph(&self.graph, &self.residuals.iter().cloned().chain(tangents).collect::<Vec<_>>(), loc)
+    }
+}
+
+/// `f(x)` and its derivative at `x` as a linear function of the tangent, which may be called many times.
+#[track_caller]
+pub fn linearize<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&A) -> B + use<A, B, F>) {
+    let loc = Loc::caller();
+    let run = || -> Result<(B, Linear)> {
+        let t = trace(x, &f)?;
+        let (outs, linear) = Linear::of(&t.program, x.leaves(), &loc)?;
+        Ok((fill(&t.out, outs), linear))
     };
     let (y, state) = match run() {
         Ok((y, state)) => (y, Ok(state)),
@@ -160,11 +193,8 @@ pub fn linearize<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&
     let like = x.map(Tensor::clone);
     let push = move |dx: &A| {
         let run = || -> Result<B> {
-            let (residuals, linear, active) = state.as_ref().map_err(Clone::clone)?;
-            let tangents = matching_leaves("linearize", &like, dx)?;
-            let tangents = tangents.into_iter().zip(active).filter(|(_, a)| **a).map(|(t, _)| t);
-            let operands: Vec<Tensor> = residuals.iter().cloned().chain(tangents).collect();
-            Ok(fill(&template, apply_graph(linear, &operands, &loc)?))
+            let linear = state.as_ref().map_err(Clone::clone)?;
+            Ok(fill(&template, linear.apply(matching_leaves("linearize", &like, dx)?, &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&template, e, &loc))
     };
@@ -172,7 +202,7 @@ pub fn linearize<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F, x: &A) -> (B, impl Fn(&
 }
 
 /// One program for value (with auxiliary outputs) and gradient of a traced function whose first output is the value.
-fn value_and_grad_graph<B>(name: &str, t: &TracedFn<B>) -> Result<Graph> {
+fn value_and_grad_graph(name: &str, t: &Program) -> Result<Graph> {
     let value = t.graph.outputs().first().ok_or_else(|| Error::user(name, "the function returns no tensor"))?;
     let ty = t.graph.ty(*value);
     if ty.rank() != 0 || !ty.dtype.is_float() {
@@ -195,11 +225,17 @@ fn value_and_grad_graph<B>(name: &str, t: &TracedFn<B>) -> Result<Graph> {
     b.finish(&[&outs[..n], &grads].concat())
 }
 
+/// The results of a program whose first is the value, and the value's gradient.
+fn value_and_grad_of(name: &str, t: &Program, leaves: Vec<Tensor>, loc: &Loc) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+    let g = value_and_grad_graph(name, t)?;
+    let mut outs = apply_graph(&Arc::new(g), &t.operands(leaves), loc)?;
+    let grads = outs.split_off(t.graph.num_outputs());
+    Ok((outs, grads))
+}
+
 fn value_and_grad_run<A: Tree, B: Tree>(name: &str, f: &impl Fn(&A) -> B, x: &A, loc: &Loc) -> Result<(B, A)> {
     let t = trace(x, f)?;
-    let g = value_and_grad_graph(name, &t)?;
-    let mut outs = apply_graph(&Arc::new(g), &operands(&t, x), loc)?;
-    let grads = outs.split_off(t.graph.num_outputs());
+    let (outs, grads) = value_and_grad_of(name, &t.program, x.leaves(), loc)?;
     Ok((fill(&t.out, outs), fill(x, grads)))
 }
 

@@ -65,7 +65,7 @@ pub fn interpret<I: Interpreter, A: Tree, B: Tree>(
     x: &A,
     inputs: Vec<I::Value>,
 ) -> Result<Vec<I::Value>> {
-    let traced = trace(x, f)?;
+    let traced = trace(x, f)?.program;
     let mut values = traced.captures.iter().map(|t| i.constant(t)).collect::<Result<Vec<_>>>()?;
     values.extend(inputs);
     walk(i, &traced.graph, values)

@@ -1,9 +1,9 @@
 //! `vmap` and collectives over its named axis.
 
 use crate::tensor::{Tensor, apply, apply_graph};
-use crate::trace::{fill, fill_error, template, trace_with};
+use crate::trace::{Program, fill, fill_error, template, trace_with};
 use crate::tree::Tree;
-use gradloom_ir::{Builder, Error, Loc, Op, ReduceKind, Result, Value};
+use gradloom_ir::{Builder, Error, Loc, Op, ReduceKind, Result, Type, Value};
 use gradloom_passes::transform as passes;
 use std::sync::Arc;
 
@@ -86,74 +86,93 @@ pub fn vmap_with<A: Tree, B: Tree>(config: Vmap, f: impl Fn(&A) -> B) -> impl Fn
 }
 
 fn run<A: Tree, B: Tree>(config: &Vmap, f: &impl Fn(&A) -> B, x: &A, loc: &Loc) -> Result<B> {
-    let leaves = x.leaves();
-    let paths = x.paths();
-    let named = config.leaf_axes(&paths)?;
-    let mut axes: Vec<Option<usize>> = Vec::with_capacity(leaves.len());
-    let mut size: Option<(usize, &String)> = None;
-    for ((leaf, axis), path) in leaves.iter().zip(&named).zip(&paths) {
-        leaf.check()?;
-        let Some(axis) = *axis else {
-            axes.push(None);
-            continue;
+    let mapped = Mapped::of(config, x.leaves(), x.paths())?;
+    let t = trace_with(x, &mut |i, ty| Ok(mapped.row(i, ty)), f)?;
+    Ok(fill(&t.out, mapped.apply(config, &t.program, loc)?))
+}
+
+/// The leaves that a function is mapped over.
+struct Mapped {
+    leaves: Vec<Tensor>,
+    paths: Vec<String>,
+    /// The mapped axis of each leaf.
+    axes: Vec<Option<usize>>,
+    /// The length of all mapped axes.
+    size: usize,
+}
+
+impl Mapped {
+    fn of(config: &Vmap, leaves: Vec<Tensor>, paths: Vec<String>) -> Result<Mapped> {
+        let named = config.leaf_axes(&paths)?;
+        let mut axes: Vec<Option<usize>> = Vec::with_capacity(leaves.len());
+        let mut size: Option<(usize, &String)> = None;
+        for ((leaf, axis), path) in leaves.iter().zip(&named).zip(&paths) {
+            leaf.check()?;
+            let Some(axis) = *axis else {
+                axes.push(None);
+                continue;
+            };
+            let rank = leaf.ndim() as i64;
+            let a = if axis < 0 { axis + rank } else { axis };
+            if a < 0 || a >= rank {
+                return Err(Error::bad_axis("vmap", axis, leaf.ty_ref()));
+            }
+            let n = leaf.shape()[a as usize];
+            match size {
+                Some((m, other)) if m != n => {
+                    let what = format!("mapped axes have lengths {m} (leaf `{other}`) and {n} (leaf `{path}`)");
+                    return Err(
+                        Error::user("vmap", what).help("use `vmap_with(Vmap::new().in_axes(..), f)` to share a leaf")
+                    );
+                }
+                _ => size = Some((n, path)),
+            }
+            axes.push(Some(a as usize));
+        }
+        let Some((size, _)) = size else {
+            return Err(Error::user("vmap", "no leaf is mapped").help("at least one in_axes entry must be an axis"));
         };
-        let rank = leaf.ndim() as i64;
-        let a = if axis < 0 { axis + rank } else { axis };
-        if a < 0 || a >= rank {
-            return Err(Error::bad_axis("vmap", axis, leaf.ty_ref()));
+        Ok(Mapped { leaves, paths, axes, size })
+    }
+
+    /// The type of leaf `i` of one instance.
+    fn row(&self, i: usize, ty: &Type) -> Type {
+        let mut ty = ty.clone();
+        if let Some(a) = self.axes[i] {
+            ty.shape.remove(a);
         }
-        let n = leaf.shape()[a as usize];
-        match size {
-            Some((m, other)) if m != n => {
-                let what = format!("mapped axes have lengths {m} (leaf `{other}`) and {n} (leaf `{path}`)");
-                return Err(
-                    Error::user("vmap", what).help("use `vmap_with(Vmap::new().in_axes(..), f)` to share a leaf")
-                );
+        ty
+    }
+
+    /// The results of all instances of the program.
+    fn apply(&self, config: &Vmap, t: &Program, loc: &Loc) -> Result<Vec<Tensor>> {
+        let Mapped { leaves, paths, axes, size } = self;
+        let skip = t.captures.len();
+        let batched: Vec<bool> = (0..t.graph.num_inputs()).map(|i| i >= skip && axes[i - skip].is_some()).collect();
+        let force = vec![true; t.graph.num_outputs()];
+        let g = passes::batch(&t.graph, &batched, *size, config.axis_name.as_deref(), Some(&force))?.graph;
+        // a program from the leaves as they come to the results as asked for
+        let mut b = Builder::new();
+        let captured: Vec<Value> = t.captures.iter().map(|c| b.input(c.ty(), "")).collect();
+        let given: Vec<Value> = leaves.iter().zip(paths).map(|(l, p)| b.input(l.ty(), p)).collect();
+        let mut args = captured;
+        for (&v, axis) in given.iter().zip(axes) {
+            args.push(match axis {
+                Some(a) => passes::move_axis(&mut b, v, *a, 0)?,
+                None => v,
+            });
+        }
+        let mut outs = b.inline(&g, &args)?;
+        for o in &mut outs {
+            let ty = b.ty(*o).clone();
+            let to = if config.out_axis < 0 { config.out_axis + ty.rank() as i64 } else { config.out_axis };
+            if to < 0 || to >= ty.rank() as i64 {
+                return Err(Error::bad_axis("vmap", config.out_axis, &ty));
             }
-            _ => size = Some((n, path)),
+            *o = passes::move_axis(&mut b, *o, 0, to as usize)?;
         }
-        axes.push(Some(a as usize));
+        apply_graph(&Arc::new(b.finish(&outs)?), &t.operands(leaves.clone()), loc)
     }
-    let Some((size, _)) = size else {
-        return Err(Error::user("vmap", "no leaf is mapped").help("at least one in_axes entry must be an axis"));
-    };
-    let t = trace_with(
-        x,
-        |i, ty| {
-            let mut ty = ty.clone();
-            if let Some(a) = axes[i] {
-                ty.shape.remove(a);
-            }
-            Ok(ty)
-        },
-        f,
-    )?;
-    let skip = t.captures.len();
-    let batched: Vec<bool> = (0..t.graph.num_inputs()).map(|i| i >= skip && axes[i - skip].is_some()).collect();
-    let force = vec![true; t.graph.num_outputs()];
-    let g = passes::batch(&t.graph, &batched, size, config.axis_name.as_deref(), Some(&force))?.graph;
-    // a program from the leaves as they come to the results as asked for
-    let mut b = Builder::new();
-    let captured: Vec<Value> = t.captures.iter().map(|c| b.input(c.ty(), "")).collect();
-    let given: Vec<Value> = leaves.iter().zip(&paths).map(|(l, p)| b.input(l.ty(), p)).collect();
-    let mut args = captured;
-    for (&v, axis) in given.iter().zip(&axes) {
-        args.push(match axis {
-            Some(a) => passes::move_axis(&mut b, v, *a, 0)?,
-            None => v,
-        });
-    }
-    let mut outs = b.inline(&g, &args)?;
-    for o in &mut outs {
-        let ty = b.ty(*o).clone();
-        let to = if config.out_axis < 0 { config.out_axis + ty.rank() as i64 } else { config.out_axis };
-        if to < 0 || to >= ty.rank() as i64 {
-            return Err(Error::bad_axis("vmap", config.out_axis, &ty));
-        }
-        *o = passes::move_axis(&mut b, *o, 0, to as usize)?;
-    }
-    let operands: Vec<Tensor> = t.captures.iter().cloned().chain(leaves).collect();
-    Ok(fill(&t.out, apply_graph(&Arc::new(b.finish(&outs)?), &operands, loc)?))
 }
 
 fn collective(kind: ReduceKind, x: &Tensor, axis_name: &str, loc: &Loc) -> Tensor {

@@ -31,9 +31,9 @@ pub fn mixed_precision<A: Tree, B: Tree>(f: impl Fn(&A) -> B, compute: DType) ->
     move |x| {
         let run = || -> Result<B> {
             let mut t = trace(x, &f)?;
-            Pipeline::empty().push(MixedPrecision { compute }).run(&mut t.graph)?;
-            let operands: Vec<_> = t.captures.iter().cloned().chain(x.leaves()).collect();
-            Ok(fill(&t.out, apply_graph(&Arc::new(t.graph), &operands, &loc)?))
+            Pipeline::empty().push(MixedPrecision { compute }).run(&mut t.program.graph)?;
+            let operands = t.program.operands(x.leaves());
+            Ok(fill(&t.out, apply_graph(&Arc::new(t.program.graph), &operands, &loc)?))
         };
         run().unwrap_or_else(|e| fill_error(&template(x, &f), e, &loc))
     }

@@ -121,32 +121,3 @@ fn float(out: &mut String, decimal: String, bits: u64, digits: usize, read: impl
         _ => out.push_str(&decimal),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(x: &Literal, want: &str) {
-        let mut text = String::new();
-        dense(&mut text, x);
-        assert_eq!(text, want);
-    }
-
-    #[test]
-    fn numbers_lists_and_blobs() {
-        check(&Literal::new(&[], &[1.5f32]), "dense<1.5>");
-        check(&Literal::new(&[3], &[2i8; 3]), "dense<2>");
-        check(&Literal::new::<f32>(&[0, 2], &[]), "dense<>");
-        check(&Literal::new(&[1, 2, 2], &[true, false, true, true]), "dense<[[[true, false], [true, true]]]>");
-        check(&Literal::new(&[2], &[1e-45f32, 3e10]), "dense<[1.0e-45, 30000000000.0]>");
-        check(&Literal::new(&[2], &[-0.0f64, f64::NEG_INFINITY]), "dense<[-0.0, 0xFFF0000000000000]>");
-        check(&Literal::new(&[], &[f16::from_bits(0x7E01)]), "dense<0x7E01>");
-        check(&Literal::new(&[], &[bf16::from_f32(-1.0e30)]), "dense<-1.00025555e30>");
-        check(&Literal::new(&[], &[Complex::new(0.1f32, f32::from_bits(0x7FC00001))]), "dense<(0.1, 0x7FC00001)>");
-        let count: Vec<i16> = (-1..17).collect();
-        let blob = "FFFF0000010002000300040005000600070008000900\
-                    0A000B000C000D000E000F001000";
-        check(&Literal::new(&[18], &count), &format!("dense<\"0x{blob}\">"));
-    }
-}

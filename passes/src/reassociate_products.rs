@@ -340,26 +340,3 @@ fn named(
 fn set(labels: &[usize]) -> Set {
     labels.iter().fold(0, |set, l| set | 1 << l)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(tree: &Tree) -> String {
-        match tree {
-            Tree::Operand(i) => format!("A{}", i + 1),
-            Tree::Product(parts) => format!("({} {})", text(&parts[0]), text(&parts[1])),
-        }
-    }
-
-    /// A chain of matrices: the parenthesisation of Cormen et al., Introduction to Algorithms, section 15.2.
-    #[test]
-    fn the_textbook_chain() {
-        let lengths = [30.0, 35.0, 15.0, 5.0, 10.0, 20.0, 25.0];
-        let operands = (0..6).map(|i| (Value::from_index(i), vec![i, i + 1])).collect();
-        let network = Network { operands, result: vec![0, 6], lengths: lengths.to_vec(), work: 0.0 };
-        for (work, tree) in [network.any(), network.neighbours()] {
-            assert_eq!((work, &text(&tree)[..]), (15125.0, "((A1 (A2 A3)) ((A4 A5) A6))"));
-        }
-    }
-}

@@ -1,12 +1,11 @@
 //! Random programs keep their meaning under every pass, alone and together.
 
-mod oracle;
-
+use crate::oracle;
+use crate::oracle::Random;
+use crate::oracle::mixed::{self, Palette};
+use crate::oracle::programs::{Kind, looped, program, types, types_of};
 use gradloom_ir::{Graph, verify};
 use gradloom_passes::{Keeps, Offer, PassContext, Pipeline, Role, catalogue};
-use oracle::Random;
-use oracle::mixed::{self, Palette};
-use oracle::programs::{Kind, looped, program, types, types_of};
 use std::collections::BTreeSet;
 
 /// Seeds of each kind of program.

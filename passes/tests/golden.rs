@@ -3,8 +3,7 @@
 //! must agree bit for bit, or within the tolerance the case states in a comment `// tolerance 1e-12`. `UPDATE=1` rewrites
 //! the second halves.
 
-mod oracle;
-
+use crate::oracle;
 use gradloom_ir::{Graph, parse, verify};
 use gradloom_passes::{Keeps, PassContext, Pipeline, catalogue, offer};
 use std::path::Path;

@@ -1,12 +1,10 @@
 //! Random programs of many loops, some with effects: the passes over loops keep every bit, and each effect in its place.
 
-mod oracle;
-
+use crate::oracle::{Random, agree, inputs};
 use gradloom_ir::{
     Binary, Builder, Callback, Comparison, DType, Graph, Literal, Op, Type, Unary, Value, eval::eval, verify,
 };
 use gradloom_passes::{FuseLoops, Pass, Pipeline, UnrollScans, count_loops, pass_fn};
-use oracle::{Random, agree, inputs};
 use std::sync::{Arc, Mutex};
 
 /// Steps of most loops.
@@ -237,4 +235,23 @@ fn unrolling_again_and_again_ends() {
     let limits = UnrollScans { straight: 8, factor: 2, max_nodes: 100 };
     Pipeline::empty().push_fixpoint(vec![Arc::new(limits)], 10).run(&mut g).expect("it ends");
     assert!(g.total_nodes() < 1000, "{g}");
+}
+
+/// The derivative of the logistic function is made of its value, which the product needs anyway.
+#[test]
+fn a_derivative_made_of_a_residual_is_none() {
+    let g = gradloom_ir::parse(
+        "graph(%0: f32[3], %1: f32[9,3]) {
+           %2 = scan(%0, %1) {body = graph(%0: f32[3], %1: f32[3]) {
+             %2 = add(%0, %1) : f32[3]
+             %3 = logistic(%2) : f32[3]
+             %4 = multiply(%3, %0) : f32[3]
+             return %4
+           }, length = 9, reverse = false, consts = 0, carry = 1} : f32[3]
+           return %2 }",
+    )
+    .expect("a program");
+    let l = gradloom_passes::transform::linearize(&g, &[true, false]).expect("its derivative");
+    let stacked = l.linear.input_types().iter().filter(|t| t.shape[..] == [9, 3]).count();
+    assert_eq!(stacked, 2, "the value and the carry\n{}\n{}", l.primal, l.linear);
 }

@@ -1,10 +1,9 @@
 //! Mixed precision: what is exact stays so, and what is rounded stays within the bounds of rounding.
 
-mod oracle;
-
+use crate::oracle;
+use crate::oracle::Random;
 use gradloom_ir::{Binary, Builder, Comparison, DType, Graph, Literal, Op, ReduceKind, Type, Unary, eval::eval, parse};
 use gradloom_passes::{MixedPrecision, Pipeline};
-use oracle::Random;
 
 const HALVES: [DType; 2] = [DType::BF16, DType::F16];
 

@@ -1,10 +1,8 @@
 //! Random trees of products: their order is changed, and what they are is not.
 
-mod oracle;
-
+use crate::oracle::{Random, assert_equivalent};
 use gradloom_ir::{Builder, DType, Graph, Op, Shape, Type, Value, verify};
 use gradloom_passes::{Pipeline, ReassociateProducts, cost::graph_cost};
-use oracle::{Random, assert_equivalent};
 
 /// A product of two values along random axes of equal lengths, with or without a batch; now and then a transpose.
 fn product(r: &mut Random, b: &mut Builder, values: &[Value]) -> Option<Value> {
@@ -75,5 +73,35 @@ fn products_of_floats_keep_their_values() {
         let p = Pipeline::standard().with(ReassociateProducts::default());
         p.run_with(&mut new, &mut Default::default()).unwrap_or_else(|e| panic!("{seed}: {e}\n{g}"));
         assert_equivalent(&format!("seed {seed}"), &g, &new, Some(1e-9));
+    }
+}
+
+/// A chain of matrices: the parenthesisation of Cormen et al., Introduction to Algorithms, section 15.2, found among all
+/// orders and among those of neighbours.
+#[test]
+fn the_textbook_chain() {
+    let lengths = [30, 35, 15, 5, 10, 20, 25];
+    let mut b = Builder::new();
+    let matrices: Vec<Value> = lengths.windows(2).map(|n| b.input(Type::new(DType::F64, n), "")).collect();
+    let product = |b: &mut Builder, x: Value, y: Value| {
+        let one = |axis: usize| Shape::from_slice(&[axis]);
+        let none = Shape::new();
+        b.op(
+            Op::DotGeneral { lhs_batch: none.clone(), rhs_batch: none, lhs_contract: one(1), rhs_contract: one(0) },
+            &[x, y],
+        )
+    };
+    let from_left = matrices[1..].iter().fold(matrices[0], |x, &y| product(&mut b, x, y));
+    let g = b.finish(&[from_left]).expect("well-formed");
+    for operands in [6, 2] {
+        let mut best = g.clone();
+        Pipeline::empty().push(ReassociateProducts { operands }).run(&mut best).expect("it runs");
+        assert_eq!(graph_cost(&best).flops, 2 * 15125, "{best}");
+        // ((A1 (A2 A3)) ((A4 A5) A6))
+        let sizes: Vec<Vec<usize>> = best.nodes().iter().map(|n| best.ty(n.results[0]).shape.to_vec()).collect();
+        let [mut got, mut want] = [sizes, vec![vec![35, 5], vec![30, 5], vec![5, 20], vec![5, 25], vec![30, 25]]];
+        got.sort();
+        want.sort();
+        assert_eq!(got, want, "{best}");
     }
 }

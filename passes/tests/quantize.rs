@@ -1,10 +1,9 @@
 //! Weights of 8 bits: what the pass loses is bounded, and the simplifier's scales are the same wherever they are applied.
 
-mod oracle;
-
+use crate::oracle;
+use crate::oracle::Random;
 use gradloom_ir::{Builder, DType, Graph, Literal, Op, Shape, Type, eval::eval, parse};
 use gradloom_passes::{Pipeline, QuantizeWeights, simplify};
-use oracle::Random;
 
 fn shuffled(r: &mut Random, n: usize) -> Vec<usize> {
     let mut v: Vec<usize> = (0..n).collect();

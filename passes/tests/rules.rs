@@ -5,14 +5,11 @@
 //! - batch against a loop, for every set of batched inputs, of the op, its jvp and its gradient;
 //! - and so for generated programs of ops of every theme.
 
-mod oracle;
-#[path = "rules/rows.rs"]
-mod rows;
-
+use crate::oracle;
+use crate::rows::{Random, Row, literal, table};
 use gradloom_ir::eval::eval;
 use gradloom_ir::{Binary, Builder, DType, Graph, Literal, Op, Type, Unary, parse, verify};
 use gradloom_passes::transform::{batch, jvp, linearize, transpose};
-use rows::{Random, Row, literal, table};
 
 fn stack(rows: &[Literal]) -> Literal {
     let mut ty = rows[0].ty().clone();
@@ -479,7 +476,7 @@ fn limits_are_errors() {
 /// Whole programs in f64 and c128: the tables together, and the machinery of ops with bodies.
 #[test]
 fn generated_programs_agree_with_their_derivatives() {
-    use oracle::mixed::{Palette, inputs, program};
+    use crate::oracle::mixed::{Palette, inputs, program};
     for seed in 0..120 {
         let palette = Palette { float: DType::F64, int: DType::I32, smooth: true };
         let g = program(&mut oracle::Random(3000 + seed), palette);

@@ -1,14 +1,13 @@
 //! Equality saturation: its identities hold, it finds what rules in one direction do not, and nothing gets dearer.
 
-mod oracle;
-
+use crate::oracle;
+use crate::oracle::mixed::{self, Palette};
+use crate::oracle::programs::{Kind, program, types_of};
+use crate::oracle::{Random, assert_equivalent};
 use gradloom_ir::{Callback, DType, Graph, Op, eval::eval, parse, verify};
 use gradloom_passes::cost::graph_cost;
 use gradloom_passes::rewriting::{Rule, identities};
 use gradloom_passes::{PassContext, Pipeline, Saturate, dead_code, rewrite_nodes};
-use oracle::mixed::{self, Palette};
-use oracle::programs::{Kind, program, types_of};
-use oracle::{Random, assert_equivalent};
 use std::sync::{Arc, Mutex};
 
 /// Programs on which each identity is proved.

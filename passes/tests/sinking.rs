@@ -1,10 +1,9 @@
 //! Transpositions sink and layouts are chosen in random programs made of little else.
 
-mod oracle;
-
+use crate::oracle;
+use crate::oracle::Random;
 use gradloom_ir::{Binary, Builder, DType, Graph, Op, ReduceKind, Shape, Type, Unary, Value};
 use gradloom_passes::{choose_layouts, sink_transposes};
-use oracle::Random;
 
 struct Generator {
     r: Random,

@@ -235,33 +235,19 @@ mod x86 {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use super::{Exchange, x86};
-
-    /// The tiles of machines without registers of a whole line.
-    fn check<T: Copy + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T) {
-        let side = super::LINE / size_of::<T>();
-        let x: Vec<T> = (0..side * (side + 3)).map(&of).collect();
-        for streamed in [false, true] {
-            let mut y = vec![of(0); side * 2 * side + 64];
-            let start = y.as_ptr().align_offset(super::LINE);
-            let e = Exchange { n: [side; 2], src: side as isize + 3, dst: 2 * side as isize };
-            // SAFETY: `x` has `side` rows of `side + 3`, `y` aligned ones of `2 * side`.
-            unsafe { x86::tile(e, x.as_ptr(), y.as_mut_ptr().add(start), streamed) };
-            for i in 0..side {
-                for j in 0..side {
-                    assert_eq!(y[start + i * 2 * side + j], x[j * (side + 3) + i]);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tiles_of_every_size() {
-        check(|i| (i * 7) as u8);
-        check(|i| (i * 77) as u16);
-        check(|i| i as u32);
-        check(|i| i as u64);
-    }
+/// One tile of elements of 1 to 8 bytes as machines without registers of a whole line exchange it: of `src`, rows of
+/// `stride`, into rows of `dst_stride` from the first aligned element of `dst` on. For tests, on any machine.
+///
+/// # Panics
+/// If an array is too short.
+#[cfg(target_arch = "x86_64")]
+pub fn narrow_tile<T: Copy>(src: &[T], stride: usize, dst: &mut [T], dst_stride: usize, streamed: bool) -> usize {
+    let side = LINE / size_of::<T>();
+    let start = dst.as_ptr().align_offset(LINE);
+    assert!(stride >= side && src.len() >= side * stride && dst.len() >= start + side * dst_stride);
+    assert!(dst_stride.is_multiple_of(side), "rows of the result begin lines");
+    let e = Exchange { n: [side; 2], src: stride as isize, dst: dst_stride as isize };
+    // SAFETY: both arrays have `side` rows, those of the result aligned to lines.
+    unsafe { x86::tile(e, src.as_ptr(), dst.as_mut_ptr().add(start), streamed) };
+    start
 }

@@ -233,76 +233,24 @@ mod x86 {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Small integers: every sum is exact, so only the one rounding is left.
-    #[test]
-    fn products_are_exact_but_for_one_rounding() {
-        let mut seed = 1u64;
-        let mut next = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((seed >> 33) % 17) as i32 - 8
-        };
-        for (m, k, n) in [(1, 1, 1), (12, 2, 32), (13, 3, 33), (5, 64, 70), (37, 129, 31), (130, 257, 100)] {
-            for turned in 0..4 {
-                let [l, r] = [m * k, k * n].map(|size| (0..size).map(|_| next()).collect::<Vec<i32>>());
-                let strides = |rows: usize, columns: usize, turned: bool| match turned {
-                    true => Strides { row: 1, col: rows as isize },
-                    false => Strides { row: columns as isize, col: 1 },
-                };
-                let p = Product {
-                    m,
-                    n,
-                    k,
-                    dst: strides(m, n, false),
-                    lhs: strides(m, k, turned & 1 == 1),
-                    rhs: strides(k, n, turned & 2 == 2),
-                };
-                let at = |s: Strides, i: usize, j: usize| i * s.row as usize + j * s.col as usize;
-                let want: Vec<bf16> = (0..m * n)
-                    .map(|o| {
-                        let (i, j) = (o / n, o % n);
-                        let sum: i32 = (0..k).map(|t| l[at(p.lhs, i, t)] * r[at(p.rhs, t, j)]).sum();
-                        bf16::from_f32(sum as f32)
-                    })
-                    .collect();
-                let [lv, rv] = [&l, &r].map(|v| v.iter().map(|&x| bf16::from_f32(x as f32)).collect::<Vec<_>>());
-                let widened = HalfProduct { p, widened: product_fn(DType::F32).ok() };
-                for product in [HalfProduct::new(p).expect("a product"), widened] {
-                    for par in [false, true] {
-                        let mut out = vec![bf16::from_f32(f32::NAN); m * n];
-                        let mut scratch = vec![0u64; product.scratch_bytes() / 8 + 16];
-                        let skip = scratch.as_ptr().align_offset(64);
-                        // SAFETY: sizes and strides are those of the arrays.
-                        unsafe {
-                            let scratch = scratch.as_mut_ptr().add(skip).cast();
-                            product.run(out.as_mut_ptr().cast(), lv.as_ptr().cast(), rv.as_ptr().cast(), scratch, par);
-                        }
-                        assert_eq!(out, want, "{m}x{k}x{n}, turned {turned}, parallel {par}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_finite_stays_so() {
-        let values = [f32::INFINITY, f32::NAN, -f32::INFINITY, 1.0].map(bf16::from_f32);
-        let one = [bf16::from_f32(1.0)];
-        let dense = |columns: isize| Strides { row: columns, col: 1 };
-        let p = Product { m: 4, n: 1, k: 1, dst: dense(1), lhs: dense(1), rhs: dense(1) };
-        let product = HalfProduct::new(p).expect("a product");
-        let mut out = [bf16::from_f32(0.0); 4];
-        let mut scratch = vec![0u64; product.scratch_bytes() / 8 + 16];
-        let skip = scratch.as_ptr().align_offset(64);
-        // SAFETY: sizes and strides are those of the arrays.
-        unsafe {
-            let scratch = scratch.as_mut_ptr().add(skip).cast();
-            product.run(out.as_mut_ptr().cast(), values.as_ptr().cast(), one.as_ptr().cast(), scratch, false);
-        }
-        assert!(out[1].is_nan());
-        assert_eq!([out[0], out[2], out[3]], [values[0], values[2], values[3]]);
+/// A product of bf16 matrices, as this machine computes it or `widened` to f32, which other machines do. For tests.
+///
+/// # Panics
+/// If an array is too short, or a dtype has no product.
+pub fn multiply_bf16(p: Product, dst: &mut [bf16], lhs: &[bf16], rhs: &[bf16], widened: bool, par: bool) {
+    let reach = |s: Strides, rows: usize, columns: usize| {
+        (rows - 1) * s.row.unsigned_abs() + (columns - 1) * s.col.unsigned_abs() + 1
+    };
+    assert!(p.m > 0 && p.n > 0 && p.k > 0 && [p.dst, p.lhs, p.rhs].iter().all(|s| s.row >= 0 && s.col >= 0));
+    assert!(dst.len() >= reach(p.dst, p.m, p.n) && lhs.len() >= reach(p.lhs, p.m, p.k));
+    assert!(rhs.len() >= reach(p.rhs, p.k, p.n));
+    let native = HalfProduct::new(p).expect("bf16 has products");
+    let product = if widened { HalfProduct { p, widened: product_fn(DType::F32).ok() } } else { native };
+    let mut scratch = vec![0u64; product.scratch_bytes() / 8 + 16];
+    let skip = scratch.as_ptr().align_offset(64);
+    // SAFETY: the arrays reach as far as sizes and strides; the scratch is aligned and long enough.
+    unsafe {
+        let scratch = scratch.as_mut_ptr().add(skip).cast();
+        product.run(dst.as_mut_ptr().cast(), lhs.as_ptr().cast(), rhs.as_ptr().cast(), scratch, par);
     }
 }

@@ -27,9 +27,6 @@ mod strided;
 mod widened;
 mod window;
 
-#[cfg(test)]
-mod tests;
-
 use gradloom_ir::{DType, Error, Op, Result, Type, infer};
 use smallvec::SmallVec;
 use std::fmt;
@@ -37,6 +34,15 @@ use std::ops::Range;
 
 pub use half_product::multiplies_bf16;
 pub use parallel::{as_part, threads};
+
+/// Parts that only some processors reach through [`prepare`], for their tests.
+#[doc(hidden)]
+pub mod parts {
+    #[cfg(target_arch = "x86_64")]
+    pub use crate::exchange::narrow_tile;
+    pub use crate::half_product::multiply_bf16;
+    pub use crate::product::{Product, Strides};
+}
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;
 

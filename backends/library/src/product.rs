@@ -16,20 +16,28 @@ const DEPTH: usize = 256;
 
 /// Row and column strides, in elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Strides {
-    pub(super) row: isize,
-    pub(super) col: isize,
+pub struct Strides {
+    /// From one row to the next.
+    pub row: isize,
+    /// From one column to the next.
+    pub col: isize,
 }
 
 /// `dst[m, n] (+)= lhs[m, k] * rhs[k, n]`
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Product {
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) dst: Strides,
-    pub(super) lhs: Strides,
-    pub(super) rhs: Strides,
+pub struct Product {
+    /// Rows of the result.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Terms of each sum.
+    pub k: usize,
+    /// Where the result's elements are.
+    pub dst: Strides,
+    /// Where the left matrix's elements are.
+    pub lhs: Strides,
+    /// Where the right matrix's elements are.
+    pub rhs: Strides,
 }
 
 /// A matrix product on untyped buffers: `(sizes, dst, lhs, rhs, accumulate, on several threads)`.

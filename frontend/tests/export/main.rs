@@ -15,7 +15,7 @@ mod rows;
 use case::{Case, check};
 use gradloom_frontend::prelude::*;
 use gradloom_frontend::{debug, stablehlo};
-use gradloom_ir::{Builder, DType, Graph, Literal, Loc, Op, Type, parse};
+use gradloom_ir::{Builder, Complex, DType, Graph, Literal, Loc, Op, Type, bf16, f16, parse};
 use gradloom_passes::transform::{jvp, linearize, transpose};
 use oracle::mixed::{self, Palette};
 use std::path::Path;
@@ -49,6 +49,31 @@ fn where_exporting_differs_from_case_to_case() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let cases = rows.iter().flatten().map(|r| Case::of(r.text, &r.graph, &rows::Random(7).point(r)));
     check("instances", cases.collect());
+}
+
+/// How constants are written: one element once, few in lists, many as bytes; decimals where they say all bits.
+#[test]
+fn constants_as_text() {
+    let check = |x: &Literal, want: &str| {
+        let mut b = Builder::new();
+        let out = b.literal(x.clone());
+        let g = b.finish(&[out]).unwrap_or_else(|e| panic!("{e}"));
+        let text = stablehlo::export(&g).unwrap_or_else(|e| panic!("{e}"));
+        assert!(text.contains(&format!("constant {want} : ")), "{want} in\n{text}");
+    };
+    check(&Literal::new(&[], &[1.5f32]), "dense<1.5>");
+    check(&Literal::new(&[3], &[2i8; 3]), "dense<2>");
+    check(&Literal::new::<f32>(&[0, 2], &[]), "dense<>");
+    check(&Literal::new(&[1, 2, 2], &[true, false, true, true]), "dense<[[[true, false], [true, true]]]>");
+    check(&Literal::new(&[2], &[1e-45f32, 3e10]), "dense<[1.0e-45, 30000000000.0]>");
+    check(&Literal::new(&[2], &[-0.0f64, f64::NEG_INFINITY]), "dense<[-0.0, 0xFFF0000000000000]>");
+    check(&Literal::new(&[], &[f16::from_bits(0x7E01)]), "dense<0x7E01>");
+    check(&Literal::new(&[], &[bf16::from_f32(-1.0e30)]), "dense<-1.00025555e30>");
+    check(&Literal::new(&[], &[Complex::new(0.1f32, f32::from_bits(0x7FC00001))]), "dense<(0.1, 0x7FC00001)>");
+    let count: Vec<i16> = (-1..17).collect();
+    let blob = "FFFF0000010002000300040005000600070008000900\
+                0A000B000C000D000E000F001000";
+    check(&Literal::new(&[18], &count), &format!("dense<\"0x{blob}\">"));
 }
 
 /// Every bit of a constant survives, of NaN and the least numbers too, listed, splat or as bytes.

@@ -19,8 +19,6 @@ mod scalar;
 mod shaping;
 mod spectral;
 mod strided;
-#[cfg(test)]
-mod tests;
 
 pub use scalar::{ScalarOps, Wide, threefry2x32};
 

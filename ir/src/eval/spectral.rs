@@ -98,20 +98,3 @@ pub(super) fn fft(kind: FftKind, lengths: &[usize], x: &Literal, ty: &Type) -> R
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_with_factors_and_primes_match_the_sum() {
-        for n in 1..40 {
-            let x: Vec<C> = (0..n).map(|i| C::new((i * i % 7) as f64 - 3.0, (i % 5) as f64)).collect();
-            let y = dft(&x, -1.0);
-            for (k, y) in y.iter().enumerate() {
-                let want: C = (0..n).map(|j| x[j] * root(j * k, n, -1.0)).sum();
-                assert!((y - want).norm() < 1e-11, "{n} at {k}: {y} instead of {want}");
-            }
-        }
-    }
-}

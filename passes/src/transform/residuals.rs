@@ -103,28 +103,3 @@ impl Search<'_> {
         Some(nodes)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::transform::linearize;
-    use gradloom_ir::parse;
-
-    /// The derivative of the logistic function is made of its value, which the product needs anyway.
-    #[test]
-    fn a_derivative_made_of_a_residual_is_none() {
-        let g = parse(
-            "graph(%0: f32[3], %1: f32[9,3]) {
-               %2 = scan(%0, %1) {body = graph(%0: f32[3], %1: f32[3]) {
-                 %2 = add(%0, %1) : f32[3]
-                 %3 = logistic(%2) : f32[3]
-                 %4 = multiply(%3, %0) : f32[3]
-                 return %4
-               }, length = 9, reverse = false, consts = 0, carry = 1} : f32[3]
-               return %2 }",
-        )
-        .expect("a program");
-        let l = linearize(&g, &[true, false]).expect("its derivative");
-        let stacked = l.linear.input_types().iter().filter(|t| t.shape[..] == [9, 3]).count();
-        assert_eq!(stacked, 2, "the value and the carry\n{}\n{}", l.primal, l.linear);
-    }
-}

@@ -1,7 +1,8 @@
 //! What the simplifier does without a rule: to ops with bodies, and to arrays without elements.
 
 use super::source::Source;
-use super::{Form, check, form, oracle};
+use super::{Form, check, form};
+use crate::oracle;
 use gradloom_ir::{Binary, Builder, DType, Graph, Literal, Op, Type, Value};
 use gradloom_passes::{Changed, simplify};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Random operands and attributes.
 
-use super::oracle::Random;
+use crate::oracle::Random;
 use gradloom_ir::{Builder, DType, Graph, Literal, Op, Shape, Type, Value, infer};
 
 /// A program under way, and random numbers.

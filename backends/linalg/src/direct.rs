@@ -1,7 +1,7 @@
 //! Factorisations in a fixed number of steps, and solves with them.
 
 use super::number::Number;
-use super::{LibraryCall, Needs, One, each, size};
+use super::{Kernel, Needs, One, size};
 use faer::dyn_stack::StackReq;
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::householder::{
@@ -14,16 +14,17 @@ use faer::linalg::triangular_solve as tri;
 use faer::prelude::ReborrowMut;
 use faer::{Accum, Conj, MatMut, MatRef, Par};
 use gradloom_ir::{Transposition, Type};
+use smallvec::SmallVec;
 
 /// A column-major view.
 fn columns<T>(x: &mut [T], m: usize, n: usize) -> MatMut<'_, T> {
     MatMut::from_column_major_slice_mut(x, m, n)
 }
 
-pub(super) fn cholesky<T: Number>(name: String, args: &[Type], results: &[Type], lower: bool) -> LibraryCall {
+pub(super) fn cholesky<T: Number>(args: &[Type], lower: bool) -> Kernel {
     let (n, _) = size(&args[0]);
     let stack = cholesky_in_place_scratch::<T>(n, Par::Seq, Default::default());
-    each(name, args, results, Needs::new::<T>(n * n, stack, n * n * n / 3 + 1), move |one: &One| {
+    Kernel::new(Needs::new::<T>(n * n, stack, n * n * n / 3 + 1), move |one: &One| {
         // SAFETY: operand, result and room have n x n elements.
         let (a, out, l, stack) =
             unsafe { (one.arg::<T>(0, n * n), one.out::<T>(0, n * n), one.room::<T>(0, n * n), one.stack()) };
@@ -81,16 +82,10 @@ fn solve_in_place<T: Number>(a: MatRef<'_, T>, x: MatMut<'_, T>, t: Triangle) {
     }
 }
 
-pub(super) fn triangular_solve<T: Number>(
-    name: String,
-    args: &[Type],
-    results: &[Type],
-    left_side: bool,
-    t: Triangle,
-) -> LibraryCall {
+pub(super) fn triangular_solve<T: Number>(args: &[Type], left_side: bool, t: Triangle) -> Kernel {
     let (n, _) = size(&args[0]);
     let (rows, cols) = size(&args[1]);
-    each(name, args, results, Needs::new::<T>(0, StackReq::EMPTY, n * rows * cols + 1), move |one: &One| {
+    Kernel::new(Needs::new::<T>(0, StackReq::EMPTY, n * rows * cols + 1), move |one: &One| {
         // SAFETY: operands and result have these sizes.
         let (a, b, x) = unsafe { (one.arg::<T>(0, n * n), one.arg::<T>(1, rows * cols), one.out::<T>(0, rows * cols)) };
         x.copy_from_slice(b);
@@ -185,10 +180,10 @@ fn swap_rows<T: Number>(mut a: MatMut<'_, T>, i: usize, k: usize) {
     }
 }
 
-pub(super) fn lu<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+pub(super) fn lu<T: Number>(args: &[Type]) -> Kernel {
     let (m, n) = size(&args[0]);
     let k = m.min(n);
-    each(name, args, results, Needs::new::<T>(0, StackReq::EMPTY, m * n * k + 1), move |one: &One| {
+    Kernel::new(Needs::new::<T>(0, StackReq::EMPTY, m * n * k + 1), move |one: &One| {
         // SAFETY: operand and results have these sizes.
         let (a, lu, pivots, permutation) =
             unsafe { (one.arg::<T>(0, m * n), one.out::<T>(0, m * n), one.out::<i32>(1, k), one.out::<i32>(2, m)) };
@@ -208,11 +203,11 @@ pub(super) fn lu<T: Number>(name: String, args: &[Type], results: &[Type]) -> Li
     })
 }
 
-pub(super) fn lu_solve<T: Number>(name: String, args: &[Type], results: &[Type], op: Transposition) -> LibraryCall {
+pub(super) fn lu_solve<T: Number>(args: &[Type], op: Transposition) -> Kernel {
     let (n, c) = size(&args[3]);
     let unit = Triangle { lower: true, unit: true, op };
     let upper = Triangle { lower: false, unit: false, op };
-    each(name, args, results, Needs::new::<T>(n * c, StackReq::EMPTY, 2 * n * n * c + 1), move |one: &One| {
+    Kernel::new(Needs::new::<T>(n * c, StackReq::EMPTY, 2 * n * n * c + 1), move |one: &One| {
         // SAFETY: operands, result and room have these sizes.
         let (lu, permutation, b, x, y) = unsafe {
             (
@@ -248,7 +243,7 @@ pub(super) fn lu_solve<T: Number>(name: String, args: &[Type], results: &[Type],
 }
 
 /// `q` and `r`, or `r` alone: then nothing is written to the first result.
-pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type], with_q: bool) -> LibraryCall {
+pub(super) fn qr<T: Number>(args: &[Type], results: &[Type], with_q: bool) -> Kernel {
     let (m, n) = size(&args[0]);
     let (rows, _) = size(&results[1]);
     let wide = if with_q { size(&results[0]).1 } else { 0 };
@@ -259,76 +254,70 @@ pub(super) fn qr<T: Number>(name: String, args: &[Type], results: &[Type], with_
         apply_scratch::<T>(m, block, wide),
     ]);
     let elements = m * n + m * wide + block * k;
-    each(
-        name,
-        args,
-        results,
-        Needs::new::<T>(elements, stack, 2 * m * n * k + 2 * m * k * wide + 1),
-        move |one: &One| {
-            // SAFETY: operand, results and room have these sizes.
-            let (a, q, r, f, basis, taus) = unsafe {
-                (
-                    one.arg::<T>(0, m * n),
-                    one.out::<T>(0, m * wide),
-                    one.out::<T>(1, rows * n),
-                    one.room::<T>(0, m * n),
-                    one.room::<T>(m * n, m * wide),
-                    one.room::<T>(m * n + m * wide, block * k),
-                )
-            };
-            if !a.iter().all(|x| x.finite()) {
-                q.fill(T::NAN);
-                r.fill(T::NAN);
-                return;
+    Kernel::new(Needs::new::<T>(elements, stack, 2 * m * n * k + 2 * m * k * wide + 1), move |one: &One| {
+        // SAFETY: operand, results and room have these sizes.
+        let (a, q, r, f, basis, taus) = unsafe {
+            (
+                one.arg::<T>(0, m * n),
+                one.out::<T>(0, m * wide),
+                one.out::<T>(1, rows * n),
+                one.room::<T>(0, m * n),
+                one.room::<T>(m * n, m * wide),
+                one.room::<T>(m * n + m * wide, block * k),
+            )
+        };
+        if !a.iter().all(|x| x.finite()) {
+            q.fill(T::NAN);
+            r.fill(T::NAN);
+            return;
+        }
+        let load = |f: &mut [T]| {
+            for (j, column) in f.chunks_exact_mut(m.max(1)).enumerate() {
+                column.iter_mut().zip(a.iter().skip(j).step_by(n)).for_each(|(to, &x)| *to = x);
             }
-            let load = |f: &mut [T]| {
-                for (j, column) in f.chunks_exact_mut(m.max(1)).enumerate() {
-                    column.iter_mut().zip(a.iter().skip(j).step_by(n)).for_each(|(to, &x)| *to = x);
-                }
-            };
-            load(f);
-            basis.fill(T::ZERO);
-            basis.iter_mut().step_by(m + 1).for_each(|x| *x = T::ONE);
-            if !T::IS_REAL {
-                // the kernel's reflections make another diagonal of R than LAPACK's, which is real
+        };
+        load(f);
+        basis.fill(T::ZERO);
+        basis.iter_mut().step_by(m + 1).for_each(|x| *x = T::ONE);
+        if !T::IS_REAL {
+            // the kernel's reflections make another diagonal of R than LAPACK's, which is real
+            reflect_all(f, m, n, basis, wide);
+        } else if k > 0 {
+            // SAFETY: the stack is used by one call at a time.
+            let info = qr_in_place(
+                columns(f, m, n),
+                columns(taus, block, k),
+                Par::Seq,
+                unsafe { one.stack() },
+                Default::default(),
+            );
+            if info.rank == k && with_q {
+                let (v, taus) = (MatRef::from_column_major_slice(&f[..m * k], m, k), columns(taus, block, k));
+                // SAFETY: as above.
+                let stack = unsafe { one.stack() };
+                apply_householder(v, taus.as_ref(), Conj::No, columns(basis, m, wide), Par::Seq, stack);
+            } else if info.rank < k {
+                // that algorithm skips dependent columns; this one goes on with what rounding left of them
+                load(f);
                 reflect_all(f, m, n, basis, wide);
-            } else if k > 0 {
-                // SAFETY: the stack is used by one call at a time.
-                let info = qr_in_place(
-                    columns(f, m, n),
-                    columns(taus, block, k),
-                    Par::Seq,
-                    unsafe { one.stack() },
-                    Default::default(),
-                );
-                if info.rank == k && with_q {
-                    let (v, taus) = (MatRef::from_column_major_slice(&f[..m * k], m, k), columns(taus, block, k));
-                    // SAFETY: as above.
-                    let stack = unsafe { one.stack() };
-                    apply_householder(v, taus.as_ref(), Conj::No, columns(basis, m, wide), Par::Seq, stack);
-                } else if info.rank < k {
-                    // that algorithm skips dependent columns; this one goes on with what rounding left of them
-                    load(f);
-                    reflect_all(f, m, n, basis, wide);
-                }
             }
-            for i in 0..rows {
-                for j in 0..n {
-                    r[i * n + j] = if i <= j { f[j * m + i] } else { T::ZERO };
-                }
+        }
+        for i in 0..rows {
+            for j in 0..n {
+                r[i * n + j] = if i <= j { f[j * m + i] } else { T::ZERO };
             }
-            for (i, row) in q.chunks_exact_mut(wide.max(1)).enumerate() {
-                row.iter_mut().zip(basis.iter().skip(i).step_by(m)).for_each(|(to, &x)| *to = x);
-            }
-        },
-    )
+        }
+        for (i, row) in q.chunks_exact_mut(wide.max(1)).enumerate() {
+            row.iter_mut().zip(basis.iter().skip(i).step_by(m)).for_each(|(to, &x)| *to = x);
+        }
+    })
 }
 
 /// Unblocked Householder QR of a column-major matrix, applied to the identity in `q`.
 fn reflect_all<T: Number>(a: &mut [T], m: usize, n: usize, q: &mut [T], wide: usize) {
     let k = m.min(n);
     // H = I - tau v v^H, v with head 1; the tail of v stays below the diagonal, tau in the last place it is needed
-    let mut taus = smallvec::SmallVec::<[T; 16]>::from_elem(T::ZERO, k);
+    let mut taus = SmallVec::<[T; 16]>::from_elem(T::ZERO, k);
     for j in 0..k {
         let (head, tail) = (a[j * m + j], j * m + j + 1..(j + 1) * m);
         let greatest = a[j * m + j..(j + 1) * m].iter().fold(0.0, |s: f64, x| s.max(x.magnitude()));

@@ -1,7 +1,7 @@
 //! Eigenvalues, singular values, and what is built on them.
 
 use super::number::{Number, phase, scale_of};
-use super::{LibraryCall, Needs, One, each, size};
+use super::{Kernel, Needs, One, size};
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
@@ -9,6 +9,7 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::svd::{ComputeSvdVectors, SvdParams, svd as faer_svd, svd_scratch};
 use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 use gradloom_ir::Type;
+use smallvec::SmallVec;
 
 /// An upper bound of the operations of an eigenvalue or singular value iteration on m x n.
 fn iteration(m: usize, n: usize) -> usize {
@@ -22,7 +23,7 @@ fn times<T: Number>(x: &mut [T], factor: T) {
     }
 }
 
-pub(super) fn eigh<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+pub(super) fn eigh<T: Number>(args: &[Type], results: &[Type]) -> Kernel {
     let (n, _) = size(&args[0]);
     let vectors = results.len() == 2;
     let compute = if vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
@@ -30,7 +31,7 @@ pub(super) fn eigh<T: Number>(name: String, args: &[Type], results: &[Type]) -> 
         0 => StackReq::EMPTY,
         _ => self_adjoint_evd_scratch::<T>(n, compute, Par::Seq, Default::default()),
     };
-    each(name, args, results, Needs::new::<T>(2 * n * n + n, stack, iteration(n, n)), move |one: &One| {
+    Kernel::new(Needs::new::<T>(2 * n * n + n, stack, iteration(n, n)), move |one: &One| {
         // SAFETY: operand, results and room have these sizes.
         let (a, values, low, v, w, stack) = unsafe {
             (
@@ -146,7 +147,7 @@ impl SvdShape {
     }
 }
 
-pub(super) fn svd<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+pub(super) fn svd<T: Number>(args: &[Type], results: &[Type]) -> Kernel {
     let (m, n) = size(&args[0]);
     let k = m.min(n);
     let compute = match results {
@@ -157,7 +158,7 @@ pub(super) fn svd<T: Number>(name: String, args: &[Type], results: &[Type]) -> L
     let shape = SvdShape::new(m, n, compute);
     let needs = Needs::new::<T>(shape.elements(), shape.stack::<T>(), iteration(m, n));
     let vectors = results.len() == 3;
-    each(name, args, results, needs, move |one: &One| {
+    Kernel::new(needs, move |one: &One| {
         // SAFETY: operand, results and room have these sizes.
         let (a, values, mut room, stack) =
             unsafe { (one.arg::<T>(0, m * n), one.out::<T::Magnitude>(0, k), shape.room::<T>(one), one.stack()) };
@@ -195,12 +196,12 @@ pub(super) fn svd<T: Number>(name: String, args: &[Type], results: &[Type]) -> L
     })
 }
 
-pub(super) fn pinv<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+pub(super) fn pinv<T: Number>(args: &[Type]) -> Kernel {
     let (m, n) = size(&args[0]);
     let k = m.min(n);
     let shape = SvdShape::new(m, n, ComputeSvdVectors::Thin);
     let needs = Needs::new::<T>(shape.elements(), shape.stack::<T>(), iteration(m, n) + m * n * k);
-    each(name, args, results, needs, move |one: &One| {
+    Kernel::new(needs, move |one: &One| {
         // SAFETY: operands, result and room have these sizes.
         let (a, tolerance, out, mut room, stack) = unsafe {
             (
@@ -230,13 +231,13 @@ pub(super) fn pinv<T: Number>(name: String, args: &[Type], results: &[Type]) -> 
     })
 }
 
-pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[Type], order: usize) -> LibraryCall {
+pub(super) fn spectral_form<T: Number>(args: &[Type], order: usize) -> Kernel {
     let (n, _) = size(&args[0]);
     let entries = n.pow(order as u32 + 1);
     let directions = args.len() - order;
     let square = n * n;
     let flops = 4 * (order + 1) * square * n + entries * (1..=order).product::<usize>() * order + 1;
-    each(name, args, results, Needs::new::<T>((order + 2) * square, StackReq::EMPTY, flops), move |one: &One| {
+    Kernel::new(Needs::new::<T>((order + 2) * square, StackReq::EMPTY, flops), move |one: &One| {
         // SAFETY: operands, result and room have these sizes.
         let (v, table, out, m, temp) = unsafe {
             (
@@ -248,7 +249,7 @@ pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[T
             )
         };
         let v = MatRef::from_row_major_slice(v, n, n);
-        let mut inside = smallvec::SmallVec::<[&[T]; 4]>::new();
+        let mut inside = SmallVec::<[&[T]; 4]>::new();
         for k in 0..order {
             // SAFETY: operand and part of the room have n x n elements; each part is used once.
             let (e, to) = unsafe { (one.arg::<T>(directions + k, square), one.room::<T>((k + 2) * square, square)) };
@@ -258,7 +259,7 @@ pub(super) fn spectral_form<T: Number>(name: String, args: &[Type], results: &[T
             inside.push(to);
         }
         m.fill(T::ZERO);
-        let mut index = smallvec::SmallVec::<[usize; 8]>::from_elem(0, order + 1);
+        let mut index = SmallVec::<[usize; 8]>::from_elem(0, order + 1);
         for (at, &d) in table.iter().enumerate() {
             let mut rest = at;
             for i in index.iter_mut().rev() {

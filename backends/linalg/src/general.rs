@@ -1,7 +1,7 @@
 //! Eigenvalues of general matrices.
 
 use super::number::{Number, phase, scale_of};
-use super::{LibraryCall, Needs, One, each, size};
+use super::{Kernel, Needs, One, size};
 use faer::dyn_stack::StackReq;
 use faer::linalg::evd::{ComputeEigenvectors, evd_scratch};
 use faer::{MatMut, MatRef, Par};
@@ -20,7 +20,7 @@ fn sort<C: Number>(order: &mut [usize], values: impl Fn(usize) -> C) {
     }
 }
 
-pub(super) fn eig<T: Number>(name: String, args: &[Type], results: &[Type]) -> LibraryCall {
+pub(super) fn eig<T: Number>(args: &[Type], results: &[Type]) -> Kernel {
     let (n, _) = size(&args[0]);
     let vectors = results.len() == 2;
     let compute = if vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
@@ -34,7 +34,7 @@ pub(super) fn eig<T: Number>(name: String, args: &[Type], results: &[Type]) -> L
     let mut needs = Needs::new::<T>(elements, stack, 25 * n * n * n + 1);
     let order_at = needs.room.next_multiple_of(16);
     needs.room = order_at + extra;
-    each(name, args, results, needs, move |one: &One| {
+    Kernel::new(needs, move |one: &One| {
         // SAFETY: operand, results and room have these sizes; the parts of the room are disjoint and aligned.
         let (a, out, copy, u, re, im, order, column, stack) = unsafe {
             let order = one.room.add(order_at).cast::<usize>();

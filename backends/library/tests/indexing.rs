@@ -1,6 +1,6 @@
 use super::{Buffer, COMPUTED, Random, check_exact, run};
-use crate::prepare;
 use gradloom_ir::{DType, Literal, Op, ScatterKind, Shape, Type, infer};
+use gradloom_library::prepare;
 
 const INDEX: [DType; 8] =
     [DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64];

@@ -1,21 +1,62 @@
-//! Dense linear algebra through `faer`, one matrix of the batch after the other, chunks of the batch in parallel.
+//! Dense linear algebra through `faer`, one matrix at a time.
 //!
 //! `faer` runs on one thread here, so results do not depend on how many there are. Its kernels want column-major
 //! matrices: decompositions work on copies in scratch memory, scaled by a power of two so that squares neither overflow
 //! nor underflow. A matrix with an element that is not finite never reaches an iteration: its results are NaN.
+//!
+//! A crate of its own because `faer`'s code for four kinds of numbers takes minutes to compile: who changes or tests
+//! other library kernels does not wait for it.
 
 mod direct;
 mod general;
 mod number;
 mod spectral;
 
-use super::parallel::{self, In, Out, chunk};
-use super::{LibraryCall, Scratch};
 use faer::dyn_stack::{MemStack, StackReq};
 use gradloom_ir::{Complex, DType, Error, Op, Result, Type};
 use number::Number;
-use smallvec::SmallVec;
 use std::mem::MaybeUninit;
+
+/// Alignment of scratch and of both of its parts.
+const ALIGN: usize = 64;
+
+/// An op of linear algebra, prepared for matrices of one size.
+pub struct Kernel {
+    /// Arithmetic operations of one matrix.
+    pub flops: usize,
+    /// Bytes of typed scratch.
+    room: usize,
+    /// Bytes of scratch of the kernels called.
+    stack: usize,
+    run: Box<dyn Fn(&One) + Send + Sync>,
+}
+
+impl Kernel {
+    fn new(needs: Needs, run: impl Fn(&One) + Send + Sync + 'static) -> Kernel {
+        Kernel {
+            flops: needs.flops,
+            room: needs.room.next_multiple_of(ALIGN),
+            stack: needs.stack.unaligned_bytes_required().next_multiple_of(ALIGN),
+            run: Box::new(run),
+        }
+    }
+
+    /// Bytes of scratch of a run, a multiple of 64.
+    pub fn scratch_bytes(&self) -> usize {
+        self.room + self.stack
+    }
+
+    /// Computes one matrix of each result from one matrix of each operand.
+    ///
+    /// # Safety
+    /// `args` and `outs` are as many as the prepared types, each the start of a dense matrix, or vector, of the last
+    /// axes of its type, aligned to its elements; `scratch` has `scratch_bytes` bytes aligned to 64. No output overlaps
+    /// anything else.
+    pub unsafe fn run(&self, args: &[*const u8], outs: &[*mut u8], scratch: *mut u8) {
+        let stack = scratch.wrapping_add(self.room);
+        (self.run)(&One { args, outs, room: scratch, stack, stack_bytes: self.stack })
+    }
+}
 
 /// Operands, results and scratch of one matrix of a batch.
 struct One<'a> {
@@ -77,44 +118,6 @@ impl Needs {
     }
 }
 
-/// A call of `f` for every matrix of the batch.
-fn each(
-    name: String,
-    args: &[Type],
-    results: &[Type],
-    needs: Needs,
-    f: impl Fn(&One) + Send + Sync + 'static,
-) -> LibraryCall {
-    let rank = args[0].rank();
-    let batch: usize = args[0].shape[..rank - 2].iter().product();
-    let per = |types: &[Type]| -> Vec<usize> { types.iter().map(|t| t.bytes() / batch.max(1)).collect() };
-    let (arg_bytes, out_bytes) = (per(args), per(results));
-    let chunks = parallel::chunk_count(batch, needs.flops.max(1));
-    let mut scratch = Scratch::default();
-    let room = needs.room.next_multiple_of(super::ALIGN);
-    let stack_bytes = needs.stack.unaligned_bytes_required().next_multiple_of(super::ALIGN);
-    let at = scratch.take(chunks * (room + stack_bytes));
-    LibraryCall::new(name, scratch, batch.saturating_mul(needs.flops) as u64, move |args, outs, scratch| {
-        let args: SmallVec<[In; 8]> = args.iter().map(|&p| In::new(p)).collect();
-        let outs: SmallVec<[Out; 3]> = outs.iter().map(|&p| Out::new(p)).collect();
-        let scratch = Out::new(scratch);
-        let part = |c: usize| {
-            for i in chunk(batch, chunks, c) {
-                // SAFETY: matrix i of every array lies within it, and every chunk has scratch of its own.
-                unsafe {
-                    let args: SmallVec<[*const u8; 8]> =
-                        args.iter().zip(&arg_bytes).map(|(p, n)| p.get().add(i * n)).collect();
-                    let outs: SmallVec<[*mut u8; 3]> =
-                        outs.iter().zip(&out_bytes).map(|(p, n)| p.get().add(i * n)).collect();
-                    let own = scratch.get().add(at + c * (room + stack_bytes));
-                    f(&One { args: &args, outs: &outs, room: own, stack: own.add(room), stack_bytes });
-                }
-            }
-        };
-        if chunks == 1 { part(0) } else { parallel::for_each(chunks, part) }
-    })
-}
-
 /// Rows and columns.
 fn size(ty: &Type) -> (usize, usize) {
     let rank = ty.rank();
@@ -146,23 +149,25 @@ macro_rules! with_number {
     };
 }
 
-/// Prepares any op of linear algebra; results that are not `read` may be left as they are.
-pub(super) fn prepare(op: &Op, args: &[Type], results: &[Type], read: &[bool]) -> Result<LibraryCall> {
-    let name = format!("{} {args:?}", op.name());
+/// Prepares any op of linear algebra on batches of matrices; results that are not `read` may be left as they are.
+///
+/// # Errors
+/// If the op is not one of linear algebra, or its operands are neither f32, f64 nor complex.
+pub fn prepare(op: &Op, args: &[Type], results: &[Type], read: &[bool]) -> Result<Kernel> {
     with_number!(op, args[0].dtype, T => match op {
-        Op::Cholesky { lower } => direct::cholesky::<T>(name, args, results, *lower),
+        Op::Cholesky { lower } => direct::cholesky::<T>(args, *lower),
         Op::TriangularSolve { left_side, lower, transpose_a, unit_diagonal } => {
             let triangle = direct::Triangle { lower: *lower, unit: *unit_diagonal, op: *transpose_a };
-            direct::triangular_solve::<T>(name, args, results, *left_side, triangle)
+            direct::triangular_solve::<T>(args, *left_side, triangle)
         }
-        Op::Lu {} => direct::lu::<T>(name, args, results),
-        Op::LuSolve { transpose_a } => direct::lu_solve::<T>(name, args, results, *transpose_a),
-        Op::Qr { .. } => direct::qr::<T>(name, args, results, read[0]),
-        Op::Svd { .. } => spectral::svd::<T>(name, args, results),
-        Op::Eigh { .. } => spectral::eigh::<T>(name, args, results),
-        Op::Eig { .. } => general::eig::<T>(name, args, results),
-        Op::Pinv {} => spectral::pinv::<T>(name, args, results),
-        Op::SpectralForm { order } => spectral::spectral_form::<T>(name, args, results, *order),
+        Op::Lu {} => direct::lu::<T>(args),
+        Op::LuSolve { transpose_a } => direct::lu_solve::<T>(args, *transpose_a),
+        Op::Qr { .. } => direct::qr::<T>(args, results, read[0]),
+        Op::Svd { .. } => spectral::svd::<T>(args, results),
+        Op::Eigh { .. } => spectral::eigh::<T>(args, results),
+        Op::Eig { .. } => general::eig::<T>(args, results),
+        Op::Pinv {} => spectral::pinv::<T>(args),
+        Op::SpectralForm { order } => spectral::spectral_form::<T>(args, *order),
         _ => return Err(Error::internal(op.name(), "is not linear algebra")),
     })
 }

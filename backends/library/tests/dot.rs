@@ -1,6 +1,6 @@
 use super::{COMPUTED, Random, assert_close, run, run_call, wrapped};
-use crate::prepare;
 use gradloom_ir::{DType, Literal, Op, Shape, Type, infer, row_major_strides};
+use gradloom_library::prepare;
 
 /// The definition, element by element.
 fn naive(op: &Op, l: &Literal, r: &Literal) -> Literal {

@@ -5,17 +5,18 @@ mod dot;
 mod fft;
 mod indexing;
 mod linalg;
+mod parts;
 mod reduction;
 mod shaping;
 mod threads;
 mod window;
 
-use super::{LibraryCall, prepare};
 use gradloom_ir::eval::eval_op;
 use gradloom_ir::{DType, Literal, Op, Type, infer};
+use gradloom_library::{LibraryCall, prepare};
 
 /// 64-byte aligned memory.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     words: Vec<[u64; 8]>,
     bytes: usize,
 }
@@ -39,13 +40,13 @@ impl Buffer {
 }
 
 /// A small fixed generator (splitmix64), so that tests need no dependency.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -53,22 +54,22 @@ impl Random {
         z ^ (z >> 31)
     }
     /// In `0..n`.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n.max(1) as u64) as usize
     }
-    pub(super) fn range(&mut self, low: i64, high: i64) -> i64 {
+    pub(crate) fn range(&mut self, low: i64, high: i64) -> i64 {
         low + self.below((high - low + 1) as usize) as i64
     }
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
-    pub(super) fn shuffle<T>(&mut self, v: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, v: &mut [T]) {
         for i in (1..v.len()).rev() {
             v.swap(i, self.below(i + 1));
         }
     }
     /// As `literal`, with ties; floats also with NaN, infinities and zeros of both signs.
-    pub(super) fn awkward(&mut self, ty: &Type) -> Literal {
+    pub(crate) fn awkward(&mut self, ty: &Type) -> Literal {
         let mut bytes = Vec::new();
         for _ in 0..ty.numel() {
             let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, -1.0, 2.5];
@@ -82,7 +83,7 @@ impl Random {
         Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
     }
     /// Small values: floats in [-2, 2), integers of a few units.
-    pub(super) fn literal(&mut self, ty: &Type) -> Literal {
+    pub(crate) fn literal(&mut self, ty: &Type) -> Literal {
         let mut bytes = Vec::new();
         for _ in 0..ty.numel() {
             let x = match ty.dtype {
@@ -99,7 +100,7 @@ impl Random {
 
 /// Prepares and runs `op`; output and scratch memory start as garbage, and a second run must agree with the first.
 #[track_caller]
-pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
+pub(crate) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
     let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
     let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
     let call: LibraryCall = prepare(op, &types, &results).expect("a library op").expect("prepares");
@@ -108,7 +109,7 @@ pub(super) fn run(op: &Op, args: &[Literal]) -> Vec<Literal> {
 
 /// Runs a prepared call with these results, and again on output memory full of `fill`.
 #[track_caller]
-pub(super) fn run_call(call: &LibraryCall, op: &Op, args: &[Literal], results: &[Type], fill: u8) -> Vec<Literal> {
+pub(crate) fn run_call(call: &LibraryCall, op: &Op, args: &[Literal], results: &[Type], fill: u8) -> Vec<Literal> {
     let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
     let mut inputs: Vec<Buffer> = args.iter().map(|a| Buffer::new(a.bytes().len(), 0xAA)).collect();
     inputs.iter_mut().zip(args).for_each(|(b, a)| b.load(a.bytes()));
@@ -128,7 +129,7 @@ pub(super) fn run_call(call: &LibraryCall, op: &Op, args: &[Literal], results: &
 }
 
 /// The dtypes in which kernels add and compare; those of 16 bits reach them widened, complex ones in parts.
-pub(super) const COMPUTED: [DType; 11] = [
+pub(crate) const COMPUTED: [DType; 11] = [
     DType::Bool,
     DType::I8,
     DType::I16,
@@ -144,7 +145,7 @@ pub(super) const COMPUTED: [DType; 11] = [
 
 /// The op gives exactly what the reference evaluator gives.
 #[track_caller]
-pub(super) fn check_exact(op: &Op, args: &[Literal]) {
+pub(crate) fn check_exact(op: &Op, args: &[Literal]) {
     let types: Vec<Type> = args.iter().map(|a| a.ty().clone()).collect();
     let results = infer(op, &types).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
     let want = eval_op(op, args, &results).unwrap_or_else(|e| panic!("{op:?} {types:?}: {e}"));
@@ -167,7 +168,7 @@ fn quiet(values: Vec<Literal>) -> Vec<Literal> {
 
 /// Exact for integers; for floats each element within `tolerance * (1 + |want|)`.
 #[track_caller]
-pub(super) fn assert_close(got: &Literal, want: &Literal, tolerance: f64, what: &str) {
+pub(crate) fn assert_close(got: &Literal, want: &Literal, tolerance: f64, what: &str) {
     assert_eq!(got.ty(), want.ty(), "{what}");
     if !got.ty().dtype.is_float() {
         assert_eq!(got.bytes(), want.bytes(), "{what}: {got:?} instead of {want:?}");
@@ -183,7 +184,7 @@ pub(super) fn assert_close(got: &Literal, want: &Literal, tolerance: f64, what: 
 }
 
 /// A scalar literal of the value wrapped to `dtype` as integer arithmetic would.
-pub(super) fn wrapped(dtype: DType, x: f64, exact: i128) -> Vec<u8> {
+pub(crate) fn wrapped(dtype: DType, x: f64, exact: i128) -> Vec<u8> {
     if dtype.is_float() {
         return Literal::scalar(dtype, x).bytes().to_vec();
     }

@@ -4,8 +4,6 @@
 mod contractions;
 mod control;
 mod cutting;
-#[path = "../oracle/mod.rs"]
-mod oracle;
 mod reductions;
 mod scaled;
 mod shaping;

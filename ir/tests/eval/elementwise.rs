@@ -1,7 +1,8 @@
 //! Elementwise ops on every dtype.
 
 use super::*;
-use crate::{Binary, Unary};
+use gradloom_ir::Unary;
+use gradloom_ir::eval::threefry2x32;
 
 #[test]
 fn unary_ops_on_integers() {

@@ -1,6 +1,6 @@
-use super::super::{Reads, prepare_for};
 use super::{COMPUTED, Random, check_exact, run, run_call};
 use gradloom_ir::{DType, Literal, Op, ReduceKind, Type, infer};
+use gradloom_library::{Reads, prepare_for};
 
 fn kinds(dtype: DType) -> impl Iterator<Item = ReduceKind> {
     ReduceKind::ALL.iter().copied().filter(move |k| match k {

@@ -7,8 +7,8 @@ mod elementwise;
 mod moving;
 mod windows;
 
-use super::*;
-use crate::{DType, parse, with_element};
+use gradloom_ir::eval::{ScalarOps, Wide, eval, eval_op};
+use gradloom_ir::{Binary, Complex, DType, Literal, Op, Type, parse, with_element};
 
 pub(super) const NAN: f64 = f64::NAN;
 pub(super) const INF: f64 = f64::INFINITY;
@@ -94,7 +94,7 @@ fn values_are_freed_only_after_their_last_use() {
 #[test]
 fn one_op_is_evaluated_and_its_types_checked() {
     let x = lit("f32[2]", &[1.0, 2.0]);
-    let op = Op::Binary(crate::Binary::Add);
+    let op = Op::Binary(Binary::Add);
     let ty = x.ty().clone();
     assert_eq!(eval_op(&op, &[x.clone(), x.clone()], &[ty]).unwrap(), [lit("f32[2]", &[2.0, 4.0])]);
     assert!(eval_op(&op, std::slice::from_ref(&x), &[x.ty().clone()]).is_err());
@@ -118,4 +118,21 @@ fn empty_axes_behind_long_ones_take_no_time() {
     check("reduce(%0) {kind = \"sum\", axes = [0]}", &[x.clone()], &[lit("f32[0]", &[])]);
     check("cumulative(%0) {kind = \"sum\", axis = 1, reverse = false}", &[x.clone()], &[x.clone()]);
     check("concatenate(%0, %0) {axis = 1}", &[x.clone()], &[x]);
+}
+
+#[test]
+fn lengths_with_factors_and_primes_match_the_sum() {
+    type C = Complex<f64>;
+    for n in 1..40 {
+        let x: Vec<C> = (0..n).map(|i| C::new((i * i % 7) as f64 - 3.0, (i % 5) as f64)).collect();
+        let input = Literal::new(&[n], &x);
+        let node = format!("fft(%0) {{kind = \"fft\", lengths = [{n}]}}");
+        let text = program(&node, std::slice::from_ref(&input), &format!("c128[{n}]"));
+        let y = parse(&text).and_then(|g| eval(&g, &[input])).unwrap();
+        for (k, y) in y[0].to_numbers().chunks_exact(2).enumerate() {
+            let root = |j: usize| C::cis(-std::f64::consts::TAU * (j * k % n) as f64 / n as f64);
+            let want: C = x.iter().enumerate().map(|(j, x)| x * root(j)).sum();
+            assert!((C::new(y[0], y[1]) - want).norm() < 1e-11, "{n} at {k}: {y:?} instead of {want}");
+        }
+    }
 }

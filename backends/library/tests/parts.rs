@@ -1,0 +1,83 @@
+//! Parts that only some processors reach through `prepare`.
+
+use gradloom_ir::bf16;
+#[cfg(target_arch = "x86_64")]
+use gradloom_library::parts::narrow_tile;
+use gradloom_library::parts::{Product, Strides, multiply_bf16};
+
+/// The tiles of machines without registers of a whole line.
+#[cfg(target_arch = "x86_64")]
+fn check_tile<T: Copy + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T) {
+    let side = 64 / size_of::<T>();
+    let x: Vec<T> = (0..side * (side + 3)).map(&of).collect();
+    for streamed in [false, true] {
+        let mut y = vec![of(0); side * 2 * side + 64];
+        let start = narrow_tile(&x, side + 3, &mut y, 2 * side, streamed);
+        for i in 0..side {
+            for j in 0..side {
+                assert_eq!(y[start + i * 2 * side + j], x[j * (side + 3) + i]);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn tiles_of_every_size() {
+    check_tile(|i| (i * 7) as u8);
+    check_tile(|i| (i * 77) as u16);
+    check_tile(|i| i as u32);
+    check_tile(|i| i as u64);
+}
+
+/// Small integers: every sum is exact, so only the one rounding is left.
+#[test]
+fn products_are_exact_but_for_one_rounding() {
+    let mut seed = 1u64;
+    let mut next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % 17) as i32 - 8
+    };
+    for (m, k, n) in [(1, 1, 1), (12, 2, 32), (13, 3, 33), (5, 64, 70), (37, 129, 31), (130, 257, 100)] {
+        for turned in 0..4 {
+            let [l, r] = [m * k, k * n].map(|size| (0..size).map(|_| next()).collect::<Vec<i32>>());
+            let strides = |rows: usize, columns: usize, turned: bool| match turned {
+                true => Strides { row: 1, col: rows as isize },
+                false => Strides { row: columns as isize, col: 1 },
+            };
+            let p = Product {
+                m,
+                n,
+                k,
+                dst: strides(m, n, false),
+                lhs: strides(m, k, turned & 1 == 1),
+                rhs: strides(k, n, turned & 2 == 2),
+            };
+            let at = |s: Strides, i: usize, j: usize| i * s.row as usize + j * s.col as usize;
+            let want: Vec<bf16> = (0..m * n)
+                .map(|o| {
+                    let (i, j) = (o / n, o % n);
+                    let sum: i32 = (0..k).map(|t| l[at(p.lhs, i, t)] * r[at(p.rhs, t, j)]).sum();
+                    bf16::from_f32(sum as f32)
+                })
+                .collect();
+            let [lv, rv] = [&l, &r].map(|v| v.iter().map(|&x| bf16::from_f32(x as f32)).collect::<Vec<_>>());
+            for (widened, par) in [(false, false), (false, true), (true, false), (true, true)] {
+                let mut out = vec![bf16::from_f32(f32::NAN); m * n];
+                multiply_bf16(p, &mut out, &lv, &rv, widened, par);
+                assert_eq!(out, want, "{m}x{k}x{n}, turned {turned}, widened {widened}, parallel {par}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_stays_so() {
+    let values = [f32::INFINITY, f32::NAN, -f32::INFINITY, 1.0].map(bf16::from_f32);
+    let dense = |columns: isize| Strides { row: columns, col: 1 };
+    let p = Product { m: 4, n: 1, k: 1, dst: dense(1), lhs: dense(1), rhs: dense(1) };
+    let mut out = [bf16::from_f32(0.0); 4];
+    multiply_bf16(p, &mut out, &values, &[bf16::from_f32(1.0)], false, false);
+    assert!(out[1].is_nan());
+    assert_eq!([out[0], out[2], out[3]], [values[0], values[2], values[3]]);
+}

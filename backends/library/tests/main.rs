@@ -11,8 +11,8 @@ mod shaping;
 mod threads;
 mod window;
 
-use gradloom_ir::eval::eval_op;
-use gradloom_ir::{DType, Literal, Op, Type, infer};
+use gradloom_ir::eval::{ScalarOps, Wide, eval_op};
+use gradloom_ir::{DType, Literal, Op, Type, infer, with_element};
 use gradloom_library::{LibraryCall, prepare};
 
 /// 64-byte aligned memory.
@@ -70,31 +70,27 @@ impl Random {
     }
     /// As `literal`, with ties; floats also with NaN, infinities and zeros of both signs.
     pub(crate) fn awkward(&mut self, ty: &Type) -> Literal {
-        let mut bytes = Vec::new();
-        for _ in 0..ty.numel() {
-            let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, -1.0, 2.5];
-            let x = match ty.dtype {
-                DType::Bool => self.below(2) as f64,
-                d if d.is_float() => self.pick(&special),
-                _ => self.pick(&[0.0, 1.0, 2.0, -1.0, -3.0, 1e30, -1e30]),
-            };
-            bytes.extend_from_slice(Literal::scalar(ty.dtype, x).bytes());
-        }
-        Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+        let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, -1.0, 2.5];
+        self.array(ty, |rng| match ty.dtype {
+            DType::Bool => rng.below(2) as f64,
+            d if d.is_float() => rng.pick(&special),
+            _ => rng.pick(&[0.0, 1.0, 2.0, -1.0, -3.0, 1e30, -1e30]),
+        })
     }
     /// Small values: floats in [-2, 2), integers of a few units.
     pub(crate) fn literal(&mut self, ty: &Type) -> Literal {
-        let mut bytes = Vec::new();
-        for _ in 0..ty.numel() {
-            let x = match ty.dtype {
-                DType::Bool => self.below(2) as f64,
-                d if d.is_float() => (self.next() >> 40) as f64 / (1u64 << 22) as f64 - 2.0,
-                d if d.is_unsigned_int() => self.below(6) as f64,
-                _ => self.range(-5, 5) as f64,
-            };
-            bytes.extend_from_slice(Literal::scalar(ty.dtype, x).bytes());
-        }
-        Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+        self.array(ty, |rng| match ty.dtype {
+            DType::Bool => rng.below(2) as f64,
+            d if d.is_float() => (rng.next() >> 40) as f64 / (1u64 << 22) as f64 - 2.0,
+            d if d.is_unsigned_int() => rng.below(6) as f64,
+            _ => rng.range(-5, 5) as f64,
+        })
+    }
+    fn array(&mut self, ty: &Type, mut element: impl FnMut(&mut Random) -> f64) -> Literal {
+        with_element!(ty.dtype, T => {
+            let x: Vec<T> = (0..ty.numel()).map(|_| <T as ScalarOps>::narrow(Wide::Float(element(self)))).collect();
+            Literal::new(&ty.shape, &x)
+        })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::scalar::ScalarOps;
 use super::shaping::transpose;
-use super::strided::{elements, for_each_index, position, undefined};
-use crate::{Binary, Literal, Op, Result, Shape, Type, conv_geometry, with_element};
+use super::strided::{elements, for_each_index, undefined};
+use crate::{Binary, Literal, Op, Result, Type, conv_geometry, row_major_strides, with_element};
 
 /// acc + x y, rounded twice.
 fn multiply_add<T: ScalarOps>(acc: T, x: T, y: T) -> Option<T> {
@@ -69,30 +69,31 @@ pub(super) fn convolution(op: &Op, lhs: &Literal, rhs: &Literal) -> Result<Liter
     };
     let lhs_batch_per_group = g.batch / batch_groups;
     let (per_feature_group, per_batch_group) = (g.out_features / feature_groups, g.out_features / batch_groups);
-    let (lhs_shape, rhs_shape) = (&lhs.ty().shape, &rhs.ty().shape);
+    let lhs_shape = &lhs.ty().shape;
+    let (lhs_strides, rhs_strides) = (row_major_strides(lhs_shape), row_major_strides(&rhs.ty().shape));
     with_element!(g.out.dtype, T => {
         let (l, r) = (elements::<T>(lhs)?, elements::<T>(rhs)?);
         let mut out: Vec<Option<T>> = Vec::with_capacity(g.out.numel());
         for_each_index(&g.out.shape, |index| {
             let (batch, feature) = (index[out_dims[0]], index[out_dims[1]]);
-            let mut at_l = Shape::from_elem(0, spatial + 2);
-            let mut at_r = Shape::from_elem(0, spatial + 2);
-            at_l[lhs_dims[0]] = feature / per_batch_group * lhs_batch_per_group + batch;
-            at_r[rhs_dims[0]] = feature;
+            let image = feature / per_batch_group * lhs_batch_per_group + batch;
             let first = feature / per_feature_group * g.group_features;
+            let start_l = image * lhs_strides[lhs_dims[0]] + first * lhs_strides[lhs_dims[1]];
+            let start_r = feature * rhs_strides[rhs_dims[0]];
             let mut acc = Some(<T as ScalarOps>::ZERO);
             for_each_index(&g.rhs_spatial, |k| {
+                let (mut at_l, mut at_r) = (start_l, start_r);
                 for i in 0..spatial {
-                    at_l[lhs_dims[2 + i]] = source(index[out_dims[2 + i]], k[i], i).unwrap_or(usize::MAX);
-                    at_r[rhs_dims[2 + i]] = k[i];
+                    let (axis_l, axis_r) = (lhs_dims[2 + i], rhs_dims[2 + i]);
+                    // outside lhs is padding, and zeros add nothing
+                    let at = source(index[out_dims[2 + i]], k[i], i).filter(|&at| at < lhs_shape[axis_l]);
+                    let Some(at) = at else { return };
+                    at_l += at * lhs_strides[axis_l];
+                    at_r += k[i] * rhs_strides[axis_r];
                 }
                 for f in 0..g.group_features {
-                    at_l[lhs_dims[1]] = first + f;
-                    at_r[rhs_dims[1]] = f;
-                    // outside lhs is padding, and zeros add nothing
-                    if let (Some(i), Some(j)) = (position(lhs_shape, &at_l), position(rhs_shape, &at_r)) {
-                        acc = acc.and_then(|acc| multiply_add::<T>(acc, l[i], r[j]));
-                    }
+                    let (x, y) = (l[at_l + f * lhs_strides[lhs_dims[1]]], r[at_r + f * rhs_strides[rhs_dims[1]]]);
+                    acc = acc.and_then(|acc| multiply_add::<T>(acc, x, y));
                 }
             });
             out.push(acc);

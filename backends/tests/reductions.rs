@@ -1,26 +1,28 @@
 //! Long reductions, which run in two stages, against the interpreter: to the bit, as every partial result is exact.
 
 use gradloom_backends::{Buffer, Device, compile_for};
-use gradloom_ir::{DType, Literal, ReduceKind, Type, parse};
+use gradloom_ir::eval::{ScalarOps, Wide};
+use gradloom_ir::{DType, Literal, ReduceKind, Type, parse, with_element};
 use std::sync::Arc;
 
 /// Numbers whose sums and products are exact: small integers, or 1, -1 and a few twos; `special` puts a few others in.
 fn numbers(ty: &Type, kind: ReduceKind, special: &[f64]) -> Literal {
     let mut x = 7u64;
-    let mut bytes = Vec::with_capacity(ty.bytes());
-    for i in 0..ty.numel() {
+    let mut next = |i: usize| {
         x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let r = x >> 40;
-        let value = match kind {
+        match kind {
             _ if !special.is_empty() && r % 9_973 == 5 => special[i % special.len()],
             ReduceKind::Prod if ty.dtype.is_unsigned_int() => (1 + 2 * (r % 2)) as f64,
             ReduceKind::Prod => [1.0, -1.0][(r % 2) as usize] * if r.is_multiple_of(5_003) { 2.0 } else { 1.0 },
             _ if ty.dtype.is_unsigned_int() || ty.dtype == DType::Bool => (r % 2) as f64,
             _ => (r % 5) as f64 - 2.0,
-        };
-        bytes.extend_from_slice(Literal::scalar(ty.dtype, value).bytes());
-    }
-    Literal::from_bytes(ty.clone(), bytes).expect("as many bytes as the type has")
+        }
+    };
+    with_element!(ty.dtype, T => {
+        let x: Vec<T> = (0..ty.numel()).map(|i| <T as ScalarOps>::narrow(Wide::Float(next(i)))).collect();
+        Literal::new(&ty.shape, &x)
+    })
 }
 
 fn same(dtype: DType, a: &[u8], b: &[u8]) -> bool {

@@ -18,7 +18,33 @@ use std::time::{Duration, Instant};
 pub struct Jit<A, B, F> {
     f: F,
     settings: Settings,
-    cache: RwLock<HashMap<Signature, Arc<Compiled<A, B>>>>,
+    cache: RwLock<Cache<A, B>>,
+}
+
+/// What was compiled, by signature.
+struct Cache<A, B> {
+    places: Places,
+    compiled: Vec<Arc<Compiled<A, B>>>,
+}
+
+impl<A, B> Default for Cache<A, B> {
+    fn default() -> Cache<A, B> {
+        Cache { places: Places::default(), compiled: Vec::new() }
+    }
+}
+
+/// Where in a list what belongs to a signature is: a table of its own, which is not compiled for each function.
+#[derive(Default)]
+struct Places(HashMap<Signature, usize>);
+
+impl Places {
+    fn find(&self, key: &Signature) -> Option<usize> {
+        self.0.get(key).copied()
+    }
+
+    fn set(&mut self, key: Signature, at: usize) {
+        self.0.insert(key, at);
+    }
 }
 
 /// How a function is compiled.
@@ -80,7 +106,7 @@ pub fn jit<A: Tree, B: Tree, F: Fn(&A) -> B>(f: F) -> Jit<A, B, F> {
             closed: false,
             memory_budget: None,
         },
-        cache: RwLock::new(HashMap::new()),
+        cache: RwLock::default(),
     }
 }
 
@@ -192,11 +218,22 @@ impl<A: Tree, B: Tree, F: Fn(&A) -> B> Jit<A, B, F> {
 
     fn compiled(&self, args: &A) -> Result<Arc<Compiled<A, B>>> {
         let key = placed_signature(args);
-        if let Some(c) = self.cache.read().unwrap_or_else(|e| e.into_inner()).get(&key) {
-            return Ok(c.clone());
+        let cache = self.cache.read().unwrap_or_else(|e| e.into_inner());
+        if let Some(at) = cache.places.find(&key) {
+            return Ok(cache.compiled[at].clone());
         }
+        drop(cache);
+        self.compile(key, args)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn compile(&self, key: Signature, args: &A) -> Result<Arc<Compiled<A, B>>> {
         let c = Arc::new(self.lower(args)?.compile()?);
-        self.cache.write().unwrap_or_else(|e| e.into_inner()).insert(key, c.clone());
+        let mut cache = self.cache.write().unwrap_or_else(|e| e.into_inner());
+        let at = cache.compiled.len();
+        cache.compiled.push(c.clone());
+        cache.places.set(key, at);
         Ok(c)
     }
 

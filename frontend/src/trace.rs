@@ -279,16 +279,22 @@ pub(crate) fn trace<A: Tree, B: Tree>(args: &A, f: impl FnOnce(&A) -> B) -> Resu
 
 /// A tree like `template` with the given leaves.
 pub(crate) fn fill<B: Tree>(template: &B, leaves: impl IntoIterator<Item = Tensor>) -> B {
-    let mut leaves = leaves.into_iter();
-    template.map_leaves(&mut |_| leaves.next().unwrap_or_else(no_leaf))
+    template.map_leaves(&mut one_by_one(leaves.into_iter()))
 }
 
-fn no_leaf() -> Tensor {
-    Tensor::from_error(Error::internal("tree", "fewer leaves than its structure says"))
+fn one_by_one(mut leaves: impl Iterator<Item = Tensor>) -> impl FnMut(&Tensor) -> Tensor {
+    move |_| {
+        leaves
+            .next()
+            .unwrap_or_else(|| Tensor::from_error(Error::internal("tree", "fewer leaves than its structure says")))
+    }
 }
 
 /// A tree like `template` whose every leaf is the error. The error also fails the enclosing trace.
 pub(crate) fn fill_error<B: Tree>(template: &B, e: Error, loc: &Loc) -> B {
-    let t = Tensor::failed(placed(e, loc));
-    template.map(|_| t.clone())
+    template.map_leaves(&mut always(Tensor::failed(placed(e, loc))))
+}
+
+fn always(t: Tensor) -> impl FnMut(&Tensor) -> Tensor {
+    move |_| t.clone()
 }

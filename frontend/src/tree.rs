@@ -62,6 +62,7 @@ pub trait Tree: Sized {
     }
 
     /// The leaves in order.
+    #[inline(never)] // else every transform of every function has a copy
     fn leaves(&self) -> Vec<Tensor> {
         struct Leaves(Vec<Tensor>);
         impl Visitor for Leaves {
@@ -78,6 +79,7 @@ pub trait Tree: Sized {
     }
 
     /// The leaves' names in order: `layers.0.w`; a tree that is one tensor has the empty name.
+    #[inline(never)] // as above
     fn paths(&self) -> Vec<String> {
         #[derive(Default)]
         struct Paths {

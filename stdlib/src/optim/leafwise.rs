@@ -18,14 +18,21 @@ pub(crate) fn leafwise<P: Tree + Clone, const N: usize, const M: usize>(
         let failed = failed(trees[0], e);
         return std::array::from_fn(|_| failed.clone());
     }
-    let columns = trees.map(|t| t.leaves());
-    let rows: Vec<[Tensor; M]> = (0..columns[0].len())
-        .map(|i| {
-            let row: [&Tensor; N] = std::array::from_fn(|j| &columns[j][i]);
-            if row[0].dtype().is_inexact() { f(row) } else { std::array::from_fn(|j| row[j].clone()) }
-        })
-        .collect();
-    std::array::from_fn(|j| replace(trees[0], rows.iter().map(|row| row[j].clone())))
+    by_rows(&trees.map(|t| t.leaves()), &f).map(|leaves| replace(trees[0], leaves))
+}
+
+/// What of [`leafwise`] does not depend on the trees.
+fn by_rows<const N: usize, const M: usize>(
+    columns: &[Vec<Tensor>; N],
+    f: &dyn Fn([&Tensor; N]) -> [Tensor; M],
+) -> [Vec<Tensor>; M] {
+    let mut results = std::array::from_fn(|_| Vec::with_capacity(columns[0].len()));
+    for (i, first) in columns[0].iter().enumerate() {
+        let row: [&Tensor; N] = std::array::from_fn(|j| &columns[j][i]);
+        let row = if first.dtype().is_inexact() { f(row) } else { std::array::from_fn(|j| row[j].clone()) };
+        results.iter_mut().zip(row).for_each(|(to, t)| to.push(t));
+    }
+    results
 }
 
 /// All numbers of the tree must be real.
@@ -39,8 +46,11 @@ pub(crate) fn all_real<P: Tree>(op: &str, tree: &P) -> Result<()> {
 
 /// The tree with these leaves, as many as it has.
 pub(crate) fn replace<P: Tree>(tree: &P, leaves: impl IntoIterator<Item = Tensor>) -> P {
-    let mut leaves = leaves.into_iter();
-    tree.map_leaves(&mut |t| leaves.next().unwrap_or_else(|| t.clone()))
+    tree.map_leaves(&mut one_by_one(leaves.into_iter()))
+}
+
+fn one_by_one(mut leaves: impl Iterator<Item = Tensor>) -> impl FnMut(&Tensor) -> Tensor {
+    move |t| leaves.next().unwrap_or_else(|| t.clone())
 }
 
 /// The state must be one that this optimizer made.

@@ -59,7 +59,7 @@ fn constants_as_text() {
         let out = b.literal(x.clone());
         let g = b.finish(&[out]).unwrap_or_else(|e| panic!("{e}"));
         let text = stablehlo::export(&g).unwrap_or_else(|e| panic!("{e}"));
-        assert!(text.contains(&format!("constant {want} : ")), "{want} in\n{text}");
+        assert!(text.contains(&format!("{{value = {want} : tensor")), "{want} in\n{text}");
     };
     check(&Literal::new(&[], &[1.5f32]), "dense<1.5>");
     check(&Literal::new(&[3], &[2i8; 3]), "dense<2>");

@@ -236,16 +236,18 @@ mod x86 {
 }
 
 /// One tile of elements of 1 to 8 bytes as machines without registers of a whole line exchange it: of `src`, rows of
-/// `stride`, into rows of `dst_stride` from the first aligned element of `dst` on. For tests, on any machine.
+/// `stride`, into rows of `dst_stride` from the first aligned element of `dst` on, whose position it returns. For tests, on any machine.
 ///
 /// # Panics
-/// If an array is too short.
+/// If an array is too short, rows of the result begin no lines, or elements have another size.
 #[cfg(target_arch = "x86_64")]
 pub fn narrow_tile<T: Copy>(src: &[T], stride: usize, dst: &mut [T], dst_stride: usize, streamed: bool) -> usize {
+    assert!(matches!(size_of::<T>(), 1 | 2 | 4 | 8));
     let side = LINE / size_of::<T>();
     let start = dst.as_ptr().align_offset(LINE);
-    assert!(stride >= side && src.len() >= side * stride && dst.len() >= start + side * dst_stride);
-    assert!(dst_stride.is_multiple_of(side), "rows of the result begin lines");
+    assert!(stride >= side && src.len() / side >= stride);
+    assert!(dst_stride >= side && dst_stride.is_multiple_of(side));
+    assert!(dst.len() >= start && (dst.len() - start) / side >= dst_stride);
     let e = Exchange { n: [side; 2], src: stride as isize, dst: dst_stride as isize };
     // SAFETY: both arrays have `side` rows, those of the result aligned to lines.
     unsafe { x86::tile(e, src.as_ptr(), dst.as_mut_ptr().add(start), streamed) };

@@ -236,12 +236,14 @@ mod x86 {
 /// A product of bf16 matrices, as this machine computes it or `widened` to f32, which other machines do. For tests.
 ///
 /// # Panics
-/// If an array is too short, or a dtype has no product.
+/// If an array is too short, a size is 0 or the result's columns do not lie side by side.
 pub fn multiply_bf16(p: Product, dst: &mut [bf16], lhs: &[bf16], rhs: &[bf16], widened: bool, par: bool) {
     let reach = |s: Strides, rows: usize, columns: usize| {
-        (rows - 1) * s.row.unsigned_abs() + (columns - 1) * s.col.unsigned_abs() + 1
+        let ends = [(rows - 1, s.row), (columns - 1, s.col)].map(|(n, by)| n.saturating_mul(by.unsigned_abs()));
+        ends[0].saturating_add(ends[1]).saturating_add(1)
     };
     assert!(p.m > 0 && p.n > 0 && p.k > 0 && [p.dst, p.lhs, p.rhs].iter().all(|s| s.row >= 0 && s.col >= 0));
+    assert!(p.dst.col == 1 && p.dst.row.unsigned_abs() >= p.n);
     assert!(dst.len() >= reach(p.dst, p.m, p.n) && lhs.len() >= reach(p.lhs, p.m, p.k));
     assert!(rhs.len() >= reach(p.rhs, p.k, p.n));
     let native = HalfProduct::new(p).expect("bf16 has products");

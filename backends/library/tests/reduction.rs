@@ -99,7 +99,7 @@ fn parts_of_sorted_lanes() {
             (3, 33, 1),
             (2, 257, 2),
             (3, 1021, 1),
-            (9, 3000, 1),
+            (40, 3000, 1),
         ] {
             let shape = [outer, n, inner];
             let ty = Type::new(dtype, &shape);

@@ -249,6 +249,30 @@ static void singular() {
         }
 }
 
+// rows of zeros leave columns that rotations make smaller and smaller
+static void few_directions() {
+    void *h = handle(), *p = params();
+    const int m = 30, n = 10;
+    for (const Type& t : types) {
+        Matrix a = as(random_matrix(m, n, t, 52), t);
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < n && i % 15 >= 3; j++) a(i, j) = 0;
+        const CUdeviceptr d = upload(a, t), s = room(n * 8), info = room(4);
+        const CUdeviceptr u = room(m * m * t.bytes()), v = room(n * n * t.bytes());
+        Room r;
+        OK(call(SOLVER, "cusolverDnXgesvd_bufferSize", h, p, 'A', 'A', (long long)m, (long long)n, t.number, (const void*)d, (long long)m, t.real, (const void*)s,
+                t.number, (const void*)u, (long long)m, t.number, (const void*)v, (long long)n, t.number, &r.device, &r.host));
+        r.take();
+        OK(call(SOLVER, "cusolverDnXgesvd", h, p, 'A', 'A', (long long)m, (long long)n, t.number, (void*)d, (long long)m, t.real, (void*)s, t.number, (void*)u,
+                (long long)m, t.number, (void*)v, (long long)n, t.number, (void*)r.at, r.device, (void*)r.mine.data(), r.host, (int*)info));
+        EQUAL(download<int>(info, 1)[0], 0);
+        const Matrix values = download(s, n, 1, t.real);
+        CHECK(values(5, 0).real() > 0.01);
+        for (int i = 6; i < n; i++) NEAR(values(i, 0).real(), 0, t.exact);
+        NEAR(distance(download(u, m, m, t.number) * diagonal(values, m, n) * download(v, n, n, t.number), a), 0, 30 * t.exact);
+    }
+}
+
 static void general() {
     void *h = handle(), *p = params();
     for (const Type& t : types)
@@ -359,6 +383,7 @@ void check_solver() {
     apart("QR", [] { begin(); qr(); });
     apart("eigenvalues of Hermitian matrices", [] { begin(); hermitian(); });
     apart("singular values", [] { begin(); singular(); });
+    apart("singular values of few directions", [] { begin(); few_directions(); });
     apart("eigenvalues of any matrices", [] { begin(); general(); });
     apart("refused factorisations", [] { begin(); refused(); });
 }

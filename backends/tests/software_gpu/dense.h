@@ -261,6 +261,8 @@ inline bool singular(const Dense& given, Dense& u, std::vector<double>& values, 
     const size_t m = a.rows, n = a.cols;
     Dense w = identity(n);
     bool done = n < 2;
+    double whole = 0;
+    for (const complex& x : a.x) whole += std::norm(x);
     for (int sweep = 0; sweep < 60 && !done; sweep++) {
         done = true;
         for (size_t p = 0; p < n; p++)
@@ -269,7 +271,8 @@ inline bool singular(const Dense& given, Dense& u, std::vector<double>& values, 
                 complex z = 0;
                 for (size_t i = 0; i < m; i++) x += std::norm(a(i, p)), y += std::norm(a(i, q)), z += std::conj(a(i, p)) * a(i, q);
                 const double size = std::abs(z);
-                if (size <= 1e-15 * std::sqrt(x * y) || size < 1e-300) continue;
+                // what is only rounding beside the matrix has no direction; it shrinks until its squares are not numbers any more
+                if (size <= 1e-15 * std::sqrt(x * y) || std::min(x, y) <= 1e-32 * whole) continue;
                 done = false;
                 const complex phase = z / size;
                 const double theta = (y - x) / (2 * size);

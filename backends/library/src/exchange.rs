@@ -104,7 +104,7 @@ unsafe fn tiles<T: Copy>(e: Exchange, n: usize, src: *const T, dst: *mut T, stre
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::{Exchange, LINE};
     use std::arch::x86_64::*;
 
@@ -120,27 +120,33 @@ mod x86 {
         unsafe { if streamed { _mm512_stream_si512(to.cast(), line) } else { _mm512_storeu_si512(to.cast(), line) } }
     }
 
-    /// As [`super::tiles`], of 16 x 16 elements of 4 bytes: four perfect shuffles of 16 registers.
+    /// Exchanges rows and columns of 16 x 16 elements of 4 bytes: four perfect shuffles of 16 registers.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) fn exchange_16(mut rows: [__m512i; 16]) -> [__m512i; 16] {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        for _ in 0..4 {
+            let from = rows;
+            for k in 0..8 {
+                rows[2 * k] = _mm512_permutex2var_epi32(from[k], low, from[k + 8]);
+                rows[2 * k + 1] = _mm512_permutex2var_epi32(from[k], high, from[k + 8]);
+            }
+        }
+        rows
+    }
+
+    /// As [`super::tiles`], of 16 x 16 elements of 4 bytes.
     ///
     /// # Safety
     /// As for [`super::tiles`]; the processor has `avx512f`; lines of the destination are aligned if `streamed`.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn wide_tiles_4(e: Exchange, n: usize, src: *const u32, dst: *mut u32, streamed: bool) {
-        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         for i in (0..n).step_by(16) {
             // SAFETY: the caller's promise.
             unsafe {
-                let mut rows: [__m512i; 16] =
-                    std::array::from_fn(|j| _mm512_loadu_si512(src.add(i).offset(j as isize * e.src).cast()));
-                for _ in 0..4 {
-                    let from = rows;
-                    for k in 0..8 {
-                        rows[2 * k] = _mm512_permutex2var_epi32(from[k], low, from[k + 8]);
-                        rows[2 * k + 1] = _mm512_permutex2var_epi32(from[k], high, from[k + 8]);
-                    }
-                }
-                for (k, row) in rows.into_iter().enumerate() {
+                let rows = std::array::from_fn(|j| _mm512_loadu_si512(src.add(i).offset(j as isize * e.src).cast()));
+                for (k, row) in exchange_16(rows).into_iter().enumerate() {
                     put(dst.offset((i + k) as isize * e.dst).cast(), row, streamed);
                 }
             }

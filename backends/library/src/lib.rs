@@ -4,6 +4,8 @@
 //! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone, and each
 //! element is computed by one thread in a fixed order.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod combine;
 mod conv;
 #[cfg(target_arch = "x86_64")]
@@ -13,6 +15,8 @@ mod dot;
 mod exchange;
 mod fft;
 mod half_product;
+#[cfg(target_arch = "x86_64")]
+mod half_strips;
 mod indexing;
 mod linalg;
 mod parallel;
@@ -40,7 +44,7 @@ pub use parallel::{as_part, threads};
 pub mod parts {
     #[cfg(target_arch = "x86_64")]
     pub use crate::exchange::narrow_tile;
-    pub use crate::half_product::multiply_bf16;
+    pub use crate::half_product::{Multiplier, multiply_bf16};
     pub use crate::product::{Product, Strides};
 }
 

@@ -3,7 +3,7 @@
 use gradloom_ir::bf16;
 #[cfg(target_arch = "x86_64")]
 use gradloom_library::parts::narrow_tile;
-use gradloom_library::parts::{Product, Strides, multiply_bf16};
+use gradloom_library::parts::{Multiplier, Product, Strides, multiply_bf16};
 
 /// The tiles of machines without registers of a whole line.
 #[cfg(target_arch = "x86_64")]
@@ -38,21 +38,26 @@ fn products_are_exact_but_for_one_rounding() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((seed >> 33) % 17) as i32 - 8
     };
-    for (m, k, n) in [(1, 1, 1), (12, 2, 32), (13, 3, 33), (5, 64, 70), (37, 129, 31), (130, 257, 100)] {
-        for turned in 0..4 {
-            let [l, r] = [m * k, k * n].map(|size| (0..size).map(|_| next()).collect::<Vec<i32>>());
-            let strides = |rows: usize, columns: usize, turned: bool| match turned {
-                true => Strides { row: 1, col: rows as isize },
-                false => Strides { row: columns as isize, col: 1 },
+    let sizes = [
+        (1, 1, 1),
+        (12, 2, 32),
+        (13, 3, 33),
+        (5, 64, 70),
+        (37, 129, 31),
+        (32, 32, 32),
+        (130, 257, 100),
+        (40, 9000, 70),
+    ];
+    for (m, k, n) in sizes {
+        // in order, turned, and with other numbers between
+        for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
+            let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());
+            let strides = |rows: usize, columns: usize, how: usize| match how {
+                0 => Strides { row: columns as isize, col: 1 },
+                1 => Strides { row: 1, col: rows as isize },
+                _ => Strides { row: 2 * columns as isize, col: 2 },
             };
-            let p = Product {
-                m,
-                n,
-                k,
-                dst: strides(m, n, false),
-                lhs: strides(m, k, turned & 1 == 1),
-                rhs: strides(k, n, turned & 2 == 2),
-            };
+            let p = Product { m, n, k, dst: strides(m, n, 0), lhs: strides(m, k, left), rhs: strides(k, n, right) };
             let at = |s: Strides, i: usize, j: usize| i * s.row as usize + j * s.col as usize;
             let want: Vec<bf16> = (0..m * n)
                 .map(|o| {
@@ -62,10 +67,10 @@ fn products_are_exact_but_for_one_rounding() {
                 })
                 .collect();
             let [lv, rv] = [&l, &r].map(|v| v.iter().map(|&x| bf16::from_f32(x as f32)).collect::<Vec<_>>());
-            for (widened, par) in [(false, false), (false, true), (true, false), (true, true)] {
+            for (by, par) in Multiplier::available().flat_map(|by| [(by, false), (by, true)]) {
                 let mut out = vec![bf16::from_f32(f32::NAN); m * n];
-                multiply_bf16(p, &mut out, &lv, &rv, widened, par);
-                assert_eq!(out, want, "{m}x{k}x{n}, turned {turned}, widened {widened}, parallel {par}");
+                multiply_bf16(p, &mut out, &lv, &rv, by, par);
+                assert_eq!(out, want, "{m}x{k}x{n}, {left} and {right}, {by:?}, parallel {par}");
             }
         }
     }
@@ -76,8 +81,10 @@ fn what_is_not_finite_stays_so() {
     let values = [f32::INFINITY, f32::NAN, -f32::INFINITY, 1.0].map(bf16::from_f32);
     let dense = |columns: isize| Strides { row: columns, col: 1 };
     let p = Product { m: 4, n: 1, k: 1, dst: dense(1), lhs: dense(1), rhs: dense(1) };
-    let mut out = [bf16::from_f32(0.0); 4];
-    multiply_bf16(p, &mut out, &values, &[bf16::from_f32(1.0)], false, false);
-    assert!(out[1].is_nan());
-    assert_eq!([out[0], out[2], out[3]], [values[0], values[2], values[3]]);
+    for by in Multiplier::available() {
+        let mut out = [bf16::from_f32(0.0); 4];
+        multiply_bf16(p, &mut out, &values, &[bf16::from_f32(1.0)], by, false);
+        assert!(out[1].is_nan(), "{by:?}");
+        assert_eq!([out[0], out[2], out[3]], [values[0], values[2], values[3]], "{by:?}");
+    }
 }

@@ -135,6 +135,7 @@ impl Why<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cluster::storage;
     use super::*;
     use gradloom_ir::parse;
 
@@ -167,6 +168,23 @@ mod tests {
         says(SOFTMAX, 4, 6, &["%6", "read"]);
         says(SOFTMAX, 5, 6, &["%5 is computed by a library call (`sort`)"]);
         says(SOFTMAX, 0, 4, &["%0 is an argument"]);
+    }
+
+    /// Two nests of other shapes use the broadcast; only the scalar that is dear to compute has memory.
+    #[test]
+    fn a_broadcast_of_what_is_stored_is_not() {
+        const SHARED: &str = "graph(%0: f32[], %1: f32[512], %2: f32[512]) {
+            %3 = exponential(%0) : f32[]
+            %4 = broadcast_in_dim(%3) {shape = [512], dims = []} : f32[512]
+            %5 = multiply(%1, %4) : f32[512]
+            %6 = sort(%5) {axis = 0, num_keys = 1} : f32[512]
+            %7 = add(%6, %2) : f32[512]
+            %8 = multiply(%7, %4) : f32[512]
+            return %8 }";
+        says(SHARED, 3, 5, &["%3 is stored"]);
+        let g = parse(SHARED).expect("a program");
+        let stored = |v: usize| storage(&g)[v] == Some(Value::from_index(v));
+        assert!(stored(3) && stored(5) && !stored(4) && !stored(7));
     }
 
     #[test]

@@ -328,7 +328,12 @@ fn decide_stored(
             needed[node.args[0].index()] = Some(Reason::Read(i));
             continue;
         }
-        let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE;
+        // a broadcast of what is stored for it costs nothing
+        let repeats = |a: &Value| {
+            expands(g, node) && cost[a.index()] > MAX_BROADCAST_RECOMPUTE && definitions[a.index()].is_some()
+        };
+        let repeated = node.args.iter().any(repeats);
+        let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE && !repeated;
         let store = needed[r.index()].or(shared.then_some(Reason::Shared(cost[r.index()])));
         if store.is_some() && matches!(node.op, Op::Reshape { .. }) {
             needed[node.args[0].index()] = store;
@@ -337,8 +342,7 @@ fn decide_stored(
         stored[r.index()] = store;
         let user = if store.is_some() { Users::One(r.index() as u32) } else { users[r.index()] };
         for a in &node.args {
-            let repeated = expands(g, node) && cost[a.index()] > MAX_BROADCAST_RECOMPUTE;
-            if repeated && definitions[a.index()].is_some() {
+            if repeated {
                 needed[a.index()] = Some(Reason::Repeated(i, cost[a.index()]));
             }
             users[a.index()] = users[a.index()].join(user);

@@ -77,6 +77,9 @@ impl Strips {
         par: bool,
     ) {
         let &Product { m, n, k, .. } = p;
+        if m == 0 || n == 0 {
+            return;
+        }
         let [l_count, r_count] = self.count;
         let [l_bytes, r_bytes] = self.strip_bytes();
         let par = par && m * n * k >= PARALLEL_PRODUCT;
@@ -115,7 +118,7 @@ impl Strips {
             }
         });
         // parts of the result: some strips of the left by some of the right, which stay in the cache
-        let group = (CACHED / r_bytes).clamp(1, r_count.div_ceil(2));
+        let group = (CACHED / r_bytes.max(1)).clamp(1, r_count.div_ceil(2));
         let groups = r_count.div_ceil(group);
         let l_parts = l_count.min((32 / groups).max(1));
         share(l_parts * groups, &|t| {

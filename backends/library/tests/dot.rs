@@ -1,5 +1,5 @@
 use super::{COMPUTED, Random, assert_close, run, run_call, wrapped};
-use gradloom_ir::{DType, Literal, Op, Shape, Type, infer, row_major_strides};
+use gradloom_ir::{DType, Literal, Op, Shape, Type, bf16, infer, row_major_strides};
 use gradloom_library::prepare;
 
 /// The definition, element by element.
@@ -122,6 +122,43 @@ fn random_dimension_numbers() {
         let l = rng.literal(&Type::new(dtype, &ls));
         let r = rng.literal(&Type::new(dtype, &rs));
         check(&op, &l, &r);
+    }
+}
+
+/// Of small integers every sum is exact, so only the one rounding is left.
+#[test]
+fn products_of_16_bits_round_once() {
+    let mut rng = Random::new(6);
+    let s = Shape::from_slice;
+    let mut check = |op: &Op, shapes: [&[usize]; 2]| {
+        let floats = shapes.map(|shape| {
+            let x: Vec<f32> = (0..shape.iter().product()).map(|_| rng.below(17) as f32 - 8.0).collect();
+            Literal::new(shape, &x)
+        });
+        let rounded = |x: &Literal| {
+            let x16: Vec<bf16> = x.to_f64().iter().map(|&x| bf16::from_f64(x)).collect();
+            Literal::new(&x.ty().shape, &x16)
+        };
+        let args = floats.each_ref().map(rounded);
+        assert_eq!(run(op, &args)[0], rounded(&naive(op, &floats[0], &floats[1])), "{op:?} {shapes:?}");
+    };
+    for (m, k, n) in [(0, 3, 2), (2, 0, 3), (2, 3, 0), (1, 1, 1), (33, 65, 34), (4, 131, 600), (150, 1100, 33)] {
+        for (lc, rc) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            check(&matmul(lc, rc), [&if lc == 1 { [m, k] } else { [k, m] }, &if rc == 1 { [n, k] } else { [k, n] }]);
+        }
+    }
+    // side by side, and in an order that must be packed
+    for (lhs_batch, rhs_batch, lhs_contract, rhs_contract, shapes) in [
+        (&[0][..], &[1][..], &[2][..], &[2][..], [&[300, 9, 10][..], &[11, 300, 10]]),
+        (&[1], &[0], &[0, 3], &[3, 1], [&[3, 5, 4, 2], &[5, 2, 6, 3]]),
+    ] {
+        let op = Op::DotGeneral {
+            lhs_batch: s(lhs_batch),
+            rhs_batch: s(rhs_batch),
+            lhs_contract: s(lhs_contract),
+            rhs_contract: s(rhs_contract),
+        };
+        check(&op, shapes);
     }
 }
 

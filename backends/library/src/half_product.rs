@@ -8,7 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::half_strips::Strips;
-use super::product::{Product, ProductFn, Strides, product_fn};
+use super::product::{Product, ProductFn, Strides, assert_inside, product_fn};
 use gradloom_ir::{DType, Result, bf16};
 
 /// What multiplies bf16 numbers.
@@ -143,16 +143,10 @@ impl HalfProduct {
 /// A product of bf16 matrices by one of the multipliers that are [`Multiplier::available`]. For tests.
 ///
 /// # Panics
-/// If an array is too short, a size is 0, the result's columns do not lie side by side, or there is no such multiplier.
+/// If an array is too short, a size is 0, a stride negative, the result's columns do not lie side by side, or there is no such
+/// multiplier.
 pub fn multiply_bf16(p: Product, dst: &mut [bf16], lhs: &[bf16], rhs: &[bf16], by: Multiplier, par: bool) {
-    let reach = |s: Strides, rows: usize, columns: usize| {
-        let ends = [(rows - 1, s.row), (columns - 1, s.col)].map(|(n, by)| n.saturating_mul(by.unsigned_abs()));
-        ends[0].saturating_add(ends[1]).saturating_add(1)
-    };
-    assert!(p.m > 0 && p.n > 0 && p.k > 0 && [p.dst, p.lhs, p.rhs].iter().all(|s| s.row >= 0 && s.col >= 0));
-    assert!(p.dst.col == 1 && p.dst.row.unsigned_abs() >= p.n);
-    assert!(dst.len() >= reach(p.dst, p.m, p.n) && lhs.len() >= reach(p.lhs, p.m, p.k));
-    assert!(rhs.len() >= reach(p.rhs, p.k, p.n));
+    assert_inside(&p, [dst.len(), lhs.len(), rhs.len()]);
     assert!(Multiplier::available().any(|there| there == by));
     let product = HalfProduct::by(p, by).expect("bf16 has products");
     let mut scratch = vec![0u64; product.scratch_bytes() / 8 + 16];

@@ -13,6 +13,8 @@ mod conv_direct;
 mod depthwise;
 mod dot;
 mod exchange;
+#[cfg(target_arch = "x86_64")]
+mod few_rows;
 mod fft;
 mod half_product;
 #[cfg(target_arch = "x86_64")]
@@ -45,7 +47,7 @@ pub mod parts {
     #[cfg(target_arch = "x86_64")]
     pub use crate::exchange::narrow_tile;
     pub use crate::half_product::{Multiplier, multiply_bf16};
-    pub use crate::product::{Product, Strides};
+    pub use crate::product::{Product, Strides, multiply_f32};
 }
 
 type Run = dyn Fn(&[*const u8], &[*mut u8], *mut u8) + Send + Sync;

@@ -1,5 +1,8 @@
-//! One matrix product of strided matrices: `gemm` for floats, plain loops for integers and for tiny sizes.
+//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`] for some of them, plain loops for integers and for
+//! tiny sizes.
 
+#[cfg(target_arch = "x86_64")]
+use super::few_rows;
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use super::scalar::{Loop, Scalar, wide};
 use gemm::Parallelism;
@@ -48,7 +51,7 @@ pub(super) type ProductFn = unsafe fn(&Product, *mut u8, *const u8, *const u8, b
 /// The product for elements of `dtype`.
 pub(super) fn product_fn(dtype: DType) -> Result<ProductFn> {
     Ok(match dtype {
-        DType::F32 => product_float::<f32>,
+        DType::F32 => product_f32,
         DType::F64 => product_float::<f64>,
         DType::Bool | DType::I8 | DType::U8 => product_int::<u8>,
         DType::I16 | DType::U16 => product_int::<u16>,
@@ -58,6 +61,17 @@ pub(super) fn product_fn(dtype: DType) -> Result<ProductFn> {
             return Err(Error::internal("product", format!("{dtype} is computed in its parts or in f32")));
         }
     })
+}
+
+unsafe fn product_f32(p: &Product, dst: *mut u8, lhs: *const u8, rhs: *const u8, add: bool, par: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if few_rows::takes(p) {
+            return few_rows::run(p, dst.cast(), lhs.cast(), rhs.cast(), add, par);
+        }
+        product_float::<f32>(p, dst, lhs, rhs, add, par);
+    }
 }
 
 unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rhs: *const u8, add: bool, par: bool) {
@@ -196,4 +210,28 @@ impl<T: Scalar> Loop for Plain<'_, T> {
 /// Whether several products of this size should run side by side rather than each on several threads.
 pub(super) fn side_by_side(count: usize, each: usize) -> bool {
     count > 1 && count.saturating_mul(each) >= PARALLEL_WORK && (count >= 16 || each < PARALLEL_PRODUCT)
+}
+
+/// Checks that a product stays inside arrays of these lengths, the result's first.
+///
+/// # Panics
+/// If an array is too short, a size is 0, a stride negative, or the result's columns do not lie side by side.
+pub(super) fn assert_inside(p: &Product, [dst, lhs, rhs]: [usize; 3]) {
+    let reach = |s: Strides, rows: usize, columns: usize| {
+        let ends = [(rows - 1, s.row), (columns - 1, s.col)].map(|(n, by)| n.saturating_mul(by.unsigned_abs()));
+        ends[0].saturating_add(ends[1]).saturating_add(1)
+    };
+    assert!(p.m > 0 && p.n > 0 && p.k > 0 && [p.dst, p.lhs, p.rhs].iter().all(|s| s.row >= 0 && s.col >= 0));
+    assert!(p.dst.col == 1 && p.dst.row.unsigned_abs() >= p.n);
+    assert!(dst >= reach(p.dst, p.m, p.n) && lhs >= reach(p.lhs, p.m, p.k) && rhs >= reach(p.rhs, p.k, p.n));
+}
+
+/// `dst (+)= lhs rhs`. For tests.
+///
+/// # Panics
+/// If an array is too short, a size is 0, a stride negative, or the result's columns do not lie side by side.
+pub fn multiply_f32(p: Product, dst: &mut [f32], lhs: &[f32], rhs: &[f32], add: bool, par: bool) {
+    assert_inside(&p, [dst.len(), lhs.len(), rhs.len()]);
+    // SAFETY: the arrays reach as far as sizes and strides, and are three.
+    unsafe { product_f32(&p, dst.as_mut_ptr().cast(), lhs.as_ptr().cast(), rhs.as_ptr().cast(), add, par) }
 }

@@ -3,7 +3,7 @@
 use gradloom_ir::bf16;
 #[cfg(target_arch = "x86_64")]
 use gradloom_library::parts::narrow_tile;
-use gradloom_library::parts::{Multiplier, Product, Strides, multiply_bf16};
+use gradloom_library::parts::{Multiplier, Product, Strides, multiply_bf16, multiply_f32};
 
 /// The tiles of machines without registers of a whole line.
 #[cfg(target_arch = "x86_64")]
@@ -30,14 +30,65 @@ fn tiles_of_every_size() {
     check_tile(|i| i as u64);
 }
 
+/// Small integers, the same ones always.
+fn integers() -> impl FnMut() -> i32 {
+    let mut seed = 1u64;
+    move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % 17) as i32 - 8
+    }
+}
+
+/// Of a matrix that lies in order (0), turned (1), or with other numbers between (2).
+fn strides(rows: usize, columns: usize, how: usize) -> Strides {
+    match how {
+        0 => Strides { row: columns as isize, col: 1 },
+        1 => Strides { row: 1, col: rows as isize },
+        _ => Strides { row: 2 * columns as isize, col: 2 },
+    }
+}
+
+/// The sums of a product of integers, row after row.
+fn sums(p: &Product, l: &[i32], r: &[i32]) -> Vec<i32> {
+    let at = |s: Strides, i: usize, j: usize| i * s.row as usize + j * s.col as usize;
+    let sum = |o: usize| (0..p.k).map(|t| l[at(p.lhs, o / p.n, t)] * r[at(p.rhs, t, o % p.n)]).sum();
+    (0..p.m * p.n).map(sum).collect()
+}
+
+/// Of small integers every sum is exact. Products with few rows have a code of their own on some processors.
+#[test]
+fn products_with_few_rows() {
+    let mut next = integers();
+    for (m, k, n) in [(14, 1200, 128), (15, 257, 600), (64, 300, 130), (129, 131, 161), (256, 40, 261), (257, 40, 261)]
+    {
+        for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
+            let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());
+            // rows of the result further apart than they are long
+            let dst = Strides { row: n as isize + 3, col: 1 };
+            let p = Product { m, n, k, dst, lhs: strides(m, k, left), rhs: strides(k, n, right) };
+            let want = sums(&p, &l, &r);
+            let [lv, rv] = [&l, &r].map(|v| v.iter().map(|&x| x as f32).collect::<Vec<_>>());
+            for (add, par) in [(false, false), (true, false), (false, true), (true, true)] {
+                let before = if add { 5.0 } else { f32::INFINITY };
+                let mut out = vec![before; m * (n + 3)];
+                multiply_f32(p, &mut out, &lv, &rv, add, par);
+                for (i, row) in out.chunks(n + 3).enumerate() {
+                    let is = |(&x, &sum): (&f32, &i32)| x == (if add { sum + 5 } else { sum }) as f32;
+                    assert!(
+                        row[..n].iter().zip(&want[i * n..]).all(is),
+                        "{m}x{k}x{n}, {left}, {right}, row {i}, {add}, {par}"
+                    );
+                    assert!(row[n..].iter().all(|&x| x == before), "written behind row {i}");
+                }
+            }
+        }
+    }
+}
+
 /// Small integers: every sum is exact, so only the one rounding is left.
 #[test]
 fn products_are_exact_but_for_one_rounding() {
-    let mut seed = 1u64;
-    let mut next = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((seed >> 33) % 17) as i32 - 8
-    };
+    let mut next = integers();
     let sizes = [
         (1, 1, 1),
         (12, 2, 32),
@@ -49,23 +100,10 @@ fn products_are_exact_but_for_one_rounding() {
         (40, 9000, 70),
     ];
     for (m, k, n) in sizes {
-        // in order, turned, and with other numbers between
         for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
             let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());
-            let strides = |rows: usize, columns: usize, how: usize| match how {
-                0 => Strides { row: columns as isize, col: 1 },
-                1 => Strides { row: 1, col: rows as isize },
-                _ => Strides { row: 2 * columns as isize, col: 2 },
-            };
             let p = Product { m, n, k, dst: strides(m, n, 0), lhs: strides(m, k, left), rhs: strides(k, n, right) };
-            let at = |s: Strides, i: usize, j: usize| i * s.row as usize + j * s.col as usize;
-            let want: Vec<bf16> = (0..m * n)
-                .map(|o| {
-                    let (i, j) = (o / n, o % n);
-                    let sum: i32 = (0..k).map(|t| l[at(p.lhs, i, t)] * r[at(p.rhs, t, j)]).sum();
-                    bf16::from_f32(sum as f32)
-                })
-                .collect();
+            let want: Vec<bf16> = sums(&p, &l, &r).into_iter().map(|sum| bf16::from_f32(sum as f32)).collect();
             let [lv, rv] = [&l, &r].map(|v| v.iter().map(|&x| bf16::from_f32(x as f32)).collect::<Vec<_>>());
             for (by, par) in Multiplier::available().flat_map(|by| [(by, false), (by, true)]) {
                 let mut out = vec![bf16::from_f32(f32::NAN); m * n];

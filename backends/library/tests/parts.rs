@@ -59,7 +59,7 @@ fn sums(p: &Product, l: &[i32], r: &[i32]) -> Vec<i32> {
 #[test]
 fn products_with_few_rows() {
     let mut next = integers();
-    for (m, k, n) in [(14, 1200, 128), (15, 257, 600), (64, 300, 130), (129, 131, 161), (256, 40, 261), (257, 40, 261)]
+    for (m, k, n) in [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (256, 40, 261), (257, 40, 261)]
     {
         for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
             let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());

@@ -1,5 +1,5 @@
 //! Products of bf16 matrices by the tile registers of x86 processors (AMX-BF16), which hold 16 rows of 64 bytes: an instruction adds
-//! the products of 16 x 32 by 32 x 16 numbers to 16 x 16 sums, eight times the arithmetic of a register of vectors.
+//! the products of 16 x 32 by 32 x 16 numbers to 16 x 16 sums.
 //!
 //! Rust has no intrinsics for tiles yet, so what touches them is assembly. A thread sets them up, computes blocks and gives them up
 //! again ([`Tiles`]): while they are in use, each change of threads has to save 8 KB.

@@ -120,6 +120,12 @@ pub(super) mod x86 {
         unsafe { if streamed { _mm512_stream_si512(to.cast(), line) } else { _mm512_storeu_si512(to.cast(), line) } }
     }
 
+    /// The mask of the first `n` of 16 lanes, of all if there are fewer.
+    #[inline]
+    pub(crate) fn first_lanes(n: usize) -> u16 {
+        if n < 16 { (1 << n) - 1 } else { u16::MAX }
+    }
+
     /// Exchanges rows and columns of 16 x 16 elements of 4 bytes: four perfect shuffles of 16 registers.
     #[inline]
     #[target_feature(enable = "avx512f")]

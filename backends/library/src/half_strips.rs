@@ -6,13 +6,13 @@
 //! there and pairs behind the end are zeros.
 
 use super::amx;
-use super::exchange::x86::exchange_16;
+use super::exchange::x86::{exchange_16, first_lanes};
 use super::parallel::{self, In, Out, chunk};
 use super::product::{PARALLEL_PRODUCT, Product};
 use std::arch::x86_64::*;
 
 /// Columns of a block of the result.
-const COLUMNS: usize = 32;
+const COLUMNS: usize = amx::SIDE;
 
 /// Rows of a block that vectors compute: with two registers of columns these are 24 sums in 32 registers.
 const VECTOR_ROWS: usize = 12;
@@ -167,7 +167,7 @@ impl Lines {
         let pairs = self.length.div_ceil(2);
         for first in (0..pairs).step_by(SQUARE) {
             for line in (0..WIDTH).step_by(SQUARE) {
-                let mask = if WIDTH - line < SQUARE { (1 << (WIDTH - line)) - 1 } else { u16::MAX };
+                let mask = first_lanes(WIDTH - line);
                 // SAFETY: the caller's promise; the mask keeps lines that are no part of the strip out of the next pair's.
                 unsafe {
                     let square = self.square(line, first, Order::ByPair);
@@ -212,7 +212,7 @@ impl Lines {
                 let row = |i: usize| _mm512_maskz_loadu_epi16(mask, from.offset(i as isize * self.across).cast());
                 (std::array::from_fn(|i| if i < lines { row(i) } else { zero }), Order::ByLine)
             } else if self.across == 1 {
-                let mask = if lines < SQUARE { (1 << lines) - 1 } else { u16::MAX };
+                let mask = first_lanes(lines);
                 let term = |t: usize| {
                     let at = from.offset(t as isize * self.along);
                     if t < terms { _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at.cast())) } else { zero }

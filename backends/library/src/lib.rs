@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod awake;
 mod combine;
 mod conv;
 #[cfg(target_arch = "x86_64")]
@@ -38,6 +39,7 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
 
+pub use awake::{as_program, call_workers};
 pub use half_product::multiplies_bf16;
 pub use parallel::{as_part, threads};
 

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: how work is cut depends on sizes alone, never on how many threads there are.
 
+use super::awake::call_workers;
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -52,6 +53,7 @@ pub(super) fn for_each(count: usize, f: impl Fn(usize) + Sync + Send) {
     if count <= 1 || threads() == 1 {
         (0..count).for_each(f);
     } else {
+        call_workers();
         (0..count).into_par_iter().with_max_len(1).for_each(f);
     }
 }

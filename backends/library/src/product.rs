@@ -1,6 +1,7 @@
 //! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`] for some of them, plain loops for integers and for
 //! tiny sizes.
 
+use super::awake::call_workers;
 #[cfg(target_arch = "x86_64")]
 use super::few_rows;
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
@@ -10,6 +11,13 @@ use gradloom_ir::{DType, Error, Result};
 
 /// Products of at most this many multiplications run as plain loops: the library's dispatch would dominate.
 const TINY: usize = 128;
+
+/// Fewest rows or columns of a part: the library adds in other blocks where there are at most 64 of both, and a part must compute
+/// what the whole would.
+const LEAST_PART: usize = 96;
+
+/// Parts are cut at multiples of this.
+const LINE: usize = 16;
 
 /// Multiplications from which a single product is worth several threads.
 pub(super) const PARALLEL_PRODUCT: usize = 1 << 20;
@@ -81,32 +89,49 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
         // SAFETY: the caller's promise.
         return unsafe { plain(p, dst, lhs, rhs, add) };
     }
-    let par = par && m * n * k >= PARALLEL_PRODUCT;
-    if par && (m == 1 || n == 1) {
-        // The library runs matrix-vector products on one thread.
-        // Columns read side by side share cache lines, so parts are not too narrow.
-        let chunks = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
-        let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
-        return parallel::for_each(chunks, |i| {
-            let r = chunk(m * n, chunks, i);
-            let at = r.start as isize;
-            let mut part = *p;
-            let (d, l, s) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
-            // SAFETY: the caller's promise; parts write disjoint rows (columns) of dst.
-            unsafe {
-                if n == 1 {
-                    part.m = r.len();
-                    library(&part, d.offset(at * p.dst.row), l.offset(at * p.lhs.row), s, add, Parallelism::None);
-                } else {
-                    part.n = r.len();
-                    library(&part, d.offset(at * p.dst.col), l, s.offset(at * p.rhs.col), add, Parallelism::None);
-                }
-            }
-        });
-    }
-    let par = par && parallel::threads() > 1;
+    let par = par && m * n * k >= PARALLEL_PRODUCT && parallel::threads() > 1;
     // SAFETY: the caller's promise.
-    unsafe { library(p, dst, lhs, rhs, add, if par { Parallelism::Rayon(0) } else { Parallelism::None }) }
+    unsafe {
+        if par && (m == 1 || n == 1) {
+            // The library runs matrix-vector products on one thread.
+            // Columns read side by side share cache lines, so parts are not too narrow.
+            let parts = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
+            return in_parts(p, parts, dst, lhs, rhs, add);
+        }
+        let parts = parallel::threads();
+        if par && m.max(n) / parts >= LEAST_PART {
+            return in_parts(p, parts, dst, lhs, rhs, add);
+        }
+        if par {
+            call_workers();
+        }
+        library(p, dst, lhs, rhs, add, if par { Parallelism::Rayon(0) } else { Parallelism::None })
+    }
+}
+
+/// The rows or the columns of the result, whichever are more, in parts that one thread computes each. Which do not wait for each other,
+/// as those do that the library makes, for operands laid out together.
+unsafe fn in_parts<T: Scalar>(p: &Product, parts: usize, dst: *mut T, lhs: *const T, rhs: *const T, add: bool) {
+    let columns = p.n >= p.m;
+    let length = p.m.max(p.n);
+    let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
+    parallel::for_each(parts, |i| {
+        let lines = chunk(length.div_ceil(LINE), parts, i);
+        let (start, end) = (lines.start * LINE, (lines.end * LINE).min(length));
+        let at = start as isize;
+        let mut part = *p;
+        let (d, l, r) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
+        // SAFETY: the caller's promise; parts write disjoint rows (columns) of dst.
+        unsafe {
+            if columns {
+                part.n = end - start;
+                library(&part, d.offset(at * p.dst.col), l, r.offset(at * p.rhs.col), add, Parallelism::None);
+            } else {
+                part.m = end - start;
+                library(&part, d.offset(at * p.dst.row), l.offset(at * p.lhs.row), r, add, Parallelism::None);
+            }
+        }
+    });
 }
 
 #[inline]

@@ -59,7 +59,7 @@ fn sums(p: &Product, l: &[i32], r: &[i32]) -> Vec<i32> {
 #[test]
 fn products_with_few_rows() {
     let mut next = integers();
-    for (m, k, n) in [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (256, 40, 261), (257, 40, 261)]
+    for (m, k, n) in [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (128, 70, 261), (129, 70, 261)]
     {
         for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
             let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());

@@ -3,7 +3,7 @@
 use crate::profile::Observer;
 use crate::{ALIGN, Frame, Program, Slot};
 use gradloom_ir::Result;
-use gradloom_library::as_part;
+use gradloom_library::{as_part, call_workers};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -152,6 +152,7 @@ impl Control {
                     let first = outer.scratch(*frame);
                     let each =
                         Each { body, length: *length, consts, xs, ys, outer, frames: first, next: AtomicUsize::new(0) };
+                    call_workers();
                     each.run(0..*frames, observer)?;
                 }
                 Control::Scan { body, frame, length, reverse, consts, carries, xs, ys, .. } => {

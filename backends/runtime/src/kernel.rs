@@ -67,6 +67,7 @@ pub(crate) unsafe fn run_kernel(kernel: &Kernel, params: *const *mut u8) {
         // SAFETY: the whole range, once.
         return unsafe { (kernel.func)(params, 0, kernel.split as i64) };
     }
+    gradloom_library::call_workers();
     let parts = (kernel.cost / (PARALLEL_COST / 2)).min(blocks as u64).min(threads as u64) as usize;
     run_parts(kernel, Params(params), 0, blocks, parts);
 }

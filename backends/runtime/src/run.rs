@@ -3,6 +3,7 @@
 use crate::profile::{Observer, Stopwatch, Unobserved};
 use crate::{ALIGN, Buffer, Profile, Program, Slot, Step};
 use gradloom_ir::Result;
+use gradloom_library::as_program;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -150,7 +151,7 @@ impl CpuProgram {
             p.lend(frame, apart.as_ref().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr));
             let outcome = if p.parallel && !p.calls_host && rayon::current_thread_index().is_none() {
                 // one move to the thread pool for the whole run, instead of one for each kernel
-                rayon::join(move || p.run_observed(frame, observer), || ()).0
+                rayon::join(move || as_program(|| p.run_observed(frame, observer)), || ()).0
             } else {
                 // functions of the host run on their caller's thread, where the pool gives them nothing else to do
                 p.run_observed(frame, observer)

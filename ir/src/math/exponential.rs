@@ -48,7 +48,17 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F, L::I) {
     (l.fma(minus, low, r), n, i)
 }
 
-/// e^x 2^shift, for small `shift`.
+/// p 2^n = e^x, n as a float and an integer. What rounds to 0 anyway is not computed: many processors interrupt themselves for
+/// results below the smallest normal number, which takes a hundred times as long, and attention masks half of its scores so.
+fn scale_exp<L: Lanes>(l: &mut L, x: L::F, p: L::F, n: L::F, i: L::I) -> L::F {
+    let least = l.f(-104.0);
+    let zero = l.f(0.0);
+    let none = l.lt(x, least);
+    let p = l.select(none, zero, p);
+    l.scale(p, n, i)
+}
+
+/// e^x 2^shift, for small `shift` of at most 0.
 pub(super) fn exp_shifted<L: Lanes>(l: &mut L, x: L::F, shift: i32) -> L::F {
     let x = l.clamp(x, -105.0, 90.0);
     let (r, n, i) = reduce(l, x);
@@ -58,11 +68,11 @@ pub(super) fn exp_shifted<L: Lanes>(l: &mut L, x: L::F, shift: i32) -> L::F {
     let one = l.f(1.0);
     let p = l.add(q, one);
     if shift == 0 {
-        return l.scale(p, n, i);
+        return scale_exp(l, x, p, n, i);
     }
     let (k, ik) = (l.f(shift as f32), l.i(shift));
     let (n, i) = (l.add(n, k), l.iadd(i, ik));
-    l.scale(p, n, i)
+    scale_exp(l, x, p, n, i)
 }
 
 /// e^(x + low) for a low part far below 1.
@@ -75,7 +85,7 @@ pub(super) fn exp_parts<L: Lanes>(l: &mut L, x: L::F, low: L::F) -> L::F {
     let q = l.fma(r2, p, r);
     let one = l.f(1.0);
     let p = l.add(q, one);
-    l.scale(p, n, i)
+    scale_exp(l, x, p, n, i)
 }
 
 /// e^x

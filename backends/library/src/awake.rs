@@ -70,6 +70,11 @@ pub fn call_workers() {
     });
 }
 
+/// How many workers look for work, or do what they found.
+pub fn workers_awake() -> usize {
+    AWAKE.load(Ordering::Relaxed)
+}
+
 /// Does what is to be done on the pool until no program runs, or nothing was to be done for [`PATIENCE`].
 fn look_for_work() {
     if BUSY.get() {

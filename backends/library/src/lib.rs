@@ -46,6 +46,7 @@ pub use parallel::{as_part, threads};
 /// Parts that only some processors reach through [`prepare`], for their tests.
 #[doc(hidden)]
 pub mod parts {
+    pub use crate::awake::workers_awake;
     #[cfg(target_arch = "x86_64")]
     pub use crate::exchange::narrow_tile;
     pub use crate::half_product::{Multiplier, multiply_bf16};

@@ -1,6 +1,7 @@
 //! Running fixed chunks of work on the thread pool.
 //!
-//! **Invariant**: how work is cut depends on sizes alone, never on how many threads there are.
+//! **Invariant**: how work is cut depends on sizes alone, never on how many threads there are. (Products are cut by threads, into
+//! parts that add as the whole would.)
 
 use super::awake::call_workers;
 use rayon::prelude::*;

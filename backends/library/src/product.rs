@@ -89,28 +89,28 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
         // SAFETY: the caller's promise.
         return unsafe { plain(p, dst, lhs, rhs, add) };
     }
-    let par = par && m * n * k >= PARALLEL_PRODUCT && parallel::threads() > 1;
+    let par = par && m * n * k >= PARALLEL_PRODUCT;
+    let threads = parallel::threads();
     // SAFETY: the caller's promise.
     unsafe {
         if par && (m == 1 || n == 1) {
             // The library runs matrix-vector products on one thread.
             // Columns read side by side share cache lines, so parts are not too narrow.
             let parts = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
-            return in_parts(p, parts, dst, lhs, rhs, add);
-        }
-        let parts = parallel::threads();
-        if par && m.max(n) / parts >= LEAST_PART {
-            return in_parts(p, parts, dst, lhs, rhs, add);
-        }
-        if par {
+            in_parts(p, parts, dst, lhs, rhs, add);
+        } else if !par || threads == 1 {
+            library(p, dst, lhs, rhs, add, Parallelism::None);
+        } else if m.max(n) / threads >= LEAST_PART {
+            in_parts(p, threads, dst, lhs, rhs, add);
+        } else {
             call_workers();
+            library(p, dst, lhs, rhs, add, Parallelism::Rayon(0));
         }
-        library(p, dst, lhs, rhs, add, if par { Parallelism::Rayon(0) } else { Parallelism::None })
     }
 }
 
-/// The rows or the columns of the result, whichever are more, in parts that one thread computes each. Which do not wait for each other,
-/// as those do that the library makes, for operands laid out together.
+/// The rows or the columns of the result, whichever are more, in parts that one thread computes each. Parts do not wait for each other;
+/// the library's threads do, for operands that they lay out together.
 unsafe fn in_parts<T: Scalar>(p: &Product, parts: usize, dst: *mut T, lhs: *const T, rhs: *const T, add: bool) {
     let columns = p.n >= p.m;
     let length = p.m.max(p.n);

@@ -1,8 +1,8 @@
 //! Library kernels: ops that run as prepared calls into Rust code instead of generated loop nests.
 //!
 //! [`prepare`] does all that depends on types and attributes once; [`LibraryCall::run`] then only computes. Buffers
-//! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone, and each
-//! element is computed by one thread in a fixed order.
+//! are dense and row-major. Results do not depend on the number of threads: work is cut by sizes alone (products into parts
+//! that add as the whole would), and each element is computed by one thread in a fixed order.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

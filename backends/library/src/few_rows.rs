@@ -5,8 +5,8 @@
 //! out just before they are used, in the cache, a part of the contracted axis at a time: the right matrix is read once, and never
 //! written anywhere.
 //!
-//! Measured on one core of an Intel Xeon with nothing else running, against `gemm`: 64 rows 1.3 to 1.4 times as fast, 128 rows 1.08 times,
-//! 256 rows alike; where the right matrix is not transposed, 0.89 to 0.95 times.
+//! A trial of it on one core of an Intel Xeon with nothing else running, against `gemm`: 64 rows 1.3 to 1.4 times as fast, 128 rows 1.08
+//! times, 256 rows alike; where the right matrix is not transposed, 0.89 to 0.96 times.
 
 use super::exchange::x86::{exchange_16, first_lanes};
 use super::parallel::{self, In, Out, chunk};
@@ -26,7 +26,7 @@ const LANES: usize = 16;
 /// Terms that are added in registers: a strip of columns of this length takes two thirds of a first-level cache.
 const TERMS: usize = 256;
 
-/// Most strips of columns that are laid out at once: one visit of each page of the right matrix for all of them.
+/// Most strips of columns that are laid out at once: a strip of rows is used for all of them while it is in the cache.
 const GROUP: usize = 8;
 
 /// Fewest rows of the left matrix: what lays the right one out is used this often.

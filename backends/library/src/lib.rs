@@ -43,7 +43,7 @@ pub use awake::{as_program, call_workers};
 pub use half_product::multiplies_bf16;
 pub use parallel::{as_part, threads};
 
-/// Parts that only some processors reach through [`prepare`], for their tests.
+/// Parts that [`prepare`] reaches on some processors only, and what is not to be seen from outside, for tests.
 #[doc(hidden)]
 pub mod parts {
     pub use crate::awake::workers_awake;

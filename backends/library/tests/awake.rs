@@ -1,4 +1,4 @@
-//! Workers that stay awake for a program go to sleep again. In a process of its own, since what is counted is the process's.
+//! Workers stay awake for a program, and go to sleep again. In a process of its own, since what is counted is the process's.
 
 use gradloom_library::parts::{Product, Strides, multiply_f32, workers_awake};
 use gradloom_library::{as_program, call_workers};
@@ -25,8 +25,19 @@ fn all_sleep() {
     }
 }
 
+/// Calls workers until one looks for work; it may have left again before it is seen.
+#[track_caller]
+fn some_come() {
+    let begin = Instant::now();
+    while workers_awake() == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "no worker comes");
+        call_workers();
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn workers_sleep_when_there_is_nothing_to_do() {
+fn workers_come_and_sleep() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
     pool.install(|| {
         as_program(|| {
@@ -35,7 +46,7 @@ fn workers_sleep_when_there_is_nothing_to_do() {
             }
             // a step of one thread, however long: they leave, and come when they are called
             all_sleep();
-            call_workers();
+            some_come();
             multiply();
             // a program in a program, and one that panics
             as_program(call_workers);

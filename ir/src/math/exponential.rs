@@ -48,8 +48,8 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F, L::I) {
     (l.fma(minus, low, r), n, i)
 }
 
-/// p 2^n = e^x, n as a float and an integer. What rounds to 0 anyway is not computed: many processors interrupt themselves for
-/// results below the smallest normal number, which takes a hundred times as long, and attention masks half of its scores so.
+/// p 2^n, n as a float and an integer, which is e^x or less. What rounds to 0 anyway is not computed: many processors interrupt
+/// themselves for results below the smallest normal number, and causal attention masks half of its scores so.
 fn scale_exp<L: Lanes>(l: &mut L, x: L::F, p: L::F, n: L::F, i: L::I) -> L::F {
     let least = l.f(-104.0);
     let zero = l.f(0.0);

@@ -11,6 +11,7 @@ mod measure;
 mod networks;
 mod ops;
 mod physics;
+mod program;
 mod scaling;
 mod sequences;
 mod spectral;
@@ -19,6 +20,8 @@ use clap::Parser;
 use gradloom::prelude::Device;
 use measure::Workload;
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Which of a workload's two sizes to run.
 #[derive(Clone, Copy)]
@@ -112,13 +115,22 @@ struct Options {
     profile: bool,
     /// Write a trace of one run of each workload to DIR/NAME.json, for ui.perfetto.dev or chrome://tracing.
     #[arg(long, value_name = "DIR")]
-    trace: Option<std::path::PathBuf>,
+    trace: Option<PathBuf>,
     /// Run single op families instead of whole workloads.
     #[arg(long)]
     ops: bool,
     /// Run programs of growing size: time against size.
     #[arg(long)]
     scaling: bool,
+    /// Run a program of StableHLO text instead, on the arrays of --inputs.
+    #[arg(long, value_name = "FILE", requires = "inputs")]
+    program: Option<PathBuf>,
+    /// The program's inputs: an `.npz` with arrays "0", "1", ..
+    #[arg(long, value_name = "NPZ")]
+    inputs: Option<PathBuf>,
+    /// Time a step of gradient descent on the program's first result over its first COUNT inputs.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    gradient: usize,
     /// List the workloads.
     #[arg(long)]
     list: bool,
@@ -140,7 +152,7 @@ fn explain(name: &str, workload: &dyn Workload, options: &Options) -> gradloom::
 }
 
 /// One JSON line a program and size.
-fn scaled(options: &Options) -> std::process::ExitCode {
+fn scaled(options: &Options) -> ExitCode {
     for row in scaling::SCALED.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
         eprintln!("{}: {}", row.name, row.counts);
         for &size in row.sizes {
@@ -148,25 +160,46 @@ fn scaled(options: &Options) -> std::process::ExitCode {
                 Ok(m) => println!("{}", m.json(&format!("{} {size}", row.name))),
                 Err(e) => {
                     eprintln!("{} {size}: {e}", row.name);
-                    return std::process::ExitCode::FAILURE;
+                    return ExitCode::FAILURE;
                 }
             }
         }
     }
-    std::process::ExitCode::SUCCESS
+    ExitCode::SUCCESS
+}
+
+/// Explains and times one workload; whether that worked.
+fn timed(name: &str, workload: gradloom::Result<Box<dyn Workload>>, options: &Options) -> bool {
+    let outcome = workload.and_then(|w| {
+        explain(name, &*w, options)?;
+        w.measure(options.seconds)
+    });
+    match outcome {
+        Ok(m) => println!("{}", m.json(name)),
+        Err(e) => {
+            eprintln!("{name}: {e}");
+            return false;
+        }
+    }
+    true
 }
 
 /// The command, on these arguments: the first is what the program is called.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = Options::parse_from(args);
     gradloom::set_default_device(options.device);
     let table = if options.ops { OPS } else { ROWS };
     if options.list {
         table.iter().for_each(|r| println!("{:18} {}", r.name, r.what));
-        return std::process::ExitCode::SUCCESS;
+        return ExitCode::SUCCESS;
     }
     if options.scaling {
         return scaled(&options);
+    }
+    if let (Some(file), Some(inputs)) = (&options.program, &options.inputs) {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let done = timed(&name, program::workload(file, inputs, options.gradient), &options);
+        return if done { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let mut failed = false;
     for name in options.only.iter().filter(|n| !table.iter().any(|r| r.name == *n)) {
@@ -174,15 +207,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> std::process::ExitCode 
         failed = true;
     }
     for row in table.iter().filter(|r| options.only.is_empty() || options.only.iter().any(|n| n == r.name)) {
-        let workload = (row.make)(Size { large: options.large });
-        let outcome = explain(row.name, &*workload, &options).and_then(|()| workload.measure(options.seconds));
-        match outcome {
-            Ok(m) => println!("{}", m.json(row.name)),
-            Err(e) => {
-                eprintln!("{}: {e}", row.name);
-                failed = true;
-            }
-        }
+        failed |= !timed(row.name, Ok((row.make)(Size { large: options.large })), &options);
     }
-    if failed { std::process::ExitCode::FAILURE } else { std::process::ExitCode::SUCCESS }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -8,7 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::conv_direct;
-use super::depthwise;
+use super::{depthwise, depthwise_direct};
 use super::dot::collapse;
 use super::parallel::{self, In, Out, chunk};
 use super::patches::{Axes, Axis, Checked, Cursor, Patches, Point, Sliding, Windows};
@@ -251,6 +251,11 @@ pub(super) fn convolution(op: &Op, lhs: &Type, rhs: &Type, out: &Type) -> Result
         }));
     };
     let flops = 2 * layout.work() as u64;
+    if layout.features <= depthwise::FEW
+        && let Some(call) = depthwise_direct::prepare(&layout, lhs.dtype, flops)
+    {
+        return Ok(call);
+    }
     if depthwise::applies(&layout) {
         return Ok(depthwise::prepare(layout, lhs.dtype, flops));
     }

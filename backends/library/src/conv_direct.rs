@@ -11,7 +11,8 @@
 
 use super::conv::Layout;
 use super::parallel::{self, In, Out, chunk};
-use super::patches::{Axes, Axis, Cursor};
+use super::patches::Axis;
+use super::runs::{Row, Runs, Walk};
 use super::{LibraryCall, Scratch};
 use gradloom_ir::DType;
 use std::arch::x86_64::*;
@@ -23,12 +24,6 @@ const CHANNELS: usize = 8;
 /// Output features from which vectors of them are worth it.
 const FEATURES: usize = 8;
 
-/// Most spots: each has its place in the table of every row.
-const SPOTS: usize = 256;
-
-/// Most entries of the table.
-const TABLE: usize = 1 << 20;
-
 /// Most taps of a kernel whose strips stay in the second-level cache.
 const DEPTH: usize = 4096;
 
@@ -37,9 +32,6 @@ const BLOCK: usize = 256;
 
 /// Most parts of a sum over rows, each a sum of its own.
 const PARTS: usize = 16;
-
-/// A run that lies in the padding.
-const OUTSIDE: i32 = i32::MIN;
 
 /// Numbers of a vector.
 const LANES: usize = 16;
@@ -67,13 +59,7 @@ struct Direct {
     /// The channels and their stride in the kernel (taps) or result (positions).
     channels: usize,
     channel: isize,
-    /// Offset of each spot there.
-    spots: Vec<isize>,
-    /// Rows beyond the table.
-    outer: Axes,
-    /// For each row of the table the runs of its spots in lhs, and its offset in the result (taps) or kernel (positions).
-    runs: Vec<i32>,
-    mats: Vec<isize>,
+    runs: Runs,
     strips: Vec<Strip>,
     /// Pieces that may run side by side.
     pieces: usize,
@@ -89,7 +75,7 @@ pub(super) fn prepare(l: &Layout, dtype: DType, flops: u64) -> Option<LibraryCal
     }
     let mut scratch = Scratch::default();
     let d = Direct::new(l, Form::Taps, &mut scratch).or_else(|| Direct::new(l, Form::Positions, &mut scratch))?;
-    let [rows, spots, channels] = [d.rows(), d.spots.len(), d.channels];
+    let [rows, spots, channels] = [d.runs.rows(), d.runs.spots.len(), d.channels];
     let name = match d.form {
         Form::Taps => format!("convolution {rows} positions x {spots} spots of {channels} x {} features", l.features),
         Form::Positions => {
@@ -136,30 +122,10 @@ impl Direct {
             Form::Taps => few.len() <= DEPTH,
             Form::Positions => l.feature[0] == 1 && few.len() <= many.len(),
         };
-        if !fits || spot_axes.len() > SPOTS {
+        if !fits {
             return None;
         }
-        let (outer, inner) = table_axes(many, spot_axes.len())?;
-        let (mut spots, mut points) = (Vec::new(), Vec::new());
-        let mut s = Cursor::new(&spot_axes.0, 0);
-        for _ in 0..spot_axes.len() {
-            spots.push(s.mat);
-            points.push(s.point);
-            s.step(&spot_axes.0);
-        }
-        let (mut runs, mut mats) = (Vec::new(), Vec::new());
-        let mut row = Cursor::new(&inner.0, 0);
-        for _ in 0..inner.len() {
-            mats.push(row.mat);
-            let from = w.start.plus(&row.point);
-            for point in &points {
-                runs.push(match from.plus(point).address(&w.checked, usize::MAX) {
-                    Some(offset) => i32::try_from(offset).ok().filter(|&o| o != OUTSIDE)?,
-                    None => OUTSIDE,
-                });
-            }
-            row.step(&inner.0);
-        }
+        let runs = Runs::new(w, &spot_axes, many)?;
         let strips = strips(l.features);
         let padded: usize = strips.iter().map(|s| s.vectors * LANES).sum();
         let rows = many.len();
@@ -178,10 +144,7 @@ impl Direct {
             feature: l.feature,
             channels,
             channel,
-            spots,
-            outer,
             runs,
-            mats,
             strips,
             pieces,
             packed: scratch.take(packed * few.len() * padded * 4),
@@ -189,13 +152,9 @@ impl Direct {
         })
     }
 
-    fn rows(&self) -> usize {
-        self.outer.len() * self.mats.len()
-    }
-
     /// Numbers of a kernel in strips, or of a part of the sums.
     fn packed_len(&self) -> usize {
-        self.spots.len() * self.channels * self.strips.iter().map(|s| s.vectors * LANES).sum::<usize>()
+        self.runs.spots.len() * self.channels * self.strips.iter().map(|s| s.vectors * LANES).sum::<usize>()
     }
 
     unsafe fn run(&self, lhs: *const f32, rhs: *const f32, out: *mut f32, scratch: *mut u8) {
@@ -215,7 +174,7 @@ impl Direct {
                 let of = |i: usize| g as isize * self.group[i];
                 let lhs = lhs.get().cast::<f32>().offset(of(0));
                 let packed = packed.get().cast::<f32>();
-                let rows = chunk(self.rows(), self.pieces, piece);
+                let rows = chunk(self.runs.rows(), self.pieces, piece);
                 match self.form {
                     Form::Taps => {
                         let kernel = packed.add(g * self.packed_len());
@@ -241,7 +200,7 @@ impl Direct {
             let rhs = rhs.offset(g as isize * self.group[1]);
             let mut to = packed.add(g * self.packed_len());
             for strip in &self.strips {
-                for spot in &self.spots {
+                for spot in &self.runs.spots {
                     for c in 0..self.channels as isize {
                         for f in 0..strip.vectors * LANES {
                             let at = spot + c * self.channel + (strip.first + f) as isize * self.feature[0];
@@ -262,7 +221,7 @@ impl Direct {
             let len = self.packed_len();
             let mut from = packed.add(g * self.pieces * len);
             for strip in &self.strips {
-                for spot in &self.spots {
+                for spot in &self.runs.spots {
                     for c in 0..self.channels as isize {
                         for f in 0..strip.vectors * LANES {
                             if f < strip.features {
@@ -295,7 +254,7 @@ impl Direct {
                     2 => self.rows_by::<2, 10>(rows.clone(), *strip, lhs, kernel, out, zeros),
                     _ => self.rows_by::<4, 6>(rows.clone(), *strip, lhs, kernel, out, zeros),
                 }
-                kernel = kernel.add(self.spots.len() * self.channels * strip.vectors * LANES);
+                kernel = kernel.add(self.runs.spots.len() * self.channels * strip.vectors * LANES);
             }
         }
     }
@@ -311,25 +270,23 @@ impl Direct {
         out: *mut f32,
         zeros: *const f32,
     ) {
-        let spots = self.spots.len();
-        let mut walk = Walk::new(self, rows.start);
+        let spots = self.runs.spots.len();
+        let mut walk = Walk::new(&self.runs, rows.start);
         let mut row = rows.start;
         while row < rows.end {
             let n = R.min(rows.end - row);
             // what is missing at the end repeats the last row, and is not stored
-            let mut at = [walk.at(self); R];
+            let mut at = [walk.at(&self.runs); R];
             for r in 0..R {
-                at[r] = if r < n { walk.next(self) } else { at[r - 1] };
+                at[r] = if r < n { walk.next(&self.runs) } else { at[r - 1] };
             }
             let mut sums = [[_mm512_setzero_ps(); V]; R];
             // SAFETY: runs in the table are inside lhs; the kernel's strip has `V` vectors a tap; stores are masked.
             unsafe {
                 let mut k = kernel;
                 for s in 0..spots {
-                    let from: [*const f32; R] = std::array::from_fn(|r| match self.runs[at[r].table * spots + s] {
-                        OUTSIDE => zeros,
-                        offset => lhs.offset(at[r].src + offset as isize),
-                    });
+                    let from: [*const f32; R] =
+                        std::array::from_fn(|r| self.runs.run(&at[r], s).map_or(zeros, |run| lhs.offset(run)));
                     for c in 0..self.channels {
                         let ks: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(k.add(v * LANES)));
                         for (sums, from) in sums.iter_mut().zip(from) {
@@ -362,18 +319,17 @@ impl Direct {
         // SAFETY: the caller's promise; AVX-512 was found in `prepare`.
         unsafe {
             std::ptr::write_bytes(part, 0, self.packed_len());
-            let mut walk = Walk::new(self, rows.start);
+            let mut walk = Walk::new(&self.runs, rows.start);
             let mut block = [Row::default(); BLOCK];
             let mut pairs = [(lhs, rhs); BLOCK];
             for start in rows.clone().step_by(BLOCK) {
                 let n = BLOCK.min(rows.end - start);
-                block[..n].fill_with(|| walk.next(self));
-                for s in 0..self.spots.len() {
+                block[..n].fill_with(|| walk.next(&self.runs));
+                for s in 0..self.runs.spots.len() {
                     let mut inside = 0;
                     for row in &block[..n] {
-                        let offset = self.runs[row.table * self.spots.len() + s];
-                        if offset != OUTSIDE {
-                            pairs[inside] = (lhs.offset(row.src + offset as isize), rhs.offset(row.mat));
+                        if let Some(run) = self.runs.run(row, s) {
+                            pairs[inside] = (lhs.offset(run), rhs.offset(row.mat));
                             inside += 1;
                         }
                     }
@@ -386,7 +342,7 @@ impl Direct {
                             2 => self.channels_by::<2, 8>(&pairs[..inside], *strip, at),
                             _ => self.channels_by::<4, 6>(&pairs[..inside], *strip, at),
                         }
-                        to = to.add(self.spots.len() * self.channels * width);
+                        to = to.add(self.runs.spots.len() * self.channels * width);
                     }
                 }
             }
@@ -457,54 +413,4 @@ fn spilled<const V: usize, const R: usize>(sums: &[[__m512; V]; R]) -> [[[f32; L
 /// The first lanes of a vector.
 fn mask(lanes: usize) -> __mmask16 {
     ((1u32 << lanes) - 1) as __mmask16
-}
-
-/// Axes whose product with the spots fits the table, innermost; the others, which need no checks, outside of it.
-fn table_axes(rows: &Axes, spots: usize) -> Option<(Axes, Axes)> {
-    let (mut inner, mut outer): (Vec<Axis>, Vec<Axis>) = rows.0.iter().partition(|a| a.moves.is_some());
-    outer.sort_by_key(|a| std::cmp::Reverse(a.src.unsigned_abs()));
-    let len = |axes: &[Axis]| axes.iter().fold(spots, |n, a| n.saturating_mul(a.n));
-    while let Some(a) = outer.last().copied()
-        && len(&inner).saturating_mul(a.n) <= TABLE / 16
-    {
-        inner.insert(0, a);
-        outer.pop();
-    }
-    (len(&inner) <= TABLE).then(|| (Axes(outer.into_iter().collect()), Axes(inner.into_iter().collect())))
-}
-
-/// Where a row is: its line of the table, and what is added to offsets in lhs and the other matrix.
-#[derive(Clone, Copy, Default)]
-struct Row {
-    table: usize,
-    src: isize,
-    mat: isize,
-}
-
-/// Goes from row to row.
-struct Walk {
-    outer: Cursor,
-    table: usize,
-}
-
-impl Walk {
-    fn new(d: &Direct, row: usize) -> Walk {
-        Walk { outer: Cursor::new(&d.outer.0, row / d.mats.len()), table: row % d.mats.len() }
-    }
-
-    #[inline(always)]
-    fn at(&self, d: &Direct) -> Row {
-        Row { table: self.table, src: self.outer.point.src, mat: self.outer.mat + d.mats[self.table] }
-    }
-
-    #[inline(always)]
-    fn next(&mut self, d: &Direct) -> Row {
-        let row = self.at(d);
-        self.table += 1;
-        if self.table == d.mats.len() {
-            self.table = 0;
-            self.outer.step(&d.outer.0);
-        }
-        row
-    }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 const MANY: usize = 8;
 
 /// Features of a group up to which matrix products would be mostly overhead, and largest stride between groups.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// Whether groups are many, small and close together in memory.
 pub(super) fn applies(l: &Layout) -> bool {

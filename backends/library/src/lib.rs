@@ -12,6 +12,7 @@ mod conv;
 #[cfg(target_arch = "x86_64")]
 mod conv_direct;
 mod depthwise;
+mod depthwise_direct;
 mod dot;
 mod exchange;
 #[cfg(target_arch = "x86_64")]
@@ -26,6 +27,7 @@ mod parallel;
 mod patches;
 mod product;
 mod reduction;
+mod runs;
 mod scalar;
 mod scatter;
 mod shaping;

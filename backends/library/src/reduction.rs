@@ -11,6 +11,10 @@ use std::ops::Range;
 /// Lanes whose best values are kept on the stack.
 const BLOCK: usize = 64;
 
+/// Rows of at most this length are searched several at a time: one has too few elements for vectors.
+const SHORT_ROW: usize = 64;
+const ROWS: usize = 16;
+
 /// The axis an op runs along, and what is outside and inside of it.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes {
@@ -147,30 +151,48 @@ impl<T: Scalar, const MAX: bool> Loop for ArgLanes<T, MAX> {
     #[inline(always)]
     fn run(self) {
         let Lanes { n, inner, .. } = self.l;
-        for row in self.rows {
-            for start in self.cols.clone().step_by(BLOCK) {
-                let width = BLOCK.min(self.cols.end - start);
-                // SAFETY: rows and columns are inside the array; n is at least 1.
-                unsafe {
-                    let x = self.x.add(row * n * inner + start);
-                    let out = std::slice::from_raw_parts_mut(self.out.add(row * inner + start), width);
-                    if inner == 1 {
-                        out[0] = first_best::<T, MAX>(std::slice::from_raw_parts(x, n)) as i32;
-                        continue;
-                    }
-                    let mut best = [T::ZERO; BLOCK];
-                    best[..width].copy_from_slice(std::slice::from_raw_parts(x, width));
-                    out.fill(0);
-                    for i in 1..n {
-                        let y = std::slice::from_raw_parts(x.add(i * inner), width);
-                        for ((o, b), &y) in out.iter_mut().zip(&mut best).zip(y) {
-                            let take = beats::<T, MAX>(y, *b);
-                            *b = if take { y } else { *b };
-                            *o = if take { i as i32 } else { *o };
-                        }
+        // SAFETY: rows and columns are inside the array; n is at least 1.
+        unsafe {
+            if inner > 1 {
+                for row in self.rows.clone() {
+                    for start in self.cols.clone().step_by(BLOCK) {
+                        let width = BLOCK.min(self.cols.end - start);
+                        let x = self.x.add(row * n * inner + start);
+                        let out = std::slice::from_raw_parts_mut(self.out.add(row * inner + start), width);
+                        side_by_side::<T, MAX, BLOCK>(out, n, |lane, i| *x.add(i * inner + lane));
                     }
                 }
+                return;
             }
+            let out = std::slice::from_raw_parts_mut(self.out.add(self.rows.start), self.rows.len());
+            let x = std::slice::from_raw_parts(self.x.add(self.rows.start * n), out.len() * n);
+            if n > SHORT_ROW {
+                out.iter_mut().zip(x.chunks_exact(n)).for_each(|(o, x)| *o = first_best::<T, MAX>(x) as i32);
+                return;
+            }
+            for (out, x) in out.chunks_mut(ROWS).zip(x.chunks(ROWS * n)) {
+                side_by_side::<T, MAX, ROWS>(out, n, |lane, i| *x.get_unchecked(lane * n + i));
+            }
+        }
+    }
+}
+
+/// The positions of the first best of `n` elements in each lane, `LANES` at most.
+#[inline(always)]
+fn side_by_side<T: Scalar, const MAX: bool, const LANES: usize>(
+    out: &mut [i32],
+    n: usize,
+    element: impl Fn(usize, usize) -> T,
+) {
+    let mut best = [T::ZERO; LANES];
+    out.fill(0);
+    best.iter_mut().take(out.len()).enumerate().for_each(|(lane, b)| *b = element(lane, 0));
+    for i in 1..n {
+        for (lane, (o, b)) in out.iter_mut().zip(&mut best).enumerate() {
+            let y = element(lane, i);
+            let take = beats::<T, MAX>(y, *b);
+            *b = if take { y } else { *b };
+            *o = if take { i as i32 } else { *o };
         }
     }
 }

@@ -173,6 +173,29 @@ fn groups_and_depthwise() {
     }
 }
 
+/// Numbers of groups at the edges of vectors, layers with their gradients, one and several features a group.
+#[test]
+fn groups_side_by_side() {
+    let mut rng = Random::new(12);
+    let cases = [(8, 3, 5), (9, 1, 6), (15, 2, 4), (16, 3, 7), (17, 2, 5), (33, 2, 4), (50, 1, 9), (64, 40, 5)];
+    for (dtype, (c, b, hw)) in [DType::F32, DType::F64].into_iter().flat_map(|d| cases.map(|c| (d, c))) {
+        let t = |s: &[usize]| Type::new(dtype, s);
+        for (stride, pad, dilation) in
+            [(1, (1, 1), [1, 1]), (2, (0, 2), [1, 1]), (1, (2, 1), [2, 1]), (1, (2, 2), [1, 2])]
+        {
+            let x = t(&[b, hw, hw, c]);
+            for features in [1, 3] {
+                let w = t(&[3, 2, 1, features * c]);
+                check(&conv([NHWC, HWIO, NHWC], stride, pad, dilation, [c, 1]), &x, &w, &mut rng);
+            }
+            let layer = conv([NHWC, HWIO, NHWC], stride, pad, dilation, [c, 1]);
+            let y = conv_geometry(&layer, &x, &t(&[3, 2, 1, c])).unwrap().out;
+            let kernel = conv([[3, 0, 1, 2], [3, 0, 1, 2], [2, 3, 0, 1]], 1, pad, [dilation[0], stride], [1, c]);
+            check(&kernel, &x, &y, &mut rng);
+        }
+    }
+}
+
 #[test]
 fn empty_sizes_give_empty_results_or_zeros() {
     let mut rng = Random::new(4);

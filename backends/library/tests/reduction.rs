@@ -10,8 +10,8 @@ fn kinds(dtype: DType) -> impl Iterator<Item = ReduceKind> {
     })
 }
 
-const SHAPES: [&[usize]; 10] =
-    [&[1], &[0], &[13], &[5, 7], &[7, 1], &[3, 5, 4], &[2, 0, 3], &[1, 300], &[300, 70], &[3, 70, 65]];
+const SHAPES: [&[usize]; 11] =
+    [&[1], &[0], &[13], &[5, 7], &[7, 1], &[3, 5, 4], &[2, 0, 3], &[1, 300], &[300, 70], &[3, 70, 65], &[37, 20]];
 
 #[test]
 fn arg_reduce_and_cumulative_of_every_dtype_kind_and_axis() {

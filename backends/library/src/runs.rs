@@ -1,0 +1,119 @@
+//! Where the patches of a convolution lie: a table of the runs of elements that windows meet.
+//!
+//! One of a convolution's two groups of axes, positions and taps, is small and its points are *spots*; those of the other are
+//! *rows*. Where elements that belong together lie side by side in lhs, a row and a spot meet a *run* of them. The table says
+//! where each run begins, or that it lies in the padding.
+
+use super::patches::{Axes, Axis, Cursor, Windows};
+
+/// Most spots: each has its place in the table of every row.
+const SPOTS: usize = 256;
+
+/// Most entries of the table.
+const TABLE: usize = 1 << 20;
+
+/// A run that lies in the padding.
+const OUTSIDE: i32 = i32::MIN;
+
+pub(super) struct Runs {
+    /// Offset of each spot in the matrix that goes with the spots' axes: the kernel's if those are taps, else the result's.
+    pub(super) spots: Vec<isize>,
+    /// Rows beyond the table.
+    outer: Axes,
+    /// For each row of the table the runs of its spots in lhs, and its offset in the other matrix.
+    offsets: Vec<i32>,
+    mats: Vec<isize>,
+}
+
+impl Runs {
+    /// The table of `rows` by `spots`, if it is not too large.
+    pub(super) fn new(w: &Windows, spots: &Axes, rows: &Axes) -> Option<Runs> {
+        if spots.len() > SPOTS {
+            return None;
+        }
+        let (outer, inner) = table_axes(rows, spots.len())?;
+        let (mut at, mut points) = (Vec::new(), Vec::new());
+        let mut s = Cursor::new(&spots.0, 0);
+        for _ in 0..spots.len() {
+            at.push(s.mat);
+            points.push(s.point);
+            s.step(&spots.0);
+        }
+        let (mut offsets, mut mats) = (Vec::new(), Vec::new());
+        let mut row = Cursor::new(&inner.0, 0);
+        for _ in 0..inner.len() {
+            mats.push(row.mat);
+            let from = w.start.plus(&row.point);
+            for point in &points {
+                offsets.push(match from.plus(point).address(&w.checked, usize::MAX) {
+                    Some(offset) => i32::try_from(offset).ok().filter(|&o| o != OUTSIDE)?,
+                    None => OUTSIDE,
+                });
+            }
+            row.step(&inner.0);
+        }
+        Some(Runs { spots: at, outer, offsets, mats })
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.outer.len() * self.mats.len()
+    }
+
+    /// Where in lhs the run begins that the row meets at a spot; `None` in the padding.
+    #[inline(always)]
+    pub(super) fn run(&self, row: &Row, spot: usize) -> Option<isize> {
+        let offset = self.offsets[row.table * self.spots.len() + spot];
+        (offset != OUTSIDE).then_some(row.src + offset as isize)
+    }
+}
+
+/// Axes whose product with the spots fits the table, innermost; the others, which need no checks, outside of it.
+fn table_axes(rows: &Axes, spots: usize) -> Option<(Axes, Axes)> {
+    let (mut inner, mut outer): (Vec<Axis>, Vec<Axis>) = rows.0.iter().partition(|a| a.moves.is_some());
+    outer.sort_by_key(|a| std::cmp::Reverse(a.src.unsigned_abs()));
+    let len = |axes: &[Axis]| axes.iter().fold(spots, |n, a| n.saturating_mul(a.n));
+    while let Some(a) = outer.last().copied()
+        && len(&inner).saturating_mul(a.n) <= TABLE / 16
+    {
+        inner.insert(0, a);
+        outer.pop();
+    }
+    (len(&inner) <= TABLE).then(|| (Axes(outer.into_iter().collect()), Axes(inner.into_iter().collect())))
+}
+
+/// A row: its line of the table, and what is added to offsets in lhs and the other matrix.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Row {
+    table: usize,
+    src: isize,
+    pub(super) mat: isize,
+}
+
+/// Goes from row to row.
+pub(super) struct Walk {
+    outer: Cursor,
+    table: usize,
+}
+
+impl Walk {
+    pub(super) fn new(runs: &Runs, row: usize) -> Walk {
+        Walk { outer: Cursor::new(&runs.outer.0, row / runs.mats.len()), table: row % runs.mats.len() }
+    }
+
+    #[inline(always)]
+    pub(super) fn at(&self, runs: &Runs) -> Row {
+        Row { table: self.table, src: self.outer.point.src, mat: self.outer.mat + runs.mats[self.table] }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self, runs: &Runs) -> Row {
+        let row = self.at(runs);
+        self.table += 1;
+        if self.table == runs.mats.len() {
+            self.table = 0;
+            self.outer.step(&runs.outer.0);
+        }
+        row
+    }
+}

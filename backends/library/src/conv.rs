@@ -8,7 +8,6 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::conv_direct;
-use super::{depthwise, depthwise_direct};
 use super::dot::collapse;
 use super::parallel::{self, In, Out, chunk};
 use super::patches::{Axes, Axis, Checked, Cursor, Patches, Point, Sliding, Windows};
@@ -16,6 +15,7 @@ use super::product::{Product, ProductFn, Strides, product_fn};
 use super::scalar::{with_ring, with_size};
 use super::strided::{StridedCopy, dense};
 use super::{LibraryCall, Scratch, too_many};
+use super::{depthwise, depthwise_direct};
 use gradloom_ir::{DType, Error, Op, Result, Type, conv_geometry};
 use smallvec::SmallVec;
 

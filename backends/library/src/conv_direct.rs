@@ -285,8 +285,12 @@ impl Direct {
             unsafe {
                 let mut k = kernel;
                 for s in 0..spots {
-                    let from: [*const f32; R] =
-                        std::array::from_fn(|r| self.runs.run(&at[r], s).map_or(zeros, |run| lhs.offset(run)));
+                    let runs: [Option<isize>; R] = std::array::from_fn(|r| self.runs.run(&at[r], s));
+                    if runs.iter().all(Option::is_none) {
+                        k = k.add(self.channels * V * LANES);
+                        continue;
+                    }
+                    let from = runs.map(|run| run.map_or(zeros, |run| lhs.offset(run)));
                     for c in 0..self.channels {
                         let ks: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(k.add(v * LANES)));
                         for (sums, from) in sums.iter_mut().zip(from) {

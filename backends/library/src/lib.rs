@@ -33,6 +33,7 @@ mod scatter;
 mod shaping;
 mod sort;
 mod strided;
+mod vector_product;
 mod widened;
 mod window;
 

@@ -1,11 +1,12 @@
-//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`] for some of them, plain loops for integers and for
-//! tiny sizes.
+//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`] and [`super::vector_product`] for some of them, plain
+//! loops for integers and for tiny sizes.
 
 use super::awake::call_workers;
 #[cfg(target_arch = "x86_64")]
 use super::few_rows;
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use super::scalar::{Loop, Scalar, wide};
+use super::vector_product;
 use gemm::Parallelism;
 use gradloom_ir::{DType, Error, Result};
 
@@ -88,6 +89,10 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     if m * n * k <= TINY {
         // SAFETY: the caller's promise.
         return unsafe { plain(p, dst, lhs, rhs, add) };
+    }
+    if vector_product::takes(p) {
+        // SAFETY: the caller's promise.
+        return unsafe { vector_product::run(p, dst, lhs, rhs, add, par) };
     }
     let par = par && m * n * k >= PARALLEL_PRODUCT;
     let threads = parallel::threads();

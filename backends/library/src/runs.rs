@@ -52,7 +52,22 @@ impl Runs {
             }
             row.step(&inner.0);
         }
-        Some(Runs { spots: at, outer, offsets, mats })
+        let mut runs = Runs { spots: at, outer, offsets, mats };
+        if w.checked.iter().any(|c| c.dilation > 1) {
+            runs.sort();
+        }
+        Some(runs)
+    }
+
+    /// Puts rows that meet elements at the same spots one after the other. Where lhs is dilated, as in the gradient of a convolution with
+    /// strides, most spots of a row lie between elements, and which do changes from row to row.
+    fn sort(&mut self) {
+        let n = self.spots.len();
+        let inside = |row: &usize| self.offsets[row * n..(row + 1) * n].iter().map(|&o| o == OUTSIDE);
+        let mut order: Vec<usize> = (0..self.mats.len()).collect();
+        order.sort_by(|a, b| inside(a).cmp(inside(b)));
+        self.mats = order.iter().map(|&row| self.mats[row]).collect();
+        self.offsets = order.iter().flat_map(|row| &self.offsets[row * n..(row + 1) * n]).copied().collect();
     }
 
     /// How many rows there are.

@@ -7,14 +7,19 @@ use smallvec::SmallVec;
 /// Operands of fewer bytes stay as they are.
 const MIN_BYTES: usize = 1 << 14;
 
-/// The order of an operand's axes with those of the batch in front, if they are not and if the innermost axis stays the
-/// innermost: a loop nest that computes the operand then writes it so at no cost.
+/// Batches of at least this length that are innermost are moved: each matrix of them would be read an element a cache line.
+const MIN_INNERMOST: usize = 8;
+
+/// The order of an operand's axes with those of the batch in front, if they are not and
+/// - if the innermost axis stays the innermost: a loop nest that computes the operand then writes it so at no cost;
+/// - or if it is a long axis of the batch: then moving it costs less than reading so.
 fn leading(shape: &[usize], batch: &[usize]) -> Option<Shape> {
     let order: Shape = batch.iter().copied().chain((0..shape.len()).filter(|a| !batch.contains(a))).collect();
     let moved = (0..shape.len()).any(|a| order[a] != a);
     let innermost = (0..shape.len()).rev().find(|&a| shape[a] != 1);
     let stays = order.iter().rev().copied().find(|&a| shape[a] != 1) == innermost;
-    (moved && stays).then_some(order)
+    let scattered = innermost.is_some_and(|a| shape[a] >= MIN_INNERMOST && batch.contains(&a));
+    (moved && (stays || scattered)).then_some(order)
 }
 
 fn orders(g: &Graph, node: &Node) -> Option<[Option<Shape>; 2]> {
@@ -67,6 +72,26 @@ pub(super) fn lead_batches(g: &mut Graph) -> Result<Changed> {
 mod tests {
     use super::*;
     use gradloom_ir::{Literal, eval::eval, parse};
+
+    #[test]
+    fn an_innermost_batch_comes_first() {
+        for (n, moves) in [(64, true), (4, false)] {
+            let text = format!("graph(%0: f32[16,32,{n}], %1: f32[{n},16]) {{
+                %2 = dot_general(%1, %0) {{lhs_batch = [0], rhs_batch = [2], lhs_contract = [1], rhs_contract = [0]}} : f32[{n},32]
+                return %2
+            }}");
+            let mut g = parse(&text).unwrap_or_else(|e| panic!("{e}"));
+            let inputs: Vec<Literal> = g
+                .input_types()
+                .iter()
+                .map(|t| Literal::new(&t.shape, &(0..t.numel()).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>()))
+                .collect();
+            let run = |g: &Graph| eval(g, &inputs).unwrap_or_else(|e| panic!("{e}"))[0].to_f64();
+            let before = run(&g);
+            assert_eq!(lead_batches(&mut g).is_ok_and(|c| c == Changed::Yes), moves && 16 * 32 * n * 4 >= MIN_BYTES);
+            assert_eq!(run(&g), before);
+        }
+    }
 
     #[test]
     fn heads_come_first() {

@@ -18,6 +18,7 @@ mod object;
 mod orient_products;
 mod passes;
 mod places;
+mod reduce_products;
 mod trim_sorts;
 mod unroll;
 

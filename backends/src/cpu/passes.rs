@@ -5,6 +5,7 @@ use super::divide_reductions::{For, divide_reductions, has_long_reduction};
 use super::lead_batches::{has_inner_batch, lead_batches};
 use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
+use super::reduce_products::{has_sum_of_products, reduce_products};
 use super::trim_sorts::{has_idle_operand, trim_sorts};
 use crate::grid::{Tiling, has_product_to_tile, tile_products};
 use gradloom_ir::{DType, Graph, Op, Result};
@@ -35,6 +36,7 @@ const PASSES: &[Pass] = &[
     Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products, on: On::Processor },
     Pass { name: "narrow_products", is_needed: has_other_numbers, run: narrow_products_for_gpu, on: On::Gpu },
     Pass { name: "trim_sorts", is_needed: has_idle_operand, run: trim_sorts, on: On::Both },
+    Pass { name: "reduce_products", is_needed: has_sum_of_products, run: reduce_products, on: On::Processor },
     Pass { name: "orient_products", is_needed: has_turned_product, run: orient_products, on: On::Processor },
     Pass {
         name: "divide_reductions",
@@ -129,6 +131,12 @@ mod tests {
                  %3 = dot_general(%2, %0) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : f32[3,80]
                  return %3
                }, length = 5, reverse = false, consts = 1, carry = 1} : f32[3,80]
+               return %2 }",
+        ),
+        (
+            "reduce_products",
+            "graph(%0: f32[20,30], %1: f32[30,20]) {
+               %2 = dot_general(%0, %1) {lhs_batch = [1], rhs_batch = [0], lhs_contract = [0], rhs_contract = [1]} : f32[30]
                return %2 }",
         ),
         (

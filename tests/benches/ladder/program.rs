@@ -34,7 +34,5 @@ pub fn workload(file: &Path, inputs: &Path, differentiated: usize) -> Result<Box
         let stepped = params.iter().zip(&grads).map(|(p, g)| p - g * 1e-3);
         [loss].into_iter().chain(stepped).collect()
     };
-    Ok(case((args, data), step, |out: &Vec<Tensor>| {
-        out.iter().map(|x| sum_of_squares(&x.abs().to(DType::F32))).sum()
-    }))
+    Ok(case((args, data), step, |out: &Vec<Tensor>| out.iter().map(|x| sum_of_squares(&x.abs().to(DType::F32))).sum()))
 }

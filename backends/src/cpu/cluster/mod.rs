@@ -30,6 +30,9 @@ const MAX_BROADCAST_RECOMPUTE: u32 = 4;
 /// What a transcendental function or a division counts for.
 const HEAVY: u32 = 12;
 
+/// A transpose of fewer elements may be part of a loop nest: they stay in the first-level cache.
+const MIN_TURNED: usize = 1 << 12;
+
 /// A value whose expression grows beyond this cost is stored, whoever uses it: code size stays linear in the graph.
 const MAX_EXPRESSION: u32 = 600;
 
@@ -161,6 +164,26 @@ fn expands(g: &Graph, node: &Node) -> bool {
     matches!(node.op, Op::Broadcast { .. }) && g.ty(node.results[0]).numel() > g.ty(node.args[0]).numel()
 }
 
+/// Whether the node is a transpose after which other elements are side by side, of an array that is not made of a smaller one.
+/// In a loop nest with other ops each element of one side would be in another cache line.
+fn turns_memory(g: &Graph, node: &Node, definitions: &[Option<usize>]) -> bool {
+    if !moves_innermost(g, node) {
+        return false;
+    }
+    let x = node.args[0];
+    let made = definitions[x.index()].map(|i| &g.nodes()[i].op);
+    let repeats = matches!(made, Some(Op::Broadcast { .. } | Op::Iota { .. } | Op::Constant { .. }));
+    g.ty(x).numel() >= MIN_TURNED && !repeats
+}
+
+/// Whether the node is a transpose that does not keep the innermost axis in its place.
+fn moves_innermost(g: &Graph, node: &Node) -> bool {
+    let Op::Transpose { perm } = &node.op else { return false };
+    let shape = &g.ty(node.args[0]).shape;
+    let innermost = (0..shape.len()).rev().find(|&a| shape[a] != 1);
+    perm.iter().rev().copied().find(|&a| shape[a] != 1) != innermost
+}
+
 /// What one evaluation of the op costs, apart from its operands.
 fn own_cost(op: &Op) -> u32 {
     match op {
@@ -214,6 +237,8 @@ pub(super) enum Reason {
     Repeated(usize, u32),
     /// Its expression has grown too large.
     Large,
+    /// It is a large transpose: memory is read and written by whole lines only where nothing else is done.
+    Exchanged,
 }
 
 /// Clusters a graph.
@@ -327,6 +352,11 @@ fn decide_stored(
         if widened[r.index()] {
             needed[node.args[0].index()] = Some(Reason::Read(i));
             continue;
+        }
+        if turns_memory(g, node, definitions) {
+            let (x, r) = (node.args[0].index(), node.results[0].index());
+            needed[x] = needed[x].or(Some(Reason::Read(i)));
+            needed[r] = needed[r].or(Some(Reason::Exchanged));
         }
         // a broadcast of what is stored for it costs nothing
         let repeats = |a: &Value| {

@@ -1,6 +1,6 @@
 //! Which stored values share a loop nest.
 
-use super::{Cluster, Clustered, HEAVY, Step, inline_costs, is_fusible, own_cost};
+use super::{Cluster, Clustered, HEAVY, Step, inline_costs, is_fusible, moves_innermost, own_cost};
 use gradloom_ir::{Graph, Node, Op, Shape, Value};
 use smallvec::SmallVec;
 
@@ -165,13 +165,9 @@ impl Grouper<'_> {
     /// Whether the node only moves elements of memory, and what is contiguous in it is not in the result. A loop nest
     /// would read or write a cache line an element.
     fn is_exchange(&self, node: &Node) -> bool {
-        let Op::Transpose { perm } = &node.op else { return false };
-        let x = node.args[0];
-        let shape = &self.g.ty(x).shape;
+        let Some(&x) = node.args.first() else { return false };
         let in_memory = self.stored[x.index()] || self.alias[x.index()].is_some();
-        let innermost = (0..shape.len()).rev().find(|&a| shape[a] != 1);
-        let moved = perm.iter().rev().copied().find(|&a| shape[a] != 1) != innermost;
-        in_memory && moved && self.g.ty(x).numel() >= MIN_EXCHANGED
+        in_memory && self.g.ty(x).numel() >= MIN_EXCHANGED && moves_innermost(self.g, node)
     }
 
     /// Adds a root to the cluster it fits best, or to a new one.

@@ -293,7 +293,8 @@ fn wide_lanes(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<usize>
     sizes.all(|s| s <= 4).then_some(WIDE_BYTES / 4)
 }
 
-/// Cost of a point with wide vectors, the axis and the lane count that make it cheapest. Lanes step along memory.
+/// Cost of a point with wide vectors, the axis and the lane count that make it cheapest. Lanes of stores step along memory, those of
+/// loads may be gathered.
 fn choose_wide(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(f64, usize, usize)> {
     let lanes = wide_lanes(nest, dtypes, used)?;
     let masks = masks(nest);
@@ -303,19 +304,26 @@ fn choose_wide(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(f64,
     }
     let values = nest.body.len() + nest.epilogue.len();
     let candidates = (0..nest.axes.len()).filter(|axis| {
-        let loads = (0..values).filter(|v| used[*v]).filter_map(|v| match nest.inst(v as Val) {
-            Inst::Load { at, .. } => Some(at.strides[*axis]),
-            _ => None,
+        let reached = (0..values).filter(|v| used[*v]).all(|v| match nest.inst(v as Val) {
+            Inst::Load { at, .. } => {
+                matches!(at.strides[*axis], 0 | 1) || may_gather(at.strides[*axis], dtypes[v], lanes)
+            }
+            _ => true,
         });
         let reduce = nest.axes[*axis].reduce;
         let stores = nest.stores.iter().all(|s| s.at.strides[*axis] == if reduce { 0 } else { 1 });
-        stores && loads.into_iter().all(|s| s == 0 || s == 1) && nest.axes[*axis].extent >= lanes / 4
+        stores && reached && nest.axes[*axis].extent >= lanes / 4
     });
     candidates
         .map(|axis| {
             let Axis { extent, reduce } = nest.axes[axis];
             let varying = (0..nest.body.len()).filter(|v| used[*v] && masks[*v] >> axis & 1 == 1);
-            let body: f64 = varying.map(|v| scalar_cost(&nest.body[v], operand_dtype(&nest.body[v], dtypes))).sum();
+            let body: f64 = varying
+                .map(|v| match &nest.body[v] {
+                    Inst::Load { at, .. } if at.strides[axis] != 1 => gather_cost(at.strides[axis], dtypes[v], lanes),
+                    inst => scalar_cost(inst, operand_dtype(inst, dtypes)),
+                })
+                .sum();
             let written = if nest.axes.iter().any(|a| a.reduce) { reductions } else { nest.stores.len() };
             let once = if reduce { WIDE_HORIZONTAL * reductions as f64 } else { 0.0 };
             let vectors = extent.div_ceil(lanes) as f64;
@@ -323,6 +331,17 @@ fn choose_wide(nest: &LoopNest, dtypes: &[DType], used: &[bool]) -> Option<(f64,
             (row / extent as f64, axis, lanes)
         })
         .min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// Whether wide vectors reach elements so far apart: as wide as a lane, with distances that fit 32 bits.
+fn may_gather(stride: i64, dtype: DType, lanes: usize) -> bool {
+    dtype.size() * lanes == WIDE_BYTES && stride.unsigned_abs() < 1 << 20
+}
+
+/// Cost of a wide vector of elements so far apart, in operations on such vectors: a little less than one by one.
+fn gather_cost(stride: i64, dtype: DType, lanes: usize) -> f64 {
+    let far = stride.unsigned_abs() as usize * dtype.size() >= CACHE_LINE;
+    lanes as f64 * if far { 1.7 } else { 0.8 }
 }
 
 /// Moves an axis to be the innermost of its kind; returns where it is then.

@@ -81,6 +81,8 @@ pub(super) enum Op {
     Accumulator(usize),
     /// Elements of memory; a mask for [`Access::Bool`].
     Load(At, Access, Extent),
+    /// Full elements of memory, as many bytes after the first as the lanes of a vector of integers say.
+    Gather(At, V, Extent),
     /// The integer that the loops count for stream `.0`, in all lanes.
     Count(usize),
     /// A function of one vector.
@@ -129,7 +131,7 @@ impl Op {
         use Op::*;
         let (list, n) = match *self {
             Constant(_) | Lanes(_) | Home(_) | HomeMask(_) | Accumulator(_) | Load(..) | Count(_) => ([0; 3], 0),
-            Unary(_, a) | Immediate(_, a, _) | Not(a) | Spread(a) | Signs(a) => ([a, 0, 0], 1),
+            Unary(_, a) | Immediate(_, a, _) | Not(a) | Spread(a) | Signs(a) | Gather(_, a, _) => ([a, 0, 0], 1),
             Store(.., a) | StoreHome(_, a) | StoreHomeMask(_, a) => ([a, 0, 0], 1),
             Accumulate(_, a, _) | AccumulateBy(_, _, a, _) => ([a, 0, 0], 1),
             Binary(_, a, b, _)

@@ -348,6 +348,7 @@ impl Emitter<'_> {
             }
             Op::Load(..) if self.is_lazy(i as V) => {}
             Op::Load(at, access, extent) => self.load(i, at, access, extent),
+            Op::Gather(at, distances, extent) => self.gather(i, at, distances, extent),
             Op::Unary(code, a) => {
                 let a = self.source(a);
                 let to = self.result(i);
@@ -583,6 +584,24 @@ impl Emitter<'_> {
                 self.put2(Code::EVEX_Vptestmb_kr_k1_xmm_xmmm128, to, SCRATCH, bytes, |_| ());
             }
         }
+    }
+
+    /// The instruction takes the bits of a mask of its own away, and its result must be another register than the distances.
+    fn gather(&mut self, i: usize, at: At, distances: V, extent: Extent) {
+        let index = self.vector(distances);
+        let to = self.take(Kind::Vector);
+        let lanes = mask(self.take(Kind::Mask));
+        self.asm.put(match extent {
+            Extent::Rest => Instruction::with2(Code::VEX_Kmovw_kr_km16, lanes, REST),
+            _ => Instruction::with3(Code::VEX_Kxnorw_kr_kr_kr, lanes, lanes, lanes),
+        });
+        let zeros = Source::Register(vector(to));
+        self.put2(Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32, vector(to), vector(to), zeros, |_| ());
+        let from = MemoryOperand { index, ..self.address(at) };
+        let code = self.lane.pick(Code::EVEX_Vgatherdps_zmm_k1_vm32z, Code::EVEX_Vgatherqpd_zmm_k1_vm64z);
+        self.put1(code, vector(to), Source::Memory(from), |i| i.set_op_mask(lanes));
+        self.release(i);
+        self.hold(i as V, to);
     }
 
     fn store(&mut self, i: usize, at: At, access: Access, extent: Extent, v: V) {

@@ -1,6 +1,6 @@
 //! A block, by instructions of the nest: values of this block and of earlier ones, stores, accumulators.
 
-use super::block::{At, Extent, Kind, Op, V};
+use super::block::{Access, At, Extent, Kind, Op, V};
 use super::emit::Lane;
 use super::lower::{Lower, access};
 use crate::cpu::codegen::plan::Plan;
@@ -83,12 +83,17 @@ impl BlockBuilder<'_, '_> {
         Some(())
     }
 
-    /// The access of memory `at`, vector `u`.
-    fn at(&self, at: At, dtype: DType, varies: bool, u: usize) -> (At, Extent) {
-        if !varies {
+    /// Bytes from lane to lane; 0 if all lanes reach one element.
+    fn step(&self, at: &Affine, dtype: DType) -> i64 {
+        self.plan.vector.map_or(0, |axis| at.strides[axis]) * dtype.size() as i64
+    }
+
+    /// The access of memory `at` whose lanes are `step` bytes apart, vector `u`.
+    fn at(&self, at: At, step: i64, u: usize) -> (At, Extent) {
+        if step == 0 {
             return (at, Extent::One);
         }
-        let further = (u * self.plan.lanes * dtype.size()) as i32;
+        let further = (u * self.plan.lanes) as i32 * step as i32;
         (At { displacement: at.displacement + further, ..at }, self.width.extent)
     }
 
@@ -98,9 +103,13 @@ impl BlockBuilder<'_, '_> {
         let dtype_of = |v: &Val| plan.dtypes[*v as usize];
         Some(match inst {
             Inst::Const(_) => return None,
-            Inst::Load { .. } => {
-                let (at, extent) = self.at(self.reached[v as usize]?, dtype, self.varies(v), u);
-                self.lower.load(at, access(dtype, self.lane)?, extent)
+            Inst::Load { at: affine, .. } => {
+                let step = self.step(affine, dtype);
+                let (at, extent) = self.at(self.reached[v as usize]?, step, u);
+                match access(dtype, self.lane)? {
+                    Access::Full if step != 0 && step != dtype.size() as i64 => self.lower.gather(at, step, extent),
+                    access => self.lower.load(at, access, extent),
+                }
             }
             Inst::Index { at, .. } => self.index(v, at, dtype, u)?,
             Inst::Acc(i) => *self.finished[*i as usize].get(u).or(self.finished[*i as usize].first())?,
@@ -177,13 +186,13 @@ impl BlockBuilder<'_, '_> {
         let plan = self.plan;
         let stores: Vec<(&Store, At)> = plan.nest.stores.iter().zip(self.stored.iter().copied()).collect();
         for (store, at) in stores {
-            let varies = plan.vector.is_some_and(|axis| store.at.strides[axis] != 0);
-            if !varies && u > 0 {
+            let dtype = self.dtype(store.value);
+            let step = self.step(&store.at, dtype);
+            if step == 0 && u > 0 {
                 continue;
             }
-            let dtype = self.dtype(store.value);
             let v = self.held(store.value, u)?;
-            let (at, extent) = self.at(at, dtype, varies, u);
+            let (at, extent) = self.at(at, step, u);
             self.lower.push(Op::Store(at, access(dtype, self.lane)?, extent, v));
         }
         Some(())

@@ -582,4 +582,10 @@ impl<'a> Lower<'a> {
     pub fn load(&mut self, at: At, access: Access, extent: Extent) -> V {
         self.push(Op::Load(at, access, extent))
     }
+
+    /// Elements that are `step` bytes apart.
+    pub fn gather(&mut self, at: At, step: i64, extent: Extent) -> V {
+        let distances = self.lanes(|i| i * step);
+        self.push(Op::Gather(at, distances, extent))
+    }
 }

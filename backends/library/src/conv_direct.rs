@@ -270,7 +270,6 @@ impl Direct {
         out: *mut f32,
         zeros: *const f32,
     ) {
-        let spots = self.runs.spots.len();
         let mut walk = Walk::new(&self.runs, rows.start);
         let mut row = rows.start;
         while row < rows.end {
@@ -283,14 +282,14 @@ impl Direct {
             let mut sums = [[_mm512_setzero_ps(); V]; R];
             // SAFETY: runs in the table are inside lhs; the kernel's strip has `V` vectors a tap; stores are masked.
             unsafe {
-                let mut k = kernel;
-                for s in 0..spots {
-                    let runs: [Option<isize>; R] = std::array::from_fn(|r| self.runs.run(&at[r], s));
-                    if runs.iter().all(Option::is_none) {
-                        k = k.add(self.channels * V * LANES);
-                        continue;
+                for s in self.runs.met(&at) {
+                    let mut k = kernel.add(s * self.channels * V * LANES);
+                    let mut from = [zeros; R];
+                    for r in 0..R {
+                        if let Some(run) = self.runs.run(&at[r], s) {
+                            from[r] = lhs.offset(run);
+                        }
                     }
-                    let from = runs.map(|run| run.map_or(zeros, |run| lhs.offset(run)));
                     for c in 0..self.channels {
                         let ks: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(k.add(v * LANES)));
                         for (sums, from) in sums.iter_mut().zip(from) {

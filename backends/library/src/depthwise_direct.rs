@@ -251,11 +251,11 @@ unsafe fn spots_of<T: Scalar, const W: usize>(
     vectors: usize,
 ) -> [Sums<T, W>; ROWS] {
     let mut sums = [[[T::ZERO; W]; 2]; ROWS];
-    for (s, &spot) in runs.spots.iter().enumerate() {
+    for s in runs.met(&at[..n]) {
         for r in 0..n {
             if let Some(run) = runs.run(&at[r], s) {
                 // SAFETY: the caller's promise.
-                unsafe { add_product(&mut sums[r], lhs.offset(run), kernel.offset(spot), vectors) };
+                unsafe { add_product(&mut sums[r], lhs.offset(run), kernel.offset(runs.spots[s]), vectors) };
             }
         }
     }

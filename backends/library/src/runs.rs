@@ -23,7 +23,12 @@ pub(super) struct Runs {
     /// For each row of the table the runs of its spots in lhs, and its offset in the other matrix.
     offsets: Vec<i32>,
     mats: Vec<isize>,
+    /// For each row of the table the spots at which it meets elements.
+    inside: Vec<Spots>,
 }
+
+/// A set of spots.
+type Spots = [u64; SPOTS / 64];
 
 impl Runs {
     /// The table of `rows` by `spots`, if it is not too large.
@@ -52,7 +57,12 @@ impl Runs {
             }
             row.step(&inner.0);
         }
-        let mut runs = Runs { spots: at, outer, offsets, mats };
+        let inside = offsets.chunks(points.len()).map(|offsets| {
+            let mut spots = Spots::default();
+            (0..offsets.len()).filter(|&s| offsets[s] != OUTSIDE).for_each(|s| spots[s / 64] |= 1 << (s % 64));
+            spots
+        });
+        let mut runs = Runs { spots: at, outer, inside: inside.collect(), offsets, mats };
         if w.checked.iter().any(|c| c.dilation > 1) {
             runs.sort();
         }
@@ -63,16 +73,35 @@ impl Runs {
     /// strides, most spots of a row lie between elements, and which do changes from row to row.
     fn sort(&mut self) {
         let n = self.spots.len();
-        let inside = |row: &usize| self.offsets[row * n..(row + 1) * n].iter().map(|&o| o == OUTSIDE);
         let mut order: Vec<usize> = (0..self.mats.len()).collect();
-        order.sort_by(|a, b| inside(a).cmp(inside(b)));
+        order.sort_by_key(|&row| self.inside[row]);
         self.mats = order.iter().map(|&row| self.mats[row]).collect();
         self.offsets = order.iter().flat_map(|row| &self.offsets[row * n..(row + 1) * n]).copied().collect();
+        self.inside.sort();
     }
 
     /// How many rows there are.
     pub(super) fn rows(&self) -> usize {
         self.outer.len() * self.mats.len()
+    }
+
+    /// The spots at which any of the rows meets elements, in order.
+    #[inline(always)]
+    pub(super) fn met(&self, rows: &[Row]) -> impl Iterator<Item = usize> {
+        let mut all = Spots::default();
+        for row in rows {
+            all.iter_mut().zip(&self.inside[row.table]).for_each(|(all, spots)| *all |= spots);
+        }
+        let mut word = 0;
+        std::iter::from_fn(move || {
+            while word < all.len() && all[word] == 0 {
+                word += 1;
+            }
+            let spots = all.get_mut(word)?;
+            let spot = word * 64 + spots.trailing_zeros() as usize;
+            *spots &= *spots - 1;
+            Some(spot)
+        })
     }
 
     /// Where in lhs the run begins that the row meets at a spot; `None` in the padding.

@@ -115,7 +115,9 @@ impl Why<'_> {
             Some(Reason::Repeated(i, cost)) => {
                 format!("{} repeats it, and computing it for each copy would cost {cost} simple operations", node(i))
             }
-            Some(Reason::Exchanged) => "it is a large transpose, which is fast only by itself".to_string(),
+            Some(Reason::Exchanged) => {
+                "it is a transpose of much, or read often, which is fast only by itself".to_string()
+            }
             Some(Reason::Large) => "its expression would make the code of one loop too large".to_string(),
             None => "it is not".to_string(),
         }

@@ -20,6 +20,7 @@ mod passes;
 mod places;
 mod reduce_products;
 mod trim_sorts;
+mod turn_components;
 mod unroll;
 
 pub use block_rows::{Blocking, block_rows};

@@ -7,6 +7,7 @@ use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
 use super::reduce_products::{has_sum_of_products, reduce_products};
 use super::trim_sorts::{has_idle_operand, trim_sorts};
+use super::turn_components::{has_repeated_points, turn_components};
 use crate::grid::{Tiling, has_product_to_tile, tile_products};
 use gradloom_ir::{DType, Graph, Op, Result};
 use gradloom_passes::{Changed, PassContext, Pipeline};
@@ -50,6 +51,7 @@ const PASSES: &[Pass] = &[
         run: |g| divide_reductions(g, For::Gpu),
         on: On::Gpu,
     },
+    Pass { name: "turn_components", is_needed: has_repeated_points, run: turn_components, on: On::Processor },
     Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, on: On::Processor },
     Pass {
         name: "block_rows",
@@ -142,6 +144,13 @@ mod tests {
         (
             "divide_reductions",
             "graph(%0: f32[4000000]) { %1 = reduce(%0) {kind = \"sum\", axes = [0]} : f32[] return %1 }",
+        ),
+        (
+            "turn_components",
+            "graph(%0: f32[32,3]) {
+               %1 = broadcast_in_dim(%0) {shape = [32, 32, 3], dims = [1, 2]} : f32[32,32,3]
+               %2 = reduce(%1) {kind = \"sum\", axes = [2]} : f32[32,32]
+               return %2 }",
         ),
         (
             "lead_batches",

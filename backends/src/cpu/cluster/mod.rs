@@ -16,6 +16,7 @@ mod steps;
 
 pub(super) use steps::{Obstacle, obstacle};
 
+use super::turn_components::OFTEN;
 use gradloom_ir::{Binary, DType, Graph, Node, Op, Shape, Unary, Value};
 use sharing::reconsider;
 use smallvec::SmallVec;
@@ -176,6 +177,13 @@ fn turns_memory(g: &Graph, node: &Node, definitions: &[Option<usize>]) -> bool {
     g.ty(x).numel() >= MIN_TURNED && !repeats
 }
 
+/// Whether the node reads a transpose, after which other elements are side by side, so often that laying it out costs nothing beside that.
+fn repeats_turned(g: &Graph, node: &Node, definitions: &[Option<usize>]) -> bool {
+    expands(g, node)
+        && g.ty(node.results[0]).numel() / OFTEN >= g.ty(node.args[0]).numel()
+        && definitions[node.args[0].index()].is_some_and(|i| moves_innermost(g, &g.nodes()[i]))
+}
+
 /// Whether the node is a transpose that does not keep the innermost axis in its place.
 fn moves_innermost(g: &Graph, node: &Node) -> bool {
     let Op::Transpose { perm } = &node.op else { return false };
@@ -237,7 +245,7 @@ pub(super) enum Reason {
     Repeated(usize, u32),
     /// Its expression has grown too large.
     Large,
-    /// It is a large transpose: memory is read and written by whole lines only where nothing else is done.
+    /// It is a transpose that is large, for memory is read and written by whole lines only where nothing else is done, or read often.
     Exchanged,
 }
 
@@ -354,9 +362,13 @@ fn decide_stored(
             continue;
         }
         if turns_memory(g, node, definitions) {
-            let (x, r) = (node.args[0].index(), node.results[0].index());
-            needed[x] = needed[x].or(Some(Reason::Read(i)));
-            needed[r] = needed[r].or(Some(Reason::Exchanged));
+            needed[node.results[0].index()].get_or_insert(Reason::Exchanged);
+        }
+        if needed[node.results[0].index()] == Some(Reason::Exchanged) {
+            needed[node.args[0].index()].get_or_insert(Reason::Read(i));
+        }
+        if repeats_turned(g, node, definitions) {
+            needed[node.args[0].index()].get_or_insert(Reason::Exchanged);
         }
         // a broadcast of what is stored for it costs nothing
         let repeats = |a: &Value| {

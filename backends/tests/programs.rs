@@ -278,6 +278,46 @@ fn transposes_of_what_is_stored_and_of_what_is_not() {
     );
 }
 
+#[test]
+fn large_transposes_stand_by_themselves() {
+    let program = |rows: usize| {
+        format!(
+            "graph(%0: f32[{rows},64], %1: f32[64,{rows}]) {{
+            %2 = transpose(%0) {{perm = [1, 0]}} : f32[64,{rows}]
+            %3 = exponential(%2) : f32[64,{rows}]
+            %4 = add(%3, %1) : f32[64,{rows}]
+            %5 = tanh(%0) : f32[{rows},64]
+            %6 = transpose(%5) {{perm = [1, 0]}} : f32[64,{rows}]
+            %7 = multiply(%6, %1) : f32[64,{rows}]
+            return %4, %7 }}"
+        )
+    };
+    for (rows, alone) in [(80, 2), (8, 0)] {
+        check(&program(rows));
+        let schedule = schedule(&program(rows));
+        assert_eq!(schedule.matches("library transpose").count(), alone, "{schedule}");
+    }
+}
+
+#[test]
+fn pairs_of_points() {
+    for (axis, out) in [(2, "300,40"), (1, "300,3"), (0, "40,3")] {
+        let program = format!(
+            "graph(%0: f32[300,3], %1: f32[40,3]) {{
+            %2 = broadcast_in_dim(%0) {{shape = [300, 40, 3], dims = [0, 2]}} : f32[300,40,3]
+            %3 = broadcast_in_dim(%1) {{shape = [300, 40, 3], dims = [1, 2]}} : f32[300,40,3]
+            %4 = subtract(%2, %3) : f32[300,40,3]
+            %5 = multiply(%4, %4) : f32[300,40,3]
+            %6 = reduce(%5) {{kind = \"sum\", axes = [{axis}]}} : f32[{out}]
+            %7 = sqrt(%6) : f32[{out}]
+            return %7 }}"
+        );
+        check(&program);
+        let schedule = schedule(&program);
+        assert!(schedule.contains("transpose"), "{schedule}");
+    }
+}
+
 /// The rows of `%0` sorted; what the program after it reads of them is all that has to be right.
 #[test]
 fn sorts_of_which_a_part_is_read() {

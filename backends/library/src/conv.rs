@@ -15,7 +15,7 @@ use super::product::{Product, ProductFn, Strides, product_fn};
 use super::scalar::{with_ring, with_size};
 use super::strided::{StridedCopy, dense};
 use super::{LibraryCall, Scratch, too_many};
-use super::{depthwise, depthwise_direct};
+use super::{conv_few_features, depthwise, depthwise_direct};
 use gradloom_ir::{DType, Error, Op, Result, Type, conv_geometry};
 use smallvec::SmallVec;
 
@@ -264,6 +264,11 @@ pub(super) fn convolution(op: &Op, lhs: &Type, rhs: &Type, out: &Type) -> Result
     #[cfg(target_arch = "x86_64")]
     if plan.direct.is_none()
         && let Some(call) = conv_direct::prepare(&layout, lhs.dtype, flops)
+    {
+        return Ok(call);
+    }
+    if plan.direct.is_none()
+        && let Some(call) = conv_few_features::prepare(&layout, lhs.dtype, flops)
     {
         return Ok(call);
     }

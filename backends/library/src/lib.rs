@@ -11,6 +11,7 @@ mod combine;
 mod conv;
 #[cfg(target_arch = "x86_64")]
 mod conv_direct;
+mod conv_few_features;
 mod depthwise;
 mod depthwise_direct;
 mod dot;

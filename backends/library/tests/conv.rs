@@ -196,6 +196,31 @@ fn groups_side_by_side() {
     }
 }
 
+/// To few features, and the gradient by such a kernel: channels at the edges of vectors, features in any place, groups.
+#[test]
+fn few_features() {
+    let mut rng = Random::new(13);
+    let cases =
+        [(8, 1, 3, 5), (9, 2, 2, 6), (15, 7, 1, 7), (16, 1, 4, 9), (20, 3, 2, 5), (33, 1, 30, 6), (40, 5, 2, 4)];
+    for (dtype, (i, o, b, hw)) in [DType::F32, DType::F64].into_iter().flat_map(|d| cases.map(|c| (d, c))) {
+        let t = |s: &[usize]| Type::new(dtype, s);
+        for (stride, pad, dilation) in
+            [(1, (1, 1), [1, 1]), (2, (0, 2), [1, 1]), (1, (2, 1), [2, 1]), (1, (2, 2), [1, 2])]
+        {
+            let (x, w) = (t(&[b, hw, hw, i]), t(&[3, 2, i, o]));
+            let layer = conv([NHWC, HWIO, NHWC], stride, pad, dilation, [1, 1]);
+            check(&layer, &x, &w, &mut rng);
+            check(&conv([NHWC, HWIO, NCHW], stride, pad, dilation, [1, 1]), &x, &w, &mut rng);
+            check(&conv([NHWC, NCHW, NHWC], stride, pad, dilation, [1, 1]), &x, &t(&[o, i, 3, 2]), &mut rng);
+            let y = conv_geometry(&layer, &x, &w).unwrap().out;
+            let kernel = conv([[3, 0, 1, 2], [3, 0, 1, 2], [2, 3, 0, 1]], 1, pad, [dilation[0], stride], [1, 1]);
+            check(&kernel, &x, &y, &mut rng);
+        }
+        let (x, w) = (t(&[b, hw, hw, 3 * i]), t(&[2, 3, i, 3 * o]));
+        check(&conv([NHWC, HWIO, NHWC], 1, (1, 1), [1, 1], [3, 1]), &x, &w, &mut rng);
+    }
+}
+
 #[test]
 fn empty_sizes_give_empty_results_or_zeros() {
     let mut rng = Random::new(4);

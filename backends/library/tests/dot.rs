@@ -53,6 +53,24 @@ fn matmul(lc: usize, rc: usize) -> Op {
     Op::DotGeneral { lhs_batch: s(&[]), rhs_batch: s(&[]), lhs_contract: s(&[lc]), rhs_contract: s(&[rc]) }
 }
 
+/// Rows in several pieces, with a rest of terms, and on several threads.
+#[test]
+fn vectors_and_matrices() {
+    let mut rng = Random::new(7);
+    for dtype in [DType::F32, DType::F64] {
+        for (k, n) in [(3, 300), (8, 70), (37, 5000), (1200, 1000)] {
+            for (lc, rc) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let row = rng.literal(&Type::new(dtype, &if lc == 1 { [1, k] } else { [k, 1] }));
+                let right = rng.literal(&Type::new(dtype, &if rc == 1 { [n, k] } else { [k, n] }));
+                check(&matmul(lc, rc), &row, &right);
+                let left = rng.literal(&Type::new(dtype, &if lc == 1 { [n, k] } else { [k, n] }));
+                let column = rng.literal(&Type::new(dtype, &if rc == 1 { [1, k] } else { [k, 1] }));
+                check(&matmul(lc, rc), &left, &column);
+            }
+        }
+    }
+}
+
 #[test]
 fn matrices_of_every_dtype_size_and_transposition() {
     let mut rng = Random::new(1);

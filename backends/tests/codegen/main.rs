@@ -133,6 +133,38 @@ fn map(op: Unary, n: usize) -> LoopNest {
     }
 }
 
+/// Elements that are some way apart, forwards and backwards, under a function that is worth vectors.
+#[test]
+fn elements_apart_from_each_other() {
+    for dtype in [DType::F32, DType::I32, DType::U32, DType::F64, DType::I64, DType::BF16] {
+        for step in [2i64, 3, 17, 1000, -1, -5] {
+            for n in [64usize, 77] {
+                let len = (n - 1) * step.unsigned_abs() as usize + 1;
+                let first = if step < 0 { len as i64 - 1 } else { 0 };
+                let function = if dtype.is_float() { Unary::Sqrt } else { Unary::Abs };
+                let nest = LoopNest {
+                    name: "apart".into(),
+                    params: vec![Param { dtype, len }, Param { dtype, len: n }, Param { dtype, len: n }],
+                    axes: vec![Axis { extent: n, reduce: false }],
+                    body: vec![
+                        Inst::Load { param: 0, at: at(first, &[step]) },
+                        Inst::Unary(function, 0),
+                        Inst::Load { param: 1, at: at(0, &[1]) },
+                        Inst::Binary(Binary::Add, 1, 2),
+                        Inst::Binary(Binary::Mul, 3, 2),
+                    ],
+                    reductions: vec![],
+                    epilogue: vec![],
+                    stores: vec![Store { param: 2, value: 4, at: at(0, &[1]) }],
+                };
+                let mut rng = Rng(n as u64);
+                let inputs: Vec<Vec<u8>> = nest.params.iter().map(|p| content(&mut rng, dtype, p.len, true)).collect();
+                check(&nest, &inputs, &mut rng, &|_, _| 0.0);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_operation_in_place() {
     let (_code, kernel) = compile(&map(Unary::Neg, 1003), Vectors::Widest);

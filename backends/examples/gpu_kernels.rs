@@ -3,9 +3,8 @@
 //! Compiles the loop nests of programs in the text form, or the CUDA C in a folder, for GPUs and prints registers, spills and
 //! shared memory of each kernel. It needs NVRTC, NVIDIA's compiler, and no GPU; `--help` says how it is found.
 
-use gradloom_backends::cpu::loop_nests;
 use gradloom_backends::cuda::{Architecture, Nvrtc, Usage, source};
-use gradloom_backends::grid::lower;
+use gradloom_backends::grid::{loop_nests, lower};
 use gradloom_backends::kernel::LoopNest;
 use gradloom_ir::{Error, Result, parse};
 use rayon::prelude::*;

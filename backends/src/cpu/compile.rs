@@ -5,6 +5,7 @@
 
 use super::cluster::{Clustered, Step as Work, cluster};
 use super::codegen::{Codegen, Jit, Output};
+use super::divide_reductions::For;
 use super::memory::Arena;
 use super::nest::{self, kernel};
 use super::passes::lowered;
@@ -54,12 +55,12 @@ pub(crate) struct Lowered {
     pub steps: Vec<StepValues>,
 }
 
-pub(crate) fn lower(g: &Graph) -> Result<Lowered> {
+pub(crate) fn lower(g: &Graph, machine: For) -> Result<Lowered> {
     for node in g.nodes() {
         refuse(&node.op).map_err(|e| e.at(&node.loc))?;
     }
     let definitions = g.definitions();
-    let mut c = cluster(g);
+    let mut c = cluster(g, machine);
     early_results(g, &definitions, &mut c);
     let memory_of = |v: Value| c.alias[v.index()].unwrap_or(v);
 
@@ -123,7 +124,7 @@ pub(crate) fn lower(g: &Graph) -> Result<Lowered> {
 /// # Errors
 /// As [`compile`].
 pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
-    Ok(lower(&*lowered(g, &mut PassContext::from_env())?)?
+    Ok(lower(&*lowered(g, &mut PassContext::from_env())?, For::Processor)?
         .steps
         .into_iter()
         .filter_map(|s| s.nest.map(|k| k.nest))
@@ -131,7 +132,7 @@ pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
 }
 
 pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results) -> Result<Program> {
-    let Lowered { c, computed_by, steps } = lower(g)?;
+    let Lowered { c, computed_by, steps } = lower(g, For::Processor)?;
     let mut p = Planner::new(g, &c, &steps);
     let (constants, copies) = p.fixed_places(&computed_by);
     let (mut program_steps, mut step_bytes) = (Vec::new(), Vec::new());

@@ -7,9 +7,9 @@ use gradloom_passes::{Changed, map_bodies};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
-/// For what a reduction is cut.
+/// For which machine a program is made ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum For {
+pub(crate) enum For {
     /// A few threads that each go through long pieces of memory.
     Processor,
     /// Hundreds of blocks of threads.

@@ -3,6 +3,7 @@
 use super::cluster::{Clustered, Step as Work};
 use super::codegen::{Code, Jit, Listing};
 use super::compile::{Lowered, build, kernel_of, lower};
+use super::divide_reductions::For;
 use super::passes::lowered;
 use super::places::Results;
 use super::unroll::recurrence;
@@ -98,7 +99,7 @@ pub fn explain(g: &Graph, cx: &mut PassContext) -> Result<Explained> {
 
 /// The steps of a program that was built from `g`.
 fn steps(g: &Graph, program: &Program, code: &Code) -> Result<Vec<StepInfo>> {
-    let Lowered { c, steps: values, .. } = lower(g)?;
+    let Lowered { c, steps: values, .. } = lower(g, For::Processor)?;
     let definitions = g.definitions();
     let mut infos = Vec::with_capacity(values.len());
     for (i, ((work, values), step)) in c.steps.iter().zip(values).zip(&program.steps).enumerate() {

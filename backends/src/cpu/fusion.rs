@@ -1,6 +1,7 @@
 //! Why two ops of a program run together, or why they do not.
 
 use super::cluster::{Clustered, Obstacle, Reason, Step, cluster, obstacle, reasons};
+use super::divide_reductions::For;
 use super::explain::computed;
 use gradloom_ir::{Error, Graph, Result, Value};
 
@@ -15,7 +16,7 @@ pub fn why_apart(g: &Graph, a: Value, b: Value, name: &dyn Fn(Value) -> String) 
         return Err(Error::user("explain", format!("the program has no value {v}")));
     }
     let [a, b] = if a <= b { [a, b] } else { [b, a] };
-    let why = Why { g, c: cluster(g), reasons: reasons(g), name };
+    let why = Why { g, c: cluster(g, For::Processor), reasons: reasons(g), name };
     Ok(why.say(a, b))
 }
 

@@ -28,6 +28,7 @@ pub use cluster::storage;
 pub(crate) use cluster::{Step as Work, split_axes};
 pub(crate) use compile::{Lowered, StepValues, kernel_of, lower as lower_graph, step_roots};
 pub use compile::{compile, loop_nests};
+pub(crate) use divide_reductions::For;
 pub use explain::{Explained, StepInfo, StepKind, explain};
 pub use fusion::why_apart;
 pub use gradloom_library as library;

@@ -12,9 +12,10 @@ use super::rows::rows_kernel;
 use super::tiles::{TileKernel, Tiling};
 use super::{GridKernel, Schedule, lower, lower_recurrence, schedule};
 use crate::cpu::{
-    Blocking, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, recurrence,
+    Blocking, For, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, recurrence,
     step_roots,
 };
+use crate::kernel::LoopNest;
 use crate::outline::form_of;
 use gradloom_ir::{Builder, Error, Graph, Node, Op, Result, Type, Value};
 use gradloom_passes::PassContext;
@@ -37,6 +38,15 @@ impl Default for Fusing {
     fn default() -> Fusing {
         Fusing { rows: ROWS, tiles: Some(Tiling::default()) }
     }
+}
+
+/// The loop nests of a program on a GPU, those of nested programs left out.
+///
+/// # Errors
+/// As [`compile`].
+pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
+    let g = lowered_for_gpu(g, None, &mut PassContext::from_env())?;
+    Ok(lower_graph(&g, For::Gpu)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
 }
 
 /// Compiles an optimised graph to kernels and launches.
@@ -143,7 +153,7 @@ impl Compiler<'_> {
 
     /// Compiles a program whose inputs and then outputs begin at multiples of `alignment`.
     fn body(&mut self, g: &Graph, alignment: &[usize]) -> Result<Body> {
-        let Lowered { c, computed_by, steps } = lower_graph(g)?;
+        let Lowered { c, computed_by, steps } = lower_graph(g, For::Gpu)?;
         let (inputs, outputs) = (g.num_inputs(), g.num_outputs());
         let mut slots = Slots {
             g,

@@ -41,7 +41,7 @@ mod verify;
 
 pub use absorb_epilogues::absorb_epilogues;
 pub use build::Build;
-pub use compile::{Fusing, ROWS, compile, compile_with};
+pub use compile::{Fusing, ROWS, compile, compile_with, loop_nests};
 pub use emulate::emulate;
 pub use emulator::{Emulator, run_emulated, run_program};
 pub use lower::{Schedule, lower, schedule};

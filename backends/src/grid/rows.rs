@@ -4,7 +4,7 @@
 use super::lower::{index_dtype, width};
 use super::nest::{Accumulators, Place, Points};
 use super::{Build, GridKernel, Memory, SHARED, WARP};
-use crate::cpu::{Lowered, Work, lower_graph};
+use crate::cpu::{For, Lowered, Work, lower_graph};
 use crate::kernel::{LoopNest, Param};
 use gradloom_ir::{Comparison, DType, Graph, Op, Result, Type, Value};
 
@@ -18,7 +18,7 @@ const SHORT: usize = 8;
 /// and its results are rows. Its buffers are the scan's operands, then its results. `None` if the body is more than loop nests
 /// whose intermediates fit shared memory.
 pub(super) fn rows_kernel(name: &str, body: &Graph, consts: usize, length: usize) -> Result<Option<GridKernel>> {
-    let Lowered { c, computed_by, steps } = lower_graph(body)?;
+    let Lowered { c, computed_by, steps } = lower_graph(body, For::Gpu)?;
     let inputs = body.num_inputs();
     let memory = |v: Value| c.alias[v.index()].unwrap_or(v);
     let mut outputs = vec![None; body.num_values()];

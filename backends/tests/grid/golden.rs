@@ -2,9 +2,8 @@
 //! without the prelude. `UPDATE=1` rewrites the second halves.
 
 use super::aligned;
-use gradloom_backends::cpu::loop_nests;
 use gradloom_backends::cuda::source;
-use gradloom_backends::grid::lower;
+use gradloom_backends::grid::{loop_nests, lower};
 use gradloom_ir::parse;
 use std::path::Path;
 

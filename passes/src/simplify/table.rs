@@ -123,19 +123,16 @@ const REASSOCIATING: &[&str] = &[
     "power(x, 2) => multiply(x, x)",
     "power(x, 3) => multiply(multiply(x, x), x)",
     "power(x, 4) => multiply(multiply(x, x), multiply(x, x))",
-    "reduce(y@negate(x), kind=\"sum\", axes=a) => negate(reduce(x, kind=\"sum\", axes=a)) if once(y)",
-];
-
-/// Rules of finite floats that hold up to rounding: powers of -inf are no roots. What is added makes 0 of -0, of which roots are negative.
-const ROOTS: &[&str] = &[
-    "power(x, 0.5) => sqrt(add(x, 0)) if float(x)",
-    "power(x, -0.5) => rsqrt(add(x, 0)) if float(x)",
-    "power(x, 1.5) => multiply(x, sqrt(x)) if float(x)",
-    "power(x, -1.5) => divide(1, multiply(x, sqrt(x))) if float(x)",
-    "power(x, 2.5) => multiply(multiply(x, x), sqrt(add(x, 0))) if float(x)",
-    "power(x, -2.5) => divide(1, multiply(multiply(x, x), sqrt(add(x, 0)))) if float(x)",
     "power(x, -2) => divide(1, multiply(x, x)) if float(x)",
     "power(x, -3) => divide(1, multiply(multiply(x, x), x)) if float(x)",
+    // of -inf there are powers, but no roots; roots of -0, which the sum with 0 makes 0, are negative
+    "power(x, 0.5) => select(equal(x, least), greatest, sqrt(add(x, 0))) if float(x)",
+    "power(x, -0.5) => select(equal(x, least), 0, rsqrt(add(x, 0))) if float(x)",
+    "power(x, 1.5) => select(equal(x, least), greatest, multiply(x, sqrt(x))) if float(x)",
+    "power(x, -1.5) => select(equal(x, least), 0, divide(1, multiply(x, sqrt(x)))) if float(x)",
+    "power(x, 2.5) => select(equal(x, least), greatest, multiply(multiply(x, x), sqrt(add(x, 0)))) if float(x)",
+    "power(x, -2.5) => select(equal(x, least), 0, divide(1, multiply(multiply(x, x), sqrt(add(x, 0))))) if float(x)",
+    "reduce(y@negate(x), kind=\"sum\", axes=a) => negate(reduce(x, kind=\"sum\", axes=a)) if once(y)",
 ];
 
 /// Constants stand right of commutative ops.
@@ -164,9 +161,6 @@ pub(super) fn rules() -> Result<Vec<Rule>> {
     }
     for rule in REASSOCIATING {
         rules.push(text(rule)?.reassociates());
-    }
-    for rule in ROOTS {
-        rules.push(text(rule)?.reassociates().of_finite_numbers());
     }
     rules.extend(computed());
     rules.extend(computed_reassociating().into_iter().map(Rule::reassociates));

@@ -4,6 +4,7 @@ use super::Blocking;
 use super::by_rows::{Use, by_rows, row_axes};
 use crate::cpu::cluster::{Clustered, Step, cluster};
 use crate::cpu::compile::{reads_of, step_roots};
+use crate::cpu::divide_reductions::For;
 use gradloom_ir::{Graph, Op, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -82,7 +83,7 @@ pub(super) struct Grouping<'a> {
 impl<'a> Grouping<'a> {
     pub fn new(g: &'a Graph, rows: usize, with: Blocking) -> Grouping<'a> {
         let definitions = g.definitions();
-        let c = cluster(g);
+        let c = cluster(g, For::Processor);
         let mut step_of = vec![None; g.num_values()];
         for (s, step) in c.steps.iter().enumerate() {
             step_roots(g, step).iter().for_each(|v| step_of[v.index()] = Some(s));

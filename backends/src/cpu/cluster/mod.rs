@@ -16,6 +16,7 @@ mod steps;
 
 pub(super) use steps::{Obstacle, obstacle};
 
+use super::divide_reductions::For;
 use super::turn_components::OFTEN;
 use gradloom_ir::{Binary, DType, Graph, Node, Op, Shape, Unary, Value};
 use sharing::reconsider;
@@ -250,26 +251,26 @@ pub(super) enum Reason {
 }
 
 /// Clusters a graph.
-pub(super) fn cluster(g: &Graph) -> Clustered {
-    decide(g).0
+pub(super) fn cluster(g: &Graph, machine: For) -> Clustered {
+    decide(g, machine).0
 }
 
 /// Why each value is stored that is.
 pub(super) fn reasons(g: &Graph) -> Vec<Option<Reason>> {
-    decide(g).1
+    decide(g, For::Processor).1
 }
 
 /// For each value the stored value whose memory it is, if it has any.
 pub fn storage(g: &Graph) -> gradloom_passes::Storage {
-    let Clustered { stored, alias, .. } = cluster(g);
+    let Clustered { stored, alias, .. } = cluster(g, For::Processor);
     let of = |(v, (stored, alias)): (usize, (bool, Option<Value>))| alias.or(stored.then(|| Value::from_index(v)));
     stored.into_iter().zip(alias).enumerate().map(of).collect()
 }
 
-fn decide(g: &Graph) -> (Clustered, Vec<Option<Reason>>) {
+fn decide(g: &Graph, machine: For) -> (Clustered, Vec<Option<Reason>>) {
     let definitions = g.definitions();
     let (cost, large) = inline_costs(g);
-    let (mut reasons, alias) = decide_stored(g, &definitions, &cost, large);
+    let (mut reasons, alias) = decide_stored(g, machine, &definitions, &cost, large);
     let grouped = |reasons: &[Option<Reason>], alias: Vec<Option<Value>>| {
         let stored: Vec<bool> = reasons.iter().map(Option::is_some).collect();
         let steps = Grouper { g, definitions: &definitions, cost: &cost, stored: &stored, alias: &alias }.steps();
@@ -323,6 +324,7 @@ fn widened_in_products(g: &Graph, definitions: &[Option<usize>]) -> Vec<bool> {
 
 fn decide_stored(
     g: &Graph,
+    machine: For,
     definitions: &[Option<usize>],
     cost: &[u32],
     large: Vec<bool>,
@@ -361,13 +363,14 @@ fn decide_stored(
             needed[node.args[0].index()] = Some(Reason::Read(i));
             continue;
         }
-        if turns_memory(g, node, definitions) {
+        // (a GPU exchanges tiles in its shared memory within any loop nest)
+        if machine == For::Processor && turns_memory(g, node, definitions) {
             needed[node.results[0].index()].get_or_insert(Reason::Exchanged);
         }
         if needed[node.results[0].index()] == Some(Reason::Exchanged) {
             needed[node.args[0].index()].get_or_insert(Reason::Read(i));
         }
-        if repeats_turned(g, node, definitions) {
+        if machine == For::Processor && repeats_turned(g, node, definitions) {
             needed[node.args[0].index()].get_or_insert(Reason::Exchanged);
         }
         // a broadcast of what is stored for it costs nothing

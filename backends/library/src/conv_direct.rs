@@ -12,7 +12,7 @@
 use super::conv::Layout;
 use super::parallel::{self, In, Out, chunk};
 use super::patches::Axis;
-use super::runs::{Row, Runs, Walk};
+use super::runs::{BLOCK, Blocks, Row, Runs, Walk};
 use super::{LibraryCall, Scratch};
 use gradloom_ir::DType;
 use std::arch::x86_64::*;
@@ -26,12 +26,6 @@ const FEATURES: usize = 8;
 
 /// Most taps of a kernel whose strips stay in the second-level cache.
 const DEPTH: usize = 4096;
-
-/// Rows that are summed before the sums go back to memory: they stay in the first- and second-level cache.
-const BLOCK: usize = 256;
-
-/// Most parts of a sum over rows, each a sum of its own.
-const PARTS: usize = 16;
 
 /// Numbers of a vector.
 const LANES: usize = 16;
@@ -128,15 +122,9 @@ impl Direct {
         let runs = Runs::new(w, &spot_axes, many)?;
         let strips = strips(l.features);
         let padded: usize = strips.iter().map(|s| s.vectors * LANES).sum();
-        let rows = many.len();
-        let pieces = parallel::chunk_count(rows, few.len().saturating_mul(l.features));
-        let (pieces, packed) = match form {
-            Form::Taps => (pieces, l.groups),
-            Form::Positions => {
-                let pieces = pieces.min((rows / BLOCK).clamp(1, PARTS));
-                (pieces, l.groups * pieces)
-            }
-        };
+        let summed = form == Form::Positions;
+        let pieces = runs.pieces(few.len().saturating_mul(l.features), summed);
+        let packed = l.groups * if summed { pieces } else { 1 };
         Some(Direct {
             form,
             groups: l.groups,
@@ -275,10 +263,7 @@ impl Direct {
         while row < rows.end {
             let n = R.min(rows.end - row);
             // what is missing at the end repeats the last row, and is not stored
-            let mut at = [walk.at(&self.runs); R];
-            for r in 0..R {
-                at[r] = if r < n { walk.next(&self.runs) } else { at[r - 1] };
-            }
+            let at: [Row; R] = walk.several(&self.runs, n);
             let mut sums = [[_mm512_setzero_ps(); V]; R];
             // SAFETY: runs in the table are inside lhs; the kernel's strip has `V` vectors a tap; stores are masked.
             unsafe {
@@ -322,15 +307,12 @@ impl Direct {
         // SAFETY: the caller's promise; AVX-512 was found in `prepare`.
         unsafe {
             std::ptr::write_bytes(part, 0, self.packed_len());
-            let mut walk = Walk::new(&self.runs, rows.start);
-            let mut block = [Row::default(); BLOCK];
+            let mut blocks = Blocks::new(&self.runs, &rows);
             let mut pairs = [(lhs, rhs); BLOCK];
-            for start in rows.clone().step_by(BLOCK) {
-                let n = BLOCK.min(rows.end - start);
-                block[..n].fill_with(|| walk.next(&self.runs));
+            while let Some(block) = blocks.next(&self.runs) {
                 for s in 0..self.runs.spots.len() {
                     let mut inside = 0;
-                    for row in &block[..n] {
+                    for row in block {
                         if let Some(run) = self.runs.run(row, s) {
                             pairs[inside] = (lhs.offset(run), rhs.offset(row.mat));
                             inside += 1;

@@ -6,7 +6,7 @@
 
 use super::conv::Layout;
 use super::parallel::{self, In, Out, chunk};
-use super::runs::{Row, Runs, Walk};
+use super::runs::{Blocks, Row, Runs, Walk};
 use super::scalar::{Loop, Scalar, wide};
 use super::{LibraryCall, Scratch};
 use gradloom_ir::DType;
@@ -21,12 +21,6 @@ const NARROW: usize = 8;
 /// Rows, or spots of the kernel's gradient, whose sums are in registers together.
 const ROWS: usize = 8;
 const SPOTS: usize = 8;
-
-/// Rows that are added up before the sums go back to memory: what they meet stays in the second-level cache.
-const BLOCK: usize = 256;
-
-/// Most parts of a sum over rows, each a sum of its own.
-const PARTS: usize = 16;
 
 struct FewFeatures {
     /// Whether few taps are added for each row, not many rows for each tap.
@@ -63,20 +57,14 @@ pub(super) fn prepare(l: &Layout, dtype: DType, flops: u64) -> Option<LibraryCal
         let at = few.0.iter().position(|a| a.src == 1 && a.moves.is_none() && a.n >= NARROW)?;
         let mut spots = few.clone();
         let axis = spots.0.remove(at);
-        let (channels, taps, rows) = (axis.n, few.len(), many.len());
-        if taps > rows {
+        let (channels, taps) = (axis.n, few.len());
+        if taps > many.len() {
             return None;
         }
         let runs = Runs::new(w, &spots, many)?;
         let lanes = if channels < 2 * NARROW { NARROW } else { 2 * NARROW };
-        let pieces = parallel::chunk_count(rows, taps.saturating_mul(l.features));
-        let (pieces, parts) = match few_taps {
-            true => (pieces, 1),
-            false => {
-                let pieces = pieces.min((rows / BLOCK).clamp(1, PARTS));
-                (pieces, pieces)
-            }
-        };
+        let pieces = runs.pieces(taps.saturating_mul(l.features), !few_taps);
+        let parts = if few_taps { 1 } else { pieces };
         let packed = l.groups * parts * l.features * spots.len() * channels.next_multiple_of(lanes) * dtype.size();
         Some(FewFeatures {
             few_taps,
@@ -228,10 +216,7 @@ impl<T: Scalar> Piece<'_, T> {
         for start in self.rows.clone().step_by(ROWS) {
             let n = ROWS.min(self.rows.end - start);
             // what is missing at the end repeats the last row, and is not stored
-            let mut at = [walk.at(&c.runs); ROWS];
-            for r in 0..ROWS {
-                at[r] = if r < n { walk.next(&c.runs) } else { at[r - 1] };
-            }
+            let at: [Row; ROWS] = walk.several(&c.runs, n);
             for f in 0..c.features {
                 let mut sums = [[T::ZERO; W]; ROWS];
                 for s in c.runs.met(&at) {
@@ -279,11 +264,8 @@ impl<T: Scalar> Piece<'_, T> {
         let spots = c.runs.spots.len();
         // SAFETY: the sums are the piece's own.
         unsafe { std::slice::from_raw_parts_mut(self.to, c.packed_len()).fill(T::ZERO) };
-        let mut walk = Walk::new(&c.runs, self.rows.start);
-        let mut block = [Row::default(); BLOCK];
-        for start in self.rows.clone().step_by(BLOCK) {
-            let rows = &mut block[..BLOCK.min(self.rows.end - start)];
-            rows.fill_with(|| walk.next(&c.runs));
+        let mut blocks = Blocks::new(&c.runs, &self.rows);
+        while let Some(rows) = blocks.next(&c.runs) {
             for f in 0..c.features {
                 for first_spot in (0..spots).step_by(SPOTS) {
                     for (v, (first, _)) in c.vectors().enumerate() {

@@ -7,17 +7,11 @@
 
 use super::conv::Layout;
 use super::parallel::{self, In, Out, chunk};
-use super::runs::{Row, Runs, Walk};
+use super::runs::{Blocks, Row, Runs, Walk};
 use super::scalar::{Loop, Scalar, wide};
 use super::{LibraryCall, Scratch};
 use gradloom_ir::DType;
 use std::ops::Range;
-
-/// Rows that are summed up before the sums go back to memory: what they meet stays in the second-level cache.
-const BLOCK: usize = 256;
-
-/// Most parts of a sum over rows, each a sum of its own.
-const PARTS: usize = 16;
 
 /// Rows of the result, or spots of a kernel's gradient, whose sums are in registers together.
 const ROWS: usize = 4;
@@ -54,10 +48,7 @@ pub(super) fn prepare(l: &Layout, dtype: DType, flops: u64) -> Option<LibraryCal
     let runs = Runs::new(w, few, many)?;
     let mut scratch = Scratch::default();
     let (rows, sums) = (runs.rows(), l.features * few.len() * l.groups);
-    let mut pieces = parallel::chunk_count(rows, sums);
-    if !few_taps {
-        pieces = pieces.min((rows / BLOCK).clamp(1, PARTS));
-    }
+    let pieces = runs.pieces(sums, !few_taps);
     let d = Direct {
         few_taps,
         groups: l.groups,
@@ -177,8 +168,7 @@ impl<T: Scalar> Piece<'_, T> {
         let mut walk = Walk::new(&d.runs, self.rows.start);
         for start in self.rows.clone().step_by(ROWS) {
             let n = ROWS.min(self.rows.end - start);
-            let mut at = [Row::default(); ROWS];
-            at[..n].fill_with(|| walk.next(&d.runs));
+            let at: [Row; ROWS] = walk.several(&d.runs, n);
             for o in 0..d.features as isize {
                 for (first, vectors, _) in strips::<W>(d.groups) {
                     // SAFETY: the promise of the struct; vectors are inside of the groups.
@@ -210,11 +200,8 @@ impl<T: Scalar> Piece<'_, T> {
         let spots = d.runs.spots.len();
         // SAFETY: the sums are the piece's own.
         unsafe { std::slice::from_raw_parts_mut(self.to, d.sums_len()).fill(T::ZERO) };
-        let mut walk = Walk::new(&d.runs, self.rows.start);
-        let mut block = [Row::default(); BLOCK];
-        for start in self.rows.clone().step_by(BLOCK) {
-            let rows = &mut block[..BLOCK.min(self.rows.end - start)];
-            rows.fill_with(|| walk.next(&d.runs));
+        let mut blocks = Blocks::new(&d.runs, &self.rows);
+        while let Some(rows) = blocks.next(&d.runs) {
             for o in 0..d.features {
                 for spot in (0..spots).step_by(SPOTS) {
                     for (first, vectors, skip) in strips::<W>(d.groups) {

@@ -4,7 +4,15 @@
 //! *rows*. Where elements that belong together lie side by side in lhs, a row and a spot meet a *run* of them. The table says
 //! where each run begins, or that it lies in the padding.
 
+use super::parallel;
 use super::patches::{Axes, Axis, Cursor, Windows};
+use std::ops::Range;
+
+/// Rows that are added up before their sums go back to memory: what they meet stays in the first- and second-level cache.
+pub(super) const BLOCK: usize = 256;
+
+/// Most parts of a sum over rows, each a sum of its own.
+const PARTS: usize = 16;
 
 /// Most spots: each has its place in the table of every row.
 const SPOTS: usize = 256;
@@ -80,6 +88,13 @@ impl Runs {
         self.inside.sort();
     }
 
+    /// In how many pieces rows are done side by side, where each takes `work` multiplications. Pieces that are `summed` up have sums
+    /// of their own, so that there are few.
+    pub(super) fn pieces(&self, work: usize, summed: bool) -> usize {
+        let pieces = parallel::chunk_count(self.rows(), work);
+        if summed { pieces.min((self.rows() / BLOCK).clamp(1, PARTS)) } else { pieces }
+    }
+
     /// How many rows there are.
     pub(super) fn rows(&self) -> usize {
         self.outer.len() * self.mats.len()
@@ -146,7 +161,7 @@ impl Walk {
     }
 
     #[inline(always)]
-    pub(super) fn at(&self, runs: &Runs) -> Row {
+    fn at(&self, runs: &Runs) -> Row {
         Row { table: self.table, src: self.outer.point.src, mat: self.outer.mat + runs.mats[self.table] }
     }
 
@@ -159,5 +174,37 @@ impl Walk {
             self.outer.step(&runs.outer.0);
         }
         row
+    }
+
+    /// The next `n` rows, at most `R`; behind them the last is repeated.
+    #[inline(always)]
+    pub(super) fn several<const R: usize>(&mut self, runs: &Runs, n: usize) -> [Row; R] {
+        let mut rows = [self.at(runs); R];
+        for r in 0..R {
+            rows[r] = if r < n { self.next(runs) } else { rows[r - 1] };
+        }
+        rows
+    }
+}
+
+/// Goes from block to block of rows that are added up.
+pub(super) struct Blocks {
+    walk: Walk,
+    left: usize,
+    rows: [Row; BLOCK],
+}
+
+impl Blocks {
+    pub(super) fn new(runs: &Runs, rows: &Range<usize>) -> Blocks {
+        Blocks { walk: Walk::new(runs, rows.start), left: rows.len(), rows: [Row::default(); BLOCK] }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self, runs: &Runs) -> Option<&[Row]> {
+        let n = BLOCK.min(self.left);
+        self.left -= n;
+        let rows = &mut self.rows[..n];
+        rows.iter_mut().for_each(|row| *row = self.walk.next(runs));
+        (n > 0).then_some(&*rows)
     }
 }

@@ -24,6 +24,9 @@ pub fn workload(file: &Path, inputs: &Path, differentiated: usize) -> Result<Box
     if differentiated > args.len() {
         return Err(wrong(format!("{differentiated} inputs to differentiate, the program has {}", args.len())));
     }
+    if differentiated > 0 && program.graph().num_outputs() == 0 {
+        return Err(Error::user("ladder", format!("{} has no result to differentiate", file.display())));
+    }
     let data = args.split_off(differentiated);
     let step = move |(params, data): &(Vec<Tensor>, Vec<Tensor>)| {
         let all = |p: &Vec<Tensor>| program.call(&[&p[..], data].concat());

@@ -34,5 +34,5 @@ pub use fusion::why_apart;
 pub use gradloom_library as library;
 pub(crate) use nest::{Kernel, nest_of};
 pub use object::{ObjectFile, Processor, compile_object};
-pub(crate) use passes::lowered_for_gpu;
+pub(crate) use passes::{lowered_for_gpu, real};
 pub(crate) use unroll::recurrence;

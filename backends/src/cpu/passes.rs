@@ -92,7 +92,7 @@ pub(crate) fn lowered_for_gpu<'a>(g: &'a Graph, tiles: Option<Tiling>, cx: &mut 
 }
 
 /// The program without ops of the user's own, complex numbers and sums of 16-bit floats.
-fn real<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
+pub(crate) fn real<'a>(g: &'a Graph, cx: &mut PassContext) -> Result<Cow<'a, Graph>> {
     let mut g = Cow::Borrowed(g);
     if has_primitive(&g) {
         Pipeline::primitives().run_with(g.to_mut(), cx)?;

@@ -12,8 +12,8 @@ use super::rows::rows_kernel;
 use super::tiles::{TileKernel, Tiling};
 use super::{GridKernel, Schedule, lower, lower_recurrence, schedule};
 use crate::cpu::{
-    Blocking, For, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, recurrence,
-    step_roots,
+    Blocking, For, Lowered, StepValues, Work, block_rows, kernel_of, lower_graph, lowered_for_gpu, nest_of, real,
+    recurrence, step_roots,
 };
 use crate::kernel::LoopNest;
 use crate::outline::form_of;
@@ -40,12 +40,13 @@ impl Default for Fusing {
     }
 }
 
-/// The loop nests of a program on a GPU, those of nested programs left out.
+/// The loop nests of a program on a GPU as it is written, before passes cut reductions and group rows; those of nested programs
+/// left out.
 ///
 /// # Errors
 /// As [`compile`].
 pub fn loop_nests(g: &Graph) -> Result<Vec<LoopNest>> {
-    let g = lowered_for_gpu(g, None, &mut PassContext::from_env())?;
+    let g = real(g, &mut PassContext::from_env())?;
     Ok(lower_graph(&g, For::Gpu)?.steps.into_iter().filter_map(|s| s.nest.map(|k| k.nest)).collect())
 }
 

@@ -234,8 +234,8 @@ impl<T: Scalar> Piece<'_, T> {
                                 // SAFETY: the promise of the struct; the kernel is in whole vectors.
                                 unsafe {
                                     let (x, k) = (self.lhs.offset(runs[r]).add(first), self.rhs.add(kernel + v * W));
-                                    for w in 0..W {
-                                        sums[r][w] = sums[r][w].add((*x.add(w)).mul(*k.add(w)));
+                                    for (w, sum) in sums[r].iter_mut().enumerate() {
+                                        *sum = sum.add((*x.add(w)).mul(*k.add(w)));
                                     }
                                 }
                             }
@@ -300,11 +300,11 @@ unsafe fn rows_of<T: Scalar, const W: usize>(
     for row in rows {
         // SAFETY: the caller's promise.
         let k = unsafe { *rhs.offset(row.mat) };
-        for s in 0..SPOTS {
+        for (s, sums) in sums.iter_mut().enumerate() {
             if let Some(run) = runs.run(row, (first + s).min(last)) {
-                for w in 0..W {
+                for (w, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
-                    sums[s][w] = sums[s][w].add(unsafe { *lhs.offset(run).add(w) }.mul(k));
+                    *sum = sum.add(unsafe { *lhs.offset(run).add(w) }.mul(k));
                 }
             }
         }

@@ -135,11 +135,11 @@ type Sums<T, const W: usize> = [[T; W]; 2];
 /// `sums += x * k`, from where the groups begin; vectors after the first `n` are not there.
 #[inline(always)]
 unsafe fn add_product<T: Scalar, const W: usize>(sums: &mut Sums<T, W>, x: *const T, k: *const T, n: usize) {
-    for v in 0..n {
-        for w in 0..W {
+    for (v, sums) in sums[..n].iter_mut().enumerate() {
+        for (w, sum) in sums.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
             let product = unsafe { (*x.add(v * W + w)).mul(*k.add(v * W + w)) };
-            sums[v][w] = sums[v][w].add(product);
+            *sum = sum.add(product);
         }
     }
 }
@@ -262,10 +262,10 @@ unsafe fn rows_of<T: Scalar, const W: usize>(
     let mut sums = [[[T::ZERO; W]; 2]; SPOTS];
     let last = runs.spots.len() - 1;
     for row in rows {
-        for s in 0..SPOTS {
+        for (s, sums) in sums.iter_mut().enumerate() {
             if let Some(run) = runs.run(row, (first + s).min(last)) {
                 // SAFETY: the caller's promise.
-                unsafe { add_product(&mut sums[s], lhs.offset(run), rhs.offset(row.mat), vectors) };
+                unsafe { add_product(sums, lhs.offset(run), rhs.offset(row.mat), vectors) };
             }
         }
     }

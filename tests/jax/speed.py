@@ -7,7 +7,8 @@
 
 JAX's lowering writes each function as StableHLO text, `ladder --program` reads it and makes the step of it by its own
 derivatives. Both run in turn; a line a program: our milliseconds of a step, JAX's, their ratio (above 1: we are faster),
-the same of compiling, and whether the results (the loss, and sums of squares of all others) agree to 1e-3.
+the same of compiling, and whether the results (the loss, and sums of squares of all others) agree to 1e-3. The exit status is
+how many failed or disagree.
 """
 import argparse
 import json
@@ -82,10 +83,16 @@ def main():
     if options.peer:
         print(json.dumps(jax_measure(options.peer, options.seconds)))
         return
-    folder = options.keep or tempfile.mkdtemp()
-    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as spare:
+        folder = options.keep or spare
+        os.makedirs(folder, exist_ok=True)
+        sys.exit(compare(folder, options))
+
+
+def compare(folder, options):
+    """Writes and times the programs; how many failed or disagree."""
     print(f"{'program':20} {'ours ms':>10} {'JAX ms':>10} {'ratio':>7} {'compile':>8}  check")
-    ratios = []
+    ratios, wrong = [], 0
     for name in options.only or WORKLOADS:
         gradient = write(folder, name)
         if not options.ours:
@@ -96,14 +103,19 @@ def main():
         peer = subprocess.run([sys.executable, __file__, "--peer", name, "--seconds", str(options.seconds)], capture_output=True, text=True)
         if line.returncode or peer.returncode:
             print(f"{name:20} failed: {(line.stderr if line.returncode else peer.stderr).strip()[-400:]}", flush=True)
+            wrong += 1
             continue
         ours, peer = json.loads(line.stdout), json.loads(peer.stdout)
         agree = abs(ours["check"] - peer["check"]) <= 1e-3 * max(1e-6, abs(peer["check"]))
-        ratios.append(peer["step_ms"] / ours["step_ms"])
+        ratio = peer["step_ms"] / ours["step_ms"]
+        if agree:
+            ratios.append(ratio)
+        wrong += not agree
         compiling = peer["compile_ms"] / ours["compile_ms"]
-        print(f"{name:20} {ours['step_ms']:10.3f} {peer['step_ms']:10.3f} {ratios[-1]:7.2f} {compiling:7.0f}x  {'ok' if agree else (ours['check'], peer['check'])}", flush=True)
+        print(f"{name:20} {ours['step_ms']:10.3f} {peer['step_ms']:10.3f} {ratio:7.2f} {compiling:7.0f}x  {'ok' if agree else (ours['check'], peer['check'])}", flush=True)
     if ratios:
         print(f"geometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}, lowest {min(ratios):.2f}")
+    return wrong
 
 
 if __name__ == "__main__":

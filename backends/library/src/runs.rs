@@ -31,7 +31,7 @@ pub(super) struct Runs {
     /// For each row of the table the runs of its spots in lhs, and its offset in the other matrix.
     offsets: Vec<i32>,
     mats: Vec<isize>,
-    /// For each row of the table the spots at which it meets elements.
+    /// Where lhs is dilated, for each row of the table the spots at which it meets elements; else nothing, for then most rows meet all.
     inside: Vec<Spots>,
 }
 
@@ -65,12 +65,7 @@ impl Runs {
             }
             row.step(&inner.0);
         }
-        let inside = offsets.chunks(points.len()).map(|offsets| {
-            let mut spots = Spots::default();
-            (0..offsets.len()).filter(|&s| offsets[s] != OUTSIDE).for_each(|s| spots[s / 64] |= 1 << (s % 64));
-            spots
-        });
-        let mut runs = Runs { spots: at, outer, inside: inside.collect(), offsets, mats };
+        let mut runs = Runs { spots: at, outer, offsets, mats, inside: Vec::new() };
         if w.checked.iter().any(|c| c.dilation > 1) {
             runs.sort();
         }
@@ -81,6 +76,8 @@ impl Runs {
     /// strides, most spots of a row lie between elements, and which do changes from row to row.
     fn sort(&mut self) {
         let n = self.spots.len();
+        let inside = |offsets: &[i32]| set_of((0..n).filter(|&s| offsets[s] != OUTSIDE));
+        self.inside = self.offsets.chunks(n).map(inside).collect();
         let mut order: Vec<usize> = (0..self.mats.len()).collect();
         order.sort_by_key(|&row| self.inside[row]);
         self.mats = order.iter().map(|&row| self.mats[row]).collect();
@@ -100,12 +97,12 @@ impl Runs {
         self.outer.len() * self.mats.len()
     }
 
-    /// The spots at which any of the rows meets elements, in order.
+    /// The spots at which any of the rows meets elements, in order; where lhs is not dilated, all.
     #[inline(always)]
     pub(super) fn met(&self, rows: &[Row]) -> impl Iterator<Item = usize> {
-        let mut all = Spots::default();
-        for row in rows {
-            all.iter_mut().zip(&self.inside[row.table]).for_each(|(all, spots)| *all |= spots);
+        let mut all = if self.inside.is_empty() { set_of(0..self.spots.len()) } else { Spots::default() };
+        for inside in rows.iter().filter_map(|row| self.inside.get(row.table)) {
+            all.iter_mut().zip(inside).for_each(|(all, spots)| *all |= spots);
         }
         let mut word = 0;
         std::iter::from_fn(move || {
@@ -125,6 +122,13 @@ impl Runs {
         let offset = self.offsets[row.table * self.spots.len() + spot];
         (offset != OUTSIDE).then_some(row.src + offset as isize)
     }
+}
+
+#[inline(always)]
+fn set_of(spots: impl Iterator<Item = usize>) -> Spots {
+    let mut set = Spots::default();
+    spots.for_each(|s| set[s / 64] |= 1 << (s % 64));
+    set
 }
 
 /// Axes whose product with the spots fits the table, innermost; the others, which need no checks, outside of it.

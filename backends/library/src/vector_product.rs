@@ -44,7 +44,7 @@ pub(super) fn takes(p: &Product) -> bool {
 /// # Safety
 /// As [`super::product::ProductFn`], for floats of the type `T`; [`takes`] is true.
 pub(super) unsafe fn run<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: bool) {
-    let Some((p, turned)) = as_row(p) else { return };
+    let (p, turned) = as_row(p).expect("only products that are taken are computed here");
     let (lhs, rhs) = if turned { (rhs, lhs) } else { (lhs, rhs) };
     let parts =
         if par && p.n * p.k >= PARALLEL_PRODUCT { parallel::threads().min(p.n.div_ceil(LEAST_PART)) } else { 1 };

@@ -11,8 +11,8 @@
 use super::exchange::x86::{exchange_16, first_lanes};
 use super::parallel::{self, In, Out, chunk};
 use super::product::{PARALLEL_PRODUCT, Product};
+use super::workspace::with_workspace;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
 
 /// Rows of a block of the result: with two registers of columns these are 28 sums in 32 registers.
 const ROWS: usize = 14;
@@ -68,7 +68,7 @@ pub(super) unsafe fn run(p: &Product, dst: *mut f32, lhs: *const f32, rhs: *cons
     let terms_of = |part: usize| terms.min(k - part * terms);
     let rows_of = |strip: usize| rows.min(m - strip * rows);
     let (lhs, rhs, dst) = (In::new(lhs.cast()), In::new(rhs.cast()), Out::new(dst.cast()));
-    with_workspace(m * k, |left| {
+    with_workspace(m * k, |left: *mut f32| {
         // the parts of all strips one after the other
         let left = Out::new(left.cast());
         let strip_at = |strip: usize, part: usize| part * terms * m + strip * rows * terms_of(part);
@@ -88,7 +88,7 @@ pub(super) unsafe fn run(p: &Product, dst: *mut f32, lhs: *const f32, rhs: *cons
         let groups = columns.div_ceil(group);
         share(groups, &|g| {
             let range = chunk(columns, groups, g);
-            with_workspace(range.len() * COLUMNS * terms, |right| {
+            with_workspace(range.len() * COLUMNS * terms, |right: *mut f32| {
                 for part in 0..parts {
                     let terms_here = terms_of(part);
                     // SAFETY: strides name elements of the operands; blocks lie in the result, each written by one thread.
@@ -114,23 +114,6 @@ pub(super) unsafe fn run(p: &Product, dst: *mut f32, lhs: *const f32, rhs: *cons
             });
         });
     });
-}
-
-/// Calls `f` with room for `count` numbers, not initialised, aligned to a cache line, which this thread keeps for the next call.
-fn with_workspace(count: usize, f: impl FnOnce(*mut f32)) {
-    thread_local! {
-        /// Those that are not in use: a thread may compute a part of a product while it waits for another.
-        static KEPT: RefCell<Vec<Vec<__m512>>> = const { RefCell::new(Vec::new()) };
-    }
-    let lines = count.div_ceil(LANES);
-    let kept = KEPT.with_borrow_mut(|kept| {
-        let fits = kept.iter().position(|room| room.capacity() >= lines);
-        (!kept.is_empty()).then(|| kept.swap_remove(fits.unwrap_or(0)))
-    });
-    let fits = kept.filter(|room| room.capacity() >= lines);
-    let mut room = fits.unwrap_or_else(|| Vec::with_capacity(lines));
-    f(room.as_mut_ptr().cast());
-    KEPT.with_borrow_mut(|kept| kept.push(room));
 }
 
 /// Some lines of a matrix: rows of the left one, columns of the right one. They lie side by side or each is contiguous.

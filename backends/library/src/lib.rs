@@ -33,10 +33,12 @@ mod scalar;
 mod scatter;
 mod shaping;
 mod sort;
+mod spaced;
 mod strided;
 mod vector_product;
 mod widened;
 mod window;
+mod workspace;
 
 use gradloom_ir::{DType, Error, Op, Result, Type, infer};
 use smallvec::SmallVec;

@@ -1,4 +1,4 @@
-//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`] and [`super::vector_product`] for some of them, plain
+//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`], [`super::spaced`] and [`super::vector_product`] for some of them, plain
 //! loops for integers and for tiny sizes.
 
 use super::awake::call_workers;
@@ -6,6 +6,7 @@ use super::awake::call_workers;
 use super::few_rows;
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use super::scalar::{Loop, Scalar, wide};
+use super::spaced;
 use super::vector_product;
 use gemm::Parallelism;
 use gradloom_ir::{DType, Error, Result};
@@ -18,7 +19,7 @@ const TINY: usize = 128;
 const LEAST_PART: usize = 96;
 
 /// Parts are cut at multiples of this.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// Multiplications from which a single product is worth several threads.
 pub(super) const PARALLEL_PRODUCT: usize = 1 << 20;
@@ -96,6 +97,10 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     }
     let par = par && m * n * k >= PARALLEL_PRODUCT;
     let threads = parallel::threads();
+    if spaced::takes::<T>(p) {
+        // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
+        return unsafe { spaced::run(p, dst, lhs, rhs, add, par) };
+    }
     // SAFETY: the caller's promise.
     unsafe {
         if par && (m == 1 || n == 1) {
@@ -139,8 +144,9 @@ unsafe fn in_parts<T: Scalar>(p: &Product, parts: usize, dst: *mut T, lhs: *cons
     });
 }
 
+/// The product by `gemm`; `T` is f32 or f64.
 #[inline]
-unsafe fn library<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: Parallelism) {
+pub(super) unsafe fn library<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: Parallelism) {
     let &Product { m, n, k, dst: d, lhs: l, rhs: r } = p;
     // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
     unsafe {

@@ -53,6 +53,19 @@ fn matmul(lc: usize, rc: usize) -> Op {
     Op::DotGeneral { lhs_batch: s(&[]), rhs_batch: s(&[]), lhs_contract: s(&[lc]), rhs_contract: s(&[rc]) }
 }
 
+/// Columns that compete for the cache are copied; on several threads, and of f64, 256 of which are as far apart as 512 of f32.
+#[test]
+fn columns_apart() {
+    let mut rng = Random::new(8);
+    for (dtype, k) in [(DType::F32, 512), (DType::F64, 256)] {
+        for (m, n) in [(129, 65), (150, 130)] {
+            let l = rng.literal(&Type::new(dtype, &[m, k]));
+            let r = rng.literal(&Type::new(dtype, &[n, k]));
+            check(&matmul(1, 1), &l, &r);
+        }
+    }
+}
+
 /// Rows in several pieces, with a rest of terms, and on several threads.
 #[test]
 fn vectors_and_matrices() {

@@ -252,7 +252,7 @@ impl Divider<'_> {
 
 /// Whether the result's elements are functions of the operands' at the same place. The parts of complex numbers, which
 /// are read from memory, are not.
-fn is_elementwise(op: &Op) -> bool {
+pub(super) fn is_elementwise(op: &Op) -> bool {
     match op {
         Op::Unary(Unary::Real | Unary::Imag) | Op::Binary(Binary::Complex) => false,
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select {} => true,

@@ -6,6 +6,7 @@ use super::lead_batches::{has_inner_batch, lead_batches};
 use super::narrow_products::{narrow_products, narrow_products_for_gpu};
 use super::orient_products::{has_turned_product, orient_products};
 use super::reduce_products::{has_sum_of_products, reduce_products};
+use super::skip_masked::{Cutting, has_mask, skip_masked};
 use super::trim_sorts::{has_idle_operand, trim_sorts};
 use super::turn_components::{has_repeated_points, turn_components};
 use crate::grid::{Tiling, has_product_to_tile, tile_products};
@@ -53,6 +54,12 @@ const PASSES: &[Pass] = &[
     },
     Pass { name: "turn_components", is_needed: has_repeated_points, run: turn_components, on: On::Processor },
     Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, on: On::Processor },
+    Pass {
+        name: "skip_masked",
+        is_needed: has_mask,
+        run: |g| skip_masked(g, Cutting::default()),
+        on: On::Processor,
+    },
     Pass {
         name: "block_rows",
         is_needed: has_rows_to_block,

@@ -78,6 +78,8 @@ pub(super) struct Grouping<'a> {
     step_of: Vec<Option<usize>>,
     /// The stored values each step reads.
     reads: Vec<Vec<Value>>,
+    /// The last step that reads each stored value; one more than all for results of the program.
+    last_reader: Vec<Option<usize>>,
 }
 
 impl<'a> Grouping<'a> {
@@ -88,8 +90,35 @@ impl<'a> Grouping<'a> {
         for (s, step) in c.steps.iter().enumerate() {
             step_roots(g, step).iter().for_each(|v| step_of[v.index()] = Some(s));
         }
-        let reads = c.steps.iter().map(|step| reads_of(g, &definitions, &c, step)).collect();
-        Grouping { g, rows, with, definitions, c, step_of, reads }
+        let reads: Vec<Vec<Value>> = c.steps.iter().map(|step| reads_of(g, &definitions, &c, step)).collect();
+        let mut last_reader = vec![None; g.num_values()];
+        for (s, reads) in reads.iter().enumerate() {
+            reads.iter().for_each(|v| last_reader[v.index()] = Some(s));
+        }
+        for o in g.outputs() {
+            last_reader[c.alias[o.index()].unwrap_or(*o).index()] = Some(c.steps.len());
+        }
+        Grouping { g, rows, with, definitions, c, step_of, reads, last_reader }
+    }
+
+    /// Where a value is computed, unless it is an argument.
+    pub fn definition(&self, v: Value) -> Option<usize> {
+        self.definitions[v.index()]
+    }
+
+    /// Whether a value has memory of its own.
+    pub fn is_stored(&self, v: Value) -> bool {
+        self.c.stored[v.index()]
+    }
+
+    /// The last step that reads a stored value, which is no result of the program.
+    pub fn last_reader(&self, v: Value) -> Option<usize> {
+        self.last_reader[v.index()].filter(|&s| s < self.c.steps.len())
+    }
+
+    /// Arrays of fewer bytes are handed over, whatever they are made of.
+    pub fn min_remade(&self) -> usize {
+        self.with.min_saved / 8
     }
 
     /// The groups that pay. None is entered again by a path that has left it, nor all of them together.
@@ -247,7 +276,7 @@ impl<'a> Grouping<'a> {
             saved = saved.saturating_add(bytes.saturating_mul(ways));
             moved = moved.saturating_add(bytes.saturating_mul(reads + usize::from(is_own(v))));
         }
-        let block = self.block(row_bytes)?;
+        let block = self.block(row_bytes, self.alive(members, set) / self.rows)?;
         (saved >= self.with.min_saved && saved >= moved / MIN_SHARE).then(|| Group {
             outputs: computed.iter().copied().filter(|v| read_elsewhere.contains(v)).collect(),
             roots: computed.iter().filter_map(|v| self.definitions[v.index()]).collect(),
@@ -258,9 +287,33 @@ impl<'a> Grouping<'a> {
         })
     }
 
-    /// Rows of a block: a divisor of all rows, so that there is no rest.
-    fn block(&self, row_bytes: usize) -> Option<usize> {
-        if row_bytes > MAX_ROW * self.with.block {
+    /// The greatest number of bytes that some step of a group needs, what it reads in blocks and what is computed for later.
+    fn alive(&self, members: &[(usize, Parts)], set: &[usize]) -> usize {
+        let mut used: HashMap<Value, (usize, usize)> = HashMap::new();
+        for &k in set {
+            let (step, parts) = &members[k];
+            for &v in parts.rows.iter().chain(step_roots(self.g, &self.c.steps[*step])) {
+                used.entry(v).or_insert((*step, *step)).1 = *step;
+            }
+        }
+        // what begins, and what has ended
+        let mut changes: Vec<(usize, bool, usize)> = Vec::with_capacity(2 * used.len());
+        for (v, (first, last)) in used {
+            changes.extend([(first, true, self.g.ty(v).bytes()), (last + 1, false, self.g.ty(v).bytes())]);
+        }
+        changes.sort_unstable();
+        let (mut now, mut most) = (0usize, 0);
+        for (_, begins, bytes) in changes {
+            now = if begins { now.saturating_add(bytes) } else { now.saturating_sub(bytes) };
+            most = most.max(now);
+        }
+        most
+    }
+
+    /// Rows of a block: a divisor of all rows, so that there is no rest. All values of a row take `row_bytes` together, those of
+    /// one step `alive`.
+    fn block(&self, row_bytes: usize, alive: usize) -> Option<usize> {
+        if alive > MAX_ROW * self.with.block {
             return None;
         }
         let most = (self.with.block / row_bytes.max(1)).min(self.rows / self.with.min_blocks).max(1);

@@ -11,6 +11,7 @@
 mod by_rows;
 mod grouping;
 mod outline;
+mod remake;
 
 use gradloom_ir::{Graph, Result, Type};
 use gradloom_passes::{Changed, dead_code, map_bodies};
@@ -68,7 +69,12 @@ pub fn block_rows(g: &mut Graph, with: Blocking) -> Result<Changed> {
     let inside = map_bodies(g, &mut |body| block_rows(body, with))?;
     let mut any = inside;
     for rows in grouping::numbers_of_rows(g) {
-        let groups = Grouping::new(g, rows, with).groups();
+        let grouping = Grouping::new(g, rows, with);
+        let mut groups = grouping.groups();
+        if let Some(new) = remake::remade(g, &grouping, &groups)? {
+            groups = Grouping::new(&new, rows, with).groups();
+            *g = new;
+        }
         if let Some(new) = outline::outlined(g, rows, &groups)? {
             *g = dead_code(&new);
             any = Changed::Yes;

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 use steps::Grouper;
 
 /// A value inlined into more than one cluster may cost at most this much each time (in simple operations).
-const MAX_RECOMPUTE: u32 = 8;
+pub(super) const MAX_RECOMPUTE: u32 = 8;
 
 /// A value may be computed again along a broadcast axis if it costs at most this much.
 const MAX_BROADCAST_RECOMPUTE: u32 = 4;
@@ -194,7 +194,7 @@ fn moves_innermost(g: &Graph, node: &Node) -> bool {
 }
 
 /// What one evaluation of the op costs, apart from its operands.
-fn own_cost(op: &Op) -> u32 {
+pub(super) fn own_cost(op: &Op) -> u32 {
     match op {
         Op::Unary(u) => match u {
             Unary::Real | Unary::Imag => 0,

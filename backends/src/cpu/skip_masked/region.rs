@@ -1,0 +1,156 @@
+//! What of a program is cut along with scores.
+
+use super::Cut;
+use crate::cpu::divide_reductions::is_elementwise;
+use gradloom_ir::{Graph, Node, Op, Value};
+
+/// A program of more values that are cut than this is left as it is: they are made recursively.
+const MAX_MEMBERS: usize = 4096;
+
+/// What a value of the region is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Not cut.
+    Whole,
+    /// An array of scores, made block by block.
+    Scores,
+    /// An array of scores that is made as a whole, by an op that is not cut.
+    WholeScores,
+    /// Numbers a row, of each row of scores: `[.., queries]`, or with axes of length 1 behind that.
+    Rows,
+}
+
+/// The arrays of one shape that a cut divides, and what is computed of their rows.
+pub(super) struct Region {
+    pub cut: Cut,
+    /// By value.
+    pub kinds: Vec<Kind>,
+}
+
+/// Axes of a product that has one matrix a batch on each side: the free axis of each operand.
+pub(super) fn free_axes(g: &Graph, node: &Node) -> Option<[usize; 2]> {
+    let Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = &node.op else { return None };
+    let free = |arg: usize, batch: &[usize], contract: &[usize]| {
+        let mut axes = (0..g.ty(node.args[arg]).rank()).filter(|a| !batch.contains(a) && !contract.contains(a));
+        axes.next().filter(|_| axes.next().is_none())
+    };
+    Some([free(0, lhs_batch, lhs_contract)?, free(1, rhs_batch, rhs_contract)?])
+}
+
+impl Cut {
+    /// Whether an array of this shape has a number for each row of scores.
+    pub fn is_rows(&self, shape: &[usize]) -> bool {
+        let k = self.batch() + 1;
+        shape.len() >= k && shape[..k] == self.shape[..k] && shape[k..].iter().all(|&n| n == 1)
+    }
+}
+
+impl Region {
+    /// The arrays that are computed of the results of these selects, or from which those are computed, element by element:
+    /// if products make some of them, and others read some.
+    pub fn new(g: &Graph, cut: Cut, selects: &[Value]) -> Option<Region> {
+        let is_scores = |v: Value| g.ty(v).shape[..] == cut.shape[..];
+        let together = |n: &Node| is_elementwise(&n.op) && is_scores(n.results[0]);
+        // scores that some elementwise op computes of each other
+        let mut label: Vec<usize> = (0..g.num_values()).collect();
+        fn find(label: &mut [usize], mut v: usize) -> usize {
+            while label[v] != v {
+                label[v] = label[label[v]];
+                v = label[v];
+            }
+            v
+        }
+        for node in g.nodes().iter().filter(|n| together(n)) {
+            for a in node.args.iter().filter(|&&a| is_scores(a)) {
+                let (from, to) = (find(&mut label, a.index()), find(&mut label, node.results[0].index()));
+                label[from] = to;
+            }
+        }
+        // whether products make some, and read some
+        let mut products = vec![[false; 2]; g.num_values()];
+        for node in g.nodes() {
+            if !matches!(node.op, Op::DotGeneral { .. }) {
+                continue;
+            }
+            if is_scores(node.results[0]) && free_axes(g, node).is_some() {
+                products[find(&mut label, node.results[0].index())][0] = true;
+            }
+            for a in node.args.iter().filter(|&&a| is_scores(a)) {
+                products[find(&mut label, a.index())][1] = true;
+            }
+        }
+        let mut chosen = vec![false; g.num_values()];
+        for v in selects {
+            let root = find(&mut label, v.index());
+            chosen[root] = products[root] == [true; 2];
+        }
+        if !chosen.contains(&true) {
+            return None;
+        }
+        let mut kinds = vec![Kind::Whole; g.num_values()];
+        for v in g.inputs().filter(|&v| is_scores(v) && chosen[find(&mut label, v.index())]) {
+            kinds[v.index()] = Kind::WholeScores;
+        }
+        for node in g.nodes() {
+            for &r in node.results.iter().filter(|&&r| is_scores(r)) {
+                if chosen[find(&mut label, r.index())] {
+                    kinds[r.index()] = if is_made_by_block(g, node) { Kind::Scores } else { Kind::WholeScores };
+                }
+            }
+        }
+        rows(g, &cut, &mut kinds);
+        let members = kinds.iter().filter(|&&k| k != Kind::Whole).count();
+        (members <= MAX_MEMBERS).then_some(Region { cut, kinds })
+    }
+
+    pub fn kind(&self, v: Value) -> Kind {
+        self.kinds[v.index()]
+    }
+}
+
+/// Whether an op that makes scores can make a block of them.
+fn is_made_by_block(g: &Graph, node: &Node) -> bool {
+    match &node.op {
+        Op::Broadcast { .. } | Op::Iota { .. } => true,
+        Op::Constant { value } => value.splat_value().is_some(),
+        Op::DotGeneral { .. } => free_axes(g, node).is_some(),
+        op => is_elementwise(op),
+    }
+}
+
+/// Marks what is computed of rows of scores and goes back into scores.
+fn rows(g: &Graph, cut: &Cut, kinds: &mut [Kind]) {
+    let key = cut.batch() + 1;
+    for node in g.nodes() {
+        let [result] = node.results[..] else { continue };
+        if kinds[result.index()] != Kind::Whole || !cut.is_rows(&g.ty(result).shape) {
+            continue;
+        }
+        let is = |kind: Kind| node.args.iter().any(|a| kinds[a.index()] == kind);
+        let made = match &node.op {
+            Op::Reduce { axes, .. } => axes[..] == [key] && (is(Kind::Scores) || is(Kind::WholeScores)),
+            Op::Reshape { .. } => is(Kind::Rows),
+            Op::Broadcast { dims, .. } => is(Kind::Rows) && dims.iter().enumerate().all(|(i, &d)| i == d),
+            op => is_elementwise(op) && is(Kind::Rows),
+        };
+        if made {
+            kinds[result.index()] = Kind::Rows;
+        }
+    }
+    // what is only computed of them does as well as a whole
+    let mut comes_back = vec![false; g.num_values()];
+    for node in g.nodes().iter().rev() {
+        if let Op::Reduce { .. } = node.op {
+            comes_back[node.results[0].index()] = true;
+        }
+        let back = node.results.iter().any(|r| comes_back[r.index()] || kinds[r.index()] == Kind::Scores);
+        for a in node.args.iter().filter(|a| back && kinds[a.index()] == Kind::Rows) {
+            comes_back[a.index()] = true;
+        }
+    }
+    for (kind, back) in kinds.iter_mut().zip(comes_back) {
+        if *kind == Kind::Rows && !back {
+            *kind = Kind::Whole;
+        }
+    }
+}

@@ -61,8 +61,9 @@ fn constant(b: &mut Builder) -> Value {
 const MASKS: &[(&str, Seen)] =
     &[("causal", causal), ("window", window), ("triangle of floats", triangle_of_floats), ("constant", constant)];
 
-/// Softmax of masked scores, times values; `turned` has the axes of the product the other way round.
-fn program(seen: Seen, lowest: f64, batch: &[usize], turned: bool) -> Graph {
+/// Softmax of masked scores, times values; `turned` has the axes of the product the other way round. Where the greatest score is
+/// `fixed`, derivatives do not go through it.
+fn program(seen: Seen, lowest: f64, batch: &[usize], turned: bool, fixed: bool) -> Graph {
     let array = |n: usize, d: usize| -> Vec<usize> { batch.iter().copied().chain([n, d]).collect() };
     let types = [array(QUERIES, 3), array(KEYS, 3), array(KEYS, 5)].map(|s| Type::new(DType::F32, &s));
     let (mut b, x) = Builder::with_inputs(&types);
@@ -83,10 +84,12 @@ fn program(seen: Seen, lowest: f64, batch: &[usize], turned: bool) -> Graph {
     let low = b.full_like(scores, lowest);
     let scores = b.select(seen, scores, low);
     let rows: Vec<usize> = (0..=k).collect();
-    let greatest = b.reduce(ReduceKind::Max, scores, &[k + 1]);
-    // no derivative passes an integer
-    let greatest = b.op(Op::Bitcast { dtype: DType::I32 }, &[greatest]);
-    let greatest = b.op(Op::Bitcast { dtype: DType::F32 }, &[greatest]);
+    let mut greatest = b.reduce(ReduceKind::Max, scores, &[k + 1]);
+    if fixed {
+        // no derivative passes an integer
+        greatest = b.op(Op::Bitcast { dtype: DType::I32 }, &[greatest]);
+        greatest = b.op(Op::Bitcast { dtype: DType::F32 }, &[greatest]);
+    }
     let greatest = b.broadcast(greatest, &shape, &rows);
     let less = b.sub(scores, greatest);
     let exponentials = b.unary(Unary::Exp, less);
@@ -141,9 +144,11 @@ fn same(name: &str, x: &[Vec<f64>], y: &[Vec<f64>]) {
 fn the_same_attention_and_gradients_with_fewer_products() {
     for (name, seen) in MASKS {
         for lowest in [f64::NEG_INFINITY, -1e30, -0.3] {
-            for (batch, turned) in [(&[2, 3][..], false), (&[][..], false), (&[2][..], true)] {
+            for (batch, turned, fixed) in
+                [(&[2, 3][..], false, true), (&[][..], false, false), (&[2][..], true, true), (&[3][..], true, false)]
+            {
                 let name = format!("{name}, {lowest} where hidden, batch {batch:?}");
-                let forward = program(*seen, lowest, batch, turned);
+                let forward = program(*seen, lowest, batch, turned, fixed);
                 for g in [forward.clone(), with_gradient(&forward)] {
                     let g = standard(g);
                     let (new, changed) = cut(&g, ALWAYS);

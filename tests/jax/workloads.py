@@ -115,6 +115,27 @@ def vit(p, x, y):
 
 # sequences
 
+@step(lambda g: ([[g.w(256, 768), g.w(256, 256)] for _ in range(2)], g.f(2, 1024, 256)))
+def long_context(p, x):
+    for qkv, o in p:
+        q, k, v = [t.reshape(2, 1024, 4, 64) for t in jnp.split(x @ qkv, 3, -1)]
+        x = x + attention(q, k, v, causal=True).reshape(x.shape) @ o
+    return (x**2).mean()
+
+
+@step(lambda g: ([g.w(256, 256), g.w(256, 64), g.w(256, 64), g.w(256, 256)], g.f(2, 1024, 256)))
+def sliding_window(p, x):
+    """Two heads of keys for eight of queries, rotary places, a window of 256 keys."""
+    rotate = lambda t, a: jnp.concatenate([t[..., ::2] * jnp.cos(a) - t[..., 1::2] * jnp.sin(a), t[..., ::2] * jnp.sin(a) + t[..., 1::2] * jnp.cos(a)], -1)
+    i = jnp.arange(1024)
+    a = (i[:, None] * 1e4 ** (-jnp.arange(16) / 16)).reshape(1024, 1, 16)
+    q, k, v = rotate((x @ p[0]).reshape(2, 1024, 8, 32), a), rotate((x @ p[1]).reshape(2, 1024, 2, 32), a), (x @ p[2]).reshape(2, 1024, 2, 32)
+    s = jnp.einsum("bqghd,bkgd->bghqk", q.reshape(2, 1024, 2, 4, 32), k) / 32**0.5
+    seen = (i[:, None] >= i) & (i[:, None] - i < 256)
+    w = jax.nn.softmax(jnp.where(seen, s, -jnp.inf))
+    return ((jnp.einsum("bghqk,bkgd->bqghd", w, v).reshape(x.shape) @ p[3]) ** 2).mean()
+
+
 @step(lambda g: ([g.w(64, 600), g.w(200, 600), jnp.zeros(600), dense(g, 200, 10)], g.f(100, 32, 64), g.i(10, 32)))
 def gru(p, xs, y):
     wx, wh, b, out = p

@@ -19,6 +19,10 @@ const GAP: usize = 64;
 /// Fewest rows of the left matrix: the copy is used this often.
 const LEAST_ROWS: usize = 129;
 
+/// The same for a right matrix of so many bytes that it may come from the second-level cache, and is copied at its speed.
+const LEAST_ROWS_CACHED: usize = 48;
+const CACHED: usize = 1 << 19;
+
 /// Shorter columns, and fewer, do not compete.
 const LEAST_COLUMN: usize = 128;
 const LEAST_COLUMNS: usize = 64;
@@ -29,10 +33,12 @@ const COPIED: usize = 2 << 20;
 /// Whether the product is computed here.
 pub(super) fn takes<T>(p: &Product) -> bool {
     let apart = p.rhs.col.unsigned_abs().saturating_mul(size_of::<T>());
+    let bytes = p.k.saturating_mul(p.n).saturating_mul(size_of::<T>());
+    let least_rows = if bytes <= CACHED { LEAST_ROWS_CACHED } else { LEAST_ROWS };
     p.rhs.row == 1
         && apart > 0
         && apart.is_multiple_of(APART)
-        && p.m >= LEAST_ROWS
+        && p.m >= least_rows
         && p.k >= LEAST_COLUMN
         && p.n >= LEAST_COLUMNS
 }

@@ -15,7 +15,7 @@ const MAX_TRIED: usize = 6;
 const MIN_SHARE: usize = 4;
 
 /// A row may be this many times larger than a block should be.
-const MAX_ROW: usize = 4;
+const MAX_ROW: usize = 32;
 
 /// A group of steps, and what makes their program on a block.
 pub(super) struct Group {

@@ -3,19 +3,39 @@
 use super::known::Known;
 use super::region::{Kind, Region, free_axes};
 use gradloom_ir::{Binary, Builder, Graph, Node, Op, ReduceKind, Result, Shape, Unary, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Of the products that are yet to be made, this many are looked at for some that can be made now.
+const MAX_WAITING: usize = 16;
+
 /// What the hidden scores of a block of queries are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Hidden {
     /// One number a row: `[.., queries]`.
     Row(Value),
-    /// The elements of the product at this position, times one number a row.
-    Product { node: usize, scale: Option<Value> },
+    Sum(Sum),
     /// Nothing that can be said without computing them.
     Unknown,
+}
+
+/// Elements of products, each times one number a row, and one number a row.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    /// Where the products are in the old program, and what they are multiplied by.
+    products: Vec<(usize, Option<Value>)>,
+    row: Option<Value>,
+}
+
+impl Hidden {
+    fn as_sum(&self) -> Option<Sum> {
+        match self {
+            Hidden::Row(v) => Some(Sum { row: Some(*v), ..Sum::default() }),
+            Hidden::Sum(sum) => Some(sum.clone()),
+            Hidden::Unknown => None,
+        }
+    }
 }
 
 /// Rewrites a program block by block. `None` says that a whole array is asked for that cannot be put together.
@@ -45,12 +65,22 @@ impl<'a> Cutter<'a> {
     }
 
     pub fn cut(mut self) -> Result<Option<Graph>> {
-        for (i, node) in self.g.nodes().iter().enumerate() {
-            // made where they are read
-            if node.results.iter().any(|&r| matches!(self.region.kind(r), Kind::Scores | Kind::Rows)) {
+        let g = self.g;
+        let mut products: VecDeque<Contraction> = g.nodes().iter().filter_map(|n| Contraction::new(&self, n)).collect();
+        for node in g.nodes() {
+            // made where they are read, or along with another product
+            let is_made = |&r: &Value| {
+                matches!(self.region.kind(r), Kind::Scores | Kind::Rows) || self.whole[r.index()].is_some()
+            };
+            if !node.results.is_empty() && node.results.iter().all(is_made) {
                 continue;
             }
-            if self.node(i, node).is_none() {
+            let done = if products.front().is_some_and(|p| node.results.first() == Some(&p.result())) {
+                self.products(&mut products)
+            } else {
+                self.node(node)
+            };
+            if done.is_none() {
                 return Ok(None);
             }
         }
@@ -59,14 +89,7 @@ impl<'a> Cutter<'a> {
     }
 
     /// A node that is not cut itself.
-    fn node(&mut self, i: usize, node: &Node) -> Option<()> {
-        let scores = (0..node.args.len()).find(|&k| self.region.kind(node.args[k]) == Kind::Scores);
-        if let (Some(side), Op::DotGeneral { .. }) = (scores, &node.op)
-            && let Some(product) = Contraction::new(self, i, side)
-        {
-            self.whole[node.results[0].index()] = Some(self.contracted(&product)?);
-            return Some(());
-        }
+    fn node(&mut self, node: &Node) -> Option<()> {
         let args = node.args.iter().map(|&a| self.as_whole(a)).collect::<Option<Vec<_>>>()?;
         self.b.set_loc(&node.loc);
         let types = node.results.iter().map(|&r| self.g.ty(r).clone());
@@ -74,6 +97,53 @@ impl<'a> Cutter<'a> {
             self.whole[r.index()] = Some(new);
         }
         Some(())
+    }
+
+    /// The first product of scores, and what else can be made of the same scores now: the products of one block of queries
+    /// come together, so that its scores need not be kept until those of all others are there.
+    fn products(&mut self, waiting: &mut VecDeque<Contraction<'a>>) -> Option<()> {
+        let mut now = vec![waiting.pop_front()?];
+        let with = self.region.component(now[0].scores);
+        let mut k = 0;
+        while k < waiting.len().min(MAX_WAITING) {
+            let p = &waiting[k];
+            if self.region.component(p.scores) == with && self.is_ready([p.scores, p.other]) {
+                now.extend(waiting.remove(k));
+            } else {
+                k += 1;
+            }
+        }
+        let others = now.iter().map(|p| self.as_whole(p.other)).collect::<Option<Vec<_>>>()?;
+        let mut blocks: Vec<Vec<Value>> = vec![Vec::with_capacity(self.count()); now.len()];
+        for i in 0..self.count() {
+            for ((p, &other), blocks) in now.iter().zip(&others).zip(&mut blocks) {
+                let scores = self.block(p.scores, i)?;
+                let (rows, columns) = (self.region.cut.rows[i].clone(), self.region.cut.columns[i].clone());
+                self.b.set_loc(&p.node.loc);
+                let part = sliced(&mut self.b, other, p.other_axis, if p.over_keys { columns } else { rows });
+                blocks.push(self.b.op(p.node.op.clone(), &p.in_order(scores, part)));
+            }
+        }
+        for ((p, other), blocks) in now.iter().zip(others).zip(blocks) {
+            let result = if p.over_keys { self.over_keys(p, other, blocks) } else { self.over_queries(p, other, blocks) };
+            self.whole[p.result().index()] = Some(result?);
+        }
+        Some(())
+    }
+
+    /// Whether everything that these are made of, and is not cut, is there.
+    fn is_ready(&self, values: [Value; 2]) -> bool {
+        let (mut open, mut seen) = (values.to_vec(), HashSet::new());
+        while let Some(v) = open.pop() {
+            if self.whole[v.index()].is_some() || !seen.insert(v) {
+                continue;
+            }
+            match self.definition(v) {
+                Some(node) if matches!(self.region.kind(v), Kind::Scores | Kind::Rows) => open.extend(&node.args),
+                _ => return false,
+            }
+        }
+        true
     }
 
     fn count(&self) -> usize {
@@ -205,10 +275,16 @@ impl<'a> Cutter<'a> {
                 }
                 let of_hidden = match (self.hidden(x, i)?, kind) {
                     (Hidden::Row(row), ReduceKind::Max | ReduceKind::Min) => row,
-                    (Hidden::Row(row), ReduceKind::Sum) => {
-                        self.b.scale(row, hidden.iter().map(Range::len).sum::<usize>() as f64)
+                    (what, ReduceKind::Sum) => {
+                        let sum = what.as_sum()?;
+                        let count = hidden.iter().map(Range::len).sum::<usize>() as f64;
+                        let mut all = sum.row.map(|row| self.b.scale(row, count));
+                        for (node, scale) in sum.products {
+                            let product = self.sum_of_product(node, scale, i)?;
+                            all = Some(all.map_or(product, |s| self.b.add(s, product)));
+                        }
+                        all?
                     }
-                    (Hidden::Product { node, scale }, ReduceKind::Sum) => self.sum_of_product(node, scale, i)?,
                     _ => return None,
                 };
                 Some(self.b.binary(combining(*kind)?, seen, of_hidden))
@@ -250,11 +326,11 @@ impl<'a> Cutter<'a> {
 
     /// What the scores of block `i` are that are hidden.
     fn hidden(&mut self, v: Value, i: usize) -> Option<Hidden> {
-        if let Some(&h) = self.hidden.get(&(v, i)) {
-            return Some(h);
+        if let Some(h) = self.hidden.get(&(v, i)) {
+            return Some(h.clone());
         }
         let h = self.find_hidden(v, i)?;
-        self.hidden.insert((v, i), h);
+        self.hidden.insert((v, i), h.clone());
         Some(h)
     }
 
@@ -267,7 +343,7 @@ impl<'a> Cutter<'a> {
         let rows = self.region.cut.rows[i].clone();
         let shape: Shape = self.block_shape(i, 0)[..=axis].into();
         Some(match &node.op {
-            Op::DotGeneral { .. } => Hidden::Product { node: at, scale: None },
+            Op::DotGeneral { .. } => Hidden::Sum(Sum { products: vec![(at, None)], row: None }),
             Op::Constant { value } => {
                 let one = self.b.literal(value.splat_value()?);
                 Hidden::Row(self.b.broadcast(one, &shape, &[]))
@@ -316,32 +392,50 @@ impl<'a> Cutter<'a> {
         if let Some(rows) = rows {
             return Some(Hidden::Row(self.b.op(node.op.clone(), &rows)));
         }
-        Some(match (&node.op, &args[..]) {
-            (Op::Unary(Unary::Neg), [Hidden::Product { node, scale }]) => {
-                let scale = match scale {
-                    Some(s) => self.b.neg(*s),
-                    None => self.ones(*node, i, -1.0),
+        let sums: Option<Vec<Sum>> = args.iter().map(Hidden::as_sum).collect();
+        let Some(mut sums) = sums else { return Some(Hidden::Unknown) };
+        let sum = match (&node.op, &args[..]) {
+            (Op::Unary(Unary::Neg), _) => self.times(sums.remove(0), i, |b, one| b.neg(one)),
+            (Op::Binary(Binary::Add | Binary::Sub), _) => {
+                let second = sums.remove(1);
+                let second = match node.op {
+                    Op::Binary(Binary::Sub) => self.times(second, i, |b, x| b.neg(x)),
+                    _ => second,
                 };
-                Hidden::Product { node: *node, scale: Some(scale) }
+                let mut sum = sums.remove(0);
+                sum.products.extend(second.products);
+                sum.row = match (sum.row, second.row) {
+                    (Some(x), Some(y)) => Some(self.b.add(x, y)),
+                    (x, y) => x.or(y),
+                };
+                sum
             }
-            (Op::Binary(Binary::Mul), [Hidden::Product { node, scale }, Hidden::Row(row)])
-            | (Op::Binary(Binary::Mul), [Hidden::Row(row), Hidden::Product { node, scale }]) => {
-                let scale = scale.map_or(*row, |s| self.b.mul(s, *row));
-                Hidden::Product { node: *node, scale: Some(scale) }
-            }
-            (Op::Binary(Binary::Div), [Hidden::Product { node, scale }, Hidden::Row(row)]) => {
-                let scale = scale.unwrap_or_else(|| self.ones(*node, i, 1.0));
-                Hidden::Product { node: *node, scale: Some(self.b.div(scale, *row)) }
-            }
-            _ => Hidden::Unknown,
-        })
+            (Op::Binary(Binary::Mul), [_, Hidden::Row(r)]) => self.times(sums.remove(0), i, |b, x| b.mul(x, *r)),
+            (Op::Binary(Binary::Mul), [Hidden::Row(r), _]) => self.times(sums.remove(1), i, |b, x| b.mul(*r, x)),
+            (Op::Binary(Binary::Div), [_, Hidden::Row(r)]) => self.times(sums.remove(0), i, |b, x| b.div(x, *r)),
+            _ => return Some(Hidden::Unknown),
+        };
+        Some(Hidden::Sum(sum))
     }
 
-    /// A number for each row of a block.
-    fn ones(&mut self, product: usize, i: usize, x: f64) -> Value {
+    /// A sum of which each term's number a row becomes what `f` makes of it.
+    fn times(&mut self, mut sum: Sum, i: usize, f: impl Fn(&mut Builder, Value) -> Value) -> Sum {
+        for (node, scale) in &mut sum.products {
+            let old = match *scale {
+                Some(s) => s,
+                None => self.ones(*node, i),
+            };
+            *scale = Some(f(&mut self.b, old));
+        }
+        sum.row = sum.row.map(|x| f(&mut self.b, x));
+        sum
+    }
+
+    /// Ones, one for each row of a block.
+    fn ones(&mut self, product: usize, i: usize) -> Value {
         let ty = self.g.ty(self.g.nodes()[product].results[0]);
         let shape: Shape = self.block_shape(i, 0)[..=self.axis()].into();
-        self.b.full(&ty.with_shape(&shape), x)
+        self.b.full(&ty.with_shape(&shape), 1.0)
     }
 
     /// Sum over the hidden keys of a product's elements: the product with the sum of their rows.
@@ -373,20 +467,6 @@ impl<'a> Cutter<'a> {
             sum = Some(sum.map_or(part, |s| self.b.add(s, part)));
         }
         sum
-    }
-
-    /// A product of scores with something else, block by block.
-    fn contracted(&mut self, p: &Contraction<'a>) -> Option<Value> {
-        let other = self.as_whole(p.other)?;
-        let blocks = (0..self.count()).map(|i| {
-            let scores = self.block(p.scores, i)?;
-            let (rows, columns) = (self.region.cut.rows[i].clone(), self.region.cut.columns[i].clone());
-            self.b.set_loc(&p.node.loc);
-            let part = sliced(&mut self.b, other, p.other_axis, if p.over_keys { columns } else { rows });
-            Some(self.b.op(p.node.op.clone(), &p.in_order(scores, part)))
-        });
-        let blocks = blocks.collect::<Option<Vec<Value>>>()?;
-        if p.over_keys { self.over_keys(p, other, blocks) } else { self.over_queries(p, other, blocks) }
     }
 
     /// Each block gives the rows of its queries; to them comes what the hidden keys add.
@@ -477,9 +557,13 @@ struct Contraction<'a> {
 }
 
 impl<'a> Contraction<'a> {
-    /// The product at this position, if it is one: the batch is all of the axes before that of the queries.
-    fn new(cutter: &Cutter<'a>, at: usize, side: usize) -> Option<Contraction<'a>> {
-        let (node, axis) = (&cutter.g.nodes()[at], cutter.axis());
+    /// The node as such a product, if it is one: the batch is all of the axes before that of the queries.
+    fn new(cutter: &Cutter<'a>, node: &'a Node) -> Option<Contraction<'a>> {
+        let axis = cutter.axis();
+        let side = node.args.iter().position(|&a| cutter.region.kind(a) == Kind::Scores)?;
+        if matches!(cutter.region.kind(*node.results.first()?), Kind::Scores | Kind::Rows) {
+            return None;
+        }
         let Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = &node.op else { return None };
         let on_left = side == 0;
         let (batch, contract, other_batch, other_contract) = match on_left {
@@ -499,6 +583,10 @@ impl<'a> Contraction<'a> {
             other_batch: other_batch.clone(),
             scores_place: if on_left { axis } else { rank - 1 },
         })
+    }
+
+    fn result(&self) -> Value {
+        self.node.results[0]
     }
 
     fn in_order(&self, scores: Value, other: Value) -> [Value; 2] {

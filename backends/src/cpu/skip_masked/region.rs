@@ -24,7 +24,9 @@ pub(super) enum Kind {
 pub(super) struct Region {
     pub cut: Cut,
     /// By value.
-    pub kinds: Vec<Kind>,
+    kinds: Vec<Kind>,
+    /// By value; arrays of scores that are computed of each other element by element have one number.
+    components: Vec<usize>,
 }
 
 /// Axes of a product that has one matrix a batch on each side: the free axis of each operand.
@@ -100,11 +102,16 @@ impl Region {
         }
         rows(g, &cut, &mut kinds);
         let members = kinds.iter().filter(|&&k| k != Kind::Whole).count();
-        (members <= MAX_MEMBERS).then_some(Region { cut, kinds })
+        let components = (0..g.num_values()).map(|v| find(&mut label, v)).collect();
+        (members <= MAX_MEMBERS).then_some(Region { cut, kinds, components })
     }
 
     pub fn kind(&self, v: Value) -> Kind {
         self.kinds[v.index()]
+    }
+
+    pub fn component(&self, v: Value) -> usize {
+        self.components[v.index()]
     }
 }
 

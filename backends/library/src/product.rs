@@ -146,7 +146,14 @@ unsafe fn in_parts<T: Scalar>(p: &Product, parts: usize, dst: *mut T, lhs: *cons
 
 /// The product by `gemm`; `T` is f32 or f64.
 #[inline]
-pub(super) unsafe fn library<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: Parallelism) {
+pub(super) unsafe fn library<T: Scalar>(
+    p: &Product,
+    dst: *mut T,
+    lhs: *const T,
+    rhs: *const T,
+    add: bool,
+    par: Parallelism,
+) {
     let &Product { m, n, k, dst: d, lhs: l, rhs: r } = p;
     // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
     unsafe {

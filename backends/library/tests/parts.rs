@@ -60,8 +60,7 @@ fn sums(p: &Product, l: &[i32], r: &[i32]) -> Vec<i32> {
 #[test]
 fn products_with_forms_of_their_own() {
     let mut next = integers();
-    let few_rows =
-        [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (128, 70, 261), (129, 70, 261)];
+    let few_rows = [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (128, 70, 261), (129, 70, 261)];
     let columns_apart = [(129, 512, 64), (130, 1024, 101), (131, 2048, 300)];
     for (m, k, n) in few_rows.into_iter().chain(columns_apart) {
         for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {

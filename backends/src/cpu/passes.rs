@@ -54,12 +54,7 @@ const PASSES: &[Pass] = &[
     },
     Pass { name: "turn_components", is_needed: has_repeated_points, run: turn_components, on: On::Processor },
     Pass { name: "lead_batches", is_needed: has_inner_batch, run: lead_batches, on: On::Processor },
-    Pass {
-        name: "skip_masked",
-        is_needed: has_mask,
-        run: |g| skip_masked(g, Cutting::default()),
-        on: On::Processor,
-    },
+    Pass { name: "skip_masked", is_needed: has_mask, run: |g| skip_masked(g, Cutting::default()), on: On::Processor },
     Pass {
         name: "block_rows",
         is_needed: has_rows_to_block,
@@ -164,6 +159,19 @@ mod tests {
             "graph(%0: f32[2,64,4,16], %1: f32[2,64,4,16]) {
                %2 = dot_general(%0, %1) {lhs_batch = [0, 2], rhs_batch = [0, 2], lhs_contract = [3], rhs_contract = [3]} : f32[2,4,64,64]
                return %2 }",
+        ),
+        (
+            "skip_masked",
+            "graph(%0: f32[8,256,16], %1: f32[8,256,16]) {
+               %2 = dot_general(%0, %1) {lhs_batch = [0], rhs_batch = [0], lhs_contract = [2], rhs_contract = [2]} : f32[8,256,256]
+               %3 = iota() {dtype = i32, shape = [8, 256, 256], axis = 1} : i32[8,256,256]
+               %4 = iota() {dtype = i32, shape = [8, 256, 256], axis = 2} : i32[8,256,256]
+               %5 = greater_equal(%3, %4) : bool[8,256,256]
+               %6 = constant() {value = dense<0.0 : f32[]>} : f32[]
+               %7 = broadcast_in_dim(%6) {shape = [8, 256, 256], dims = []} : f32[8,256,256]
+               %8 = select(%5, %2, %7) : f32[8,256,256]
+               %9 = dot_general(%8, %1) {lhs_batch = [0], rhs_batch = [0], lhs_contract = [2], rhs_contract = [1]} : f32[8,256,16]
+               return %9 }",
         ),
         (
             "block_rows",

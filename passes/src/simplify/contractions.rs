@@ -3,25 +3,34 @@
 use crate::rewriting::View;
 use gradloom_ir::{Binary, DType, Op, Shape, Transposition, Value};
 
+/// What is this many times smaller than an array is moved in its place.
+pub(super) const SMALL: usize = 4;
+
 /// The axes of a product.
 #[derive(Clone)]
-struct Axes {
-    batch: [Shape; 2],
-    contract: [Shape; 2],
+pub(super) struct Axes {
+    pub batch: [Shape; 2],
+    pub contract: [Shape; 2],
 }
 
 impl Axes {
-    fn new(batch: [&Shape; 2], contract: [&Shape; 2]) -> Axes {
+    pub fn new(batch: [&Shape; 2], contract: [&Shape; 2]) -> Axes {
         Axes { batch: batch.map(Shape::clone), contract: contract.map(Shape::clone) }
     }
 
-    fn op(self) -> Op {
+    /// Of the operands in the other order.
+    pub fn swapped(self) -> Axes {
+        let ([a, b], [c, d]) = (self.batch, self.contract);
+        Axes { batch: [b, a], contract: [d, c] }
+    }
+
+    pub fn op(self) -> Op {
         let ([lhs_batch, rhs_batch], [lhs_contract, rhs_contract]) = (self.batch, self.contract);
         Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }
     }
 
     /// The axes of operand `side`, of this rank, that are neither batched nor contracted.
-    fn free(&self, side: usize, rank: usize) -> Shape {
+    pub fn free(&self, side: usize, rank: usize) -> Shape {
         (0..rank).filter(|a| !self.batch[side].contains(a) && !self.contract[side].contains(a)).collect()
     }
 }
@@ -31,21 +40,41 @@ pub(super) fn dot_general(v: &mut View, args: &[Value], batch: [&Shape; 2], cont
     of_transposes(v, operands, &axes).or_else(|| of_reshapes(v, operands, &axes))
 }
 
-/// dot(transpose(x), y) = dot(x, y) with its axes renumbered, where the free axes stay in order
+/// dot(transpose(x), y) = dot(x, y) with its axes renumbered, where the free axes stay in order; or with its own axes in another
+/// order after it, if it is a small part of x
 fn of_transposes(v: &mut View, mut operands: [Value; 2], axes: &Axes) -> Option<Value> {
     let mut axes = axes.clone();
+    let ranks = operands.map(|x| v.shape(x).len());
+    let free = [0, 1].map(|i| axes.free(i, ranks[i]));
+    let batch = axes.batch[0].len();
+    let lengths = |i: usize| free[i].iter().map(move |&a| (i, a));
+    let all = axes.batch[0].iter().map(|&a| (0, a)).chain(lengths(0)).chain(lengths(1));
+    let numel: usize = all.map(|(i, a)| v.shape(operands[i])[a]).product();
+    let mut order: Shape = (0..batch + free[0].len() + free[1].len()).collect();
     let mut any = false;
     for (i, operand) in operands.iter_mut().enumerate() {
         let Some(node) = v.def(*operand) else { continue };
         let Op::Transpose { perm } = &node.op else { continue };
-        if axes.free(i, perm.len()).iter().map(|&a| perm[a]).is_sorted() {
-            *operand = node.args[0];
-            axes.batch[i] = axes.batch[i].iter().map(|&a| perm[a]).collect();
-            axes.contract[i] = axes.contract[i].iter().map(|&a| perm[a]).collect();
-            any = true;
+        let from: Shape = free[i].iter().map(|&a| perm[a]).collect();
+        if !from.is_sorted() {
+            if numel > v.numel(*operand) / SMALL {
+                continue;
+            }
+            let first = batch + if i == 0 { 0 } else { free[0].len() };
+            for (k, a) in from.iter().enumerate() {
+                order[first + k] = first + from.iter().filter(|b| *b < a).count();
+            }
         }
+        *operand = node.args[0];
+        axes.batch[i] = axes.batch[i].iter().map(|&a| perm[a]).collect();
+        axes.contract[i] = axes.contract[i].iter().map(|&a| perm[a]).collect();
+        any = true;
     }
-    any.then(|| v.op(axes.op(), &operands))
+    if !any {
+        return None;
+    }
+    let product = v.op(axes.op(), &operands);
+    Some(if order.is_sorted() { product } else { v.transpose(product, &order) })
 }
 
 /// dot(reshape(x), reshape(y)) = dot(x, y) along several axes, where both reshapes make one axis of these and leave the

@@ -1,5 +1,6 @@
 //! Rules of broadcasts, reshapes and transposes.
 
+use super::contractions::{Axes, SMALL};
 use crate::rewriting::View;
 use gradloom_ir::{Literal, Op, Shape, Value};
 
@@ -66,22 +67,45 @@ pub(super) fn transpose(v: &mut View, x: Value, perm: &[usize]) -> Option<Value>
             let dims: Option<Shape> = dims.iter().map(|d| perm.iter().position(|p| p == d)).collect();
             dims.map(|dims| v.broadcast(y, &shape, &dims))
         }
-        // transpose(a b) = b a where the transpose swaps the free axes of the two
         Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } => {
-            let (b, lhs, rhs) = (lhs_batch.len(), node.args[0], node.args[1]);
-            let l = v.shape(lhs).len() - b - lhs_contract.len();
-            let swap = (0..b).chain(b + l..perm.len()).chain(b..b + l);
-            if !perm.iter().copied().eq(swap) || !v.single_use(x) {
-                return None;
-            }
-            let op = Op::DotGeneral {
-                lhs_batch: rhs_batch.clone(),
-                rhs_batch: lhs_batch.clone(),
-                lhs_contract: rhs_contract.clone(),
-                rhs_contract: lhs_contract.clone(),
-            };
-            Some(v.op(op, &[rhs, lhs]))
+            let axes = Axes::new([lhs_batch, rhs_batch], [lhs_contract, rhs_contract]);
+            of_product(v, x, [node.args[0], node.args[1]], axes, perm)
         }
         _ => None,
     }
+}
+
+/// transpose(a b) = a b or b a with the free axes of both in another order, where each of them keeps its axes together: a factor
+/// whose axes change their places is a small part of the product
+fn of_product(v: &mut View, x: Value, factors: [Value; 2], axes: Axes, perm: &[usize]) -> Option<Value> {
+    let batch = axes.batch[0].len();
+    let free = [0, 1].map(|i| axes.free(i, v.shape(factors[i]).len()));
+    let first = batch + free[0].len();
+    if !v.single_use(x) || perm[..batch].iter().copied().ne(0..batch) {
+        return None;
+    }
+    let swaps = perm[batch..].first().is_some_and(|&p| p >= first) && !free[0].is_empty();
+    let middle = if swaps { batch + free[1].len() } else { first };
+    let (head, tail) = (&perm[batch..middle], &perm[middle..]);
+    let of_side = if swaps { [tail, head] } else { [head, tail] };
+    let mut operands = factors;
+    for (side, places) in of_side.into_iter().enumerate() {
+        let start = if side == 0 { batch } else { first };
+        let order: Option<Shape> = places.iter().map(|p| free[side].get(p.checked_sub(start)?).copied()).collect();
+        let order = order?;
+        if order.is_sorted() {
+            continue;
+        }
+        if v.numel(factors[side]) > v.numel(x) / SMALL {
+            return None;
+        }
+        let mut turned: Shape = (0..v.shape(factors[side]).len()).collect();
+        free[side].iter().zip(&order).for_each(|(&at, &axis)| turned[at] = axis);
+        operands[side] = v.transpose(factors[side], &turned);
+    }
+    let op = if swaps { axes.swapped().op() } else { axes.op() };
+    if swaps {
+        operands.swap(0, 1);
+    }
+    Some(v.op(op, &operands))
 }

@@ -23,6 +23,22 @@ pub const PROOFS: &[Proof] = &[
                 });
                 s.b.op(op, &[x, y])
             }),
+            form("dot(transpose(x), y) = transpose(dot(x, y))", "dot_general transpose", |s| {
+                let dtype = s.dtype_that(|d| d != DType::Bool);
+                let (batch, free) = (s.shape([0, 1], 2..=3), s.shape([2, 2], 2..=3));
+                let (k, few) = (8 + s.below(3), s.shape([0, 1], 1..=2));
+                let x = s.input(dtype, &[&batch[..], &[k], &free].concat());
+                let b = batch.len();
+                let perm: Vec<usize> = (0..b).chain([b + 2, b, b + 1]).collect();
+                let x = s.b.transpose(x, &perm);
+                let y = s.input(dtype, &[&batch[..], &few, &[k]].concat());
+                let from = |at: usize, n: usize| (at..at + n).collect::<Shape>();
+                let first = s.flip();
+                let [of_x, of_y] = [from(b + 1, 1), from(b + few.len(), 1)];
+                let (lhs_contract, rhs_contract) = if first { (of_x, of_y) } else { (of_y, of_x) };
+                let op = Op::DotGeneral { lhs_batch: from(0, b), rhs_batch: from(0, b), lhs_contract, rhs_contract };
+                s.b.op(op, &if first { [x, y] } else { [y, x] })
+            }),
             form("dot(reshape(x), reshape(y)) = dot(x, y)", "dot_general", |s| {
                 let mut p = Product::any(s, 3);
                 let parts = s.shape([2, 3], 1..=3);

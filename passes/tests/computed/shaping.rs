@@ -136,6 +136,25 @@ pub const PROOFS: &[Proof] = &[
                 let perm: Vec<usize> = (0..b).chain(b + l.len()..n).chain(b..b + l.len()).collect();
                 s.b.transpose(z, &perm)
             }),
+            form("transpose(a b) = transpose(a) b, or the other way round", "transpose dot_general", |s| {
+                let dtype = s.dtype_that(|d| d != DType::Bool);
+                let (batch, few) = (s.shape([0, 1], 2..=3), s.shape([2, 2], 2..=3));
+                let (k, many) = (1 + s.below(2), 8 + s.below(3));
+                let x = s.input(dtype, &[&batch[..], &few, &[k]].concat());
+                let y = s.input(dtype, &[&batch[..], &[k, many]].concat());
+                let b = batch.len();
+                let from = |at: usize, n: usize| (at..at + n).collect::<Shape>();
+                let first = s.flip();
+                let [left, right] = [from(b + 2, 1), from(b, 1)];
+                let (lhs_contract, rhs_contract) = if first { (left, right) } else { (right, left) };
+                let op = Op::DotGeneral { lhs_batch: from(0, b), rhs_batch: from(0, b), lhs_contract, rhs_contract };
+                let z = s.b.op(op, &if first { [x, y] } else { [y, x] });
+                // those of the small factor change places, before or behind that of the other
+                let (few, many) = if first { ([b + 1, b], b + 2) } else { ([b + 2, b + 1], b) };
+                let free = if s.flip() { [few[0], few[1], many] } else { [many, few[0], few[1]] };
+                let perm: Vec<usize> = (0..b).chain(free).collect();
+                s.b.transpose(z, &perm)
+            }),
         ],
     ),
 ];

@@ -86,11 +86,7 @@ impl<'a> Known<'a> {
                     // one side may be enough
                     Binary::And | Binary::Or if ty.dtype == DType::Bool => {
                         let (x, y) = (x.unwrap_or(BOOL), y.unwrap_or(BOOL));
-                        if *op == Binary::And {
-                            (x.0.min(y.0), x.1.min(y.1))
-                        } else {
-                            (x.0.max(y.0), x.1.max(y.1))
-                        }
+                        if *op == Binary::And { (x.0.min(y.0), x.1.min(y.1)) } else { (x.0.max(y.0), x.1.max(y.1)) }
                     }
                     Binary::Add => (x?.0 + y?.0, x?.1 + y?.1),
                     Binary::Sub => (x?.0 - y?.1, x?.1 - y?.0),

@@ -11,7 +11,9 @@
 //! Nothing is assumed of what the mask puts in their place, so a row whose hidden scores count (they are finite, and so are its others)
 //! has the same result as before. The gradients are in the same program and are cut along with it.
 
+mod contract;
 mod cut;
+mod hidden;
 mod known;
 mod region;
 
@@ -153,7 +155,8 @@ fn regions(g: &Graph, with: Cutting) -> impl Iterator<Item = Region> {
 
 /// Whether [`skip_masked`] may have anything to do here or in a nested program.
 pub(super) fn has_mask(g: &Graph) -> bool {
-    regions(g, Cutting::default()).next().is_some() || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| has_mask(b)))
+    regions(g, Cutting::default()).next().is_some()
+        || g.nodes().iter().any(|n| n.op.bodies().iter().any(|b| has_mask(b)))
 }
 
 /// Computes the products of attention only where a mask that is known beforehand (causal, a sliding window, any constant) lets
@@ -161,6 +164,26 @@ pub(super) fn has_mask(g: &Graph) -> bool {
 ///
 /// **Ensures** the same result up to the order of additions, for any mask and any numbers. **Never** cuts what another
 /// part of the program needs and cannot have put together again.
+///
+/// ```
+/// use gradloom_backends::cpu::{Cutting, skip_masked};
+/// let mut g = gradloom_ir::parse("graph(%0: f32[8,256,16], %1: f32[8,256,16]) {
+///     %2 = dot_general(%0, %1) {lhs_batch = [0], rhs_batch = [0], lhs_contract = [2], rhs_contract = [2]} : f32[8,256,256]
+///     %3 = iota() {dtype = i32, shape = [8, 256, 256], axis = 1} : i32[8,256,256]
+///     %4 = iota() {dtype = i32, shape = [8, 256, 256], axis = 2} : i32[8,256,256]
+///     %5 = greater_equal(%3, %4) : bool[8,256,256]
+///     %6 = constant() {value = dense<0.0 : f32[]>} : f32[]
+///     %7 = broadcast_in_dim(%6) {shape = [8, 256, 256], dims = []} : f32[8,256,256]
+///     %8 = select(%5, %2, %7) : f32[8,256,256]
+///     %9 = dot_general(%8, %1) {lhs_batch = [0], rhs_batch = [0], lhs_contract = [2], rhs_contract = [1]} : f32[8,256,16]
+///     return %9
+/// }")?;
+/// skip_masked(&mut g, Cutting::default())?;
+/// // the first 64 queries see 64 keys, the last see all
+/// let text = g.to_string();
+/// assert!(text.contains(": f32[8,64,64]") && text.contains(": f32[8,64,256]") && !text.contains(": f32[8,256,256]"));
+/// # Ok::<(), gradloom_ir::Error>(())
+/// ```
 ///
 /// # Errors
 /// Internal ones only.

@@ -29,14 +29,45 @@ pub(super) struct Region {
     components: Vec<usize>,
 }
 
-/// Axes of a product that has one matrix a batch on each side: the free axis of each operand.
-pub(super) fn free_axes(g: &Graph, node: &Node) -> Option<[usize; 2]> {
+/// What an axis of a product's operand is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// One of the batch, the first axes of the result.
+    Batch(usize),
+    /// One that is summed over.
+    Contracted(usize),
+    /// This axis of the result.
+    Free(usize),
+}
+
+/// What each axis of both operands of a product is for.
+pub(super) fn places(g: &Graph, node: &Node) -> Option<[Vec<Place>; 2]> {
     let Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = &node.op else { return None };
-    let free = |arg: usize, batch: &[usize], contract: &[usize]| {
-        let mut axes = (0..g.ty(node.args[arg]).rank()).filter(|a| !batch.contains(a) && !contract.contains(a));
-        axes.next().filter(|_| axes.next().is_none())
+    let mut next = lhs_batch.len();
+    let mut of = |side: usize, batch: &[usize], contract: &[usize]| -> Vec<Place> {
+        let at = |axes: &[usize], a: usize| axes.iter().position(|&b| b == a);
+        let place = |a: usize| match (at(batch, a), at(contract, a)) {
+            (Some(k), _) => Place::Batch(k),
+            (_, Some(k)) => Place::Contracted(k),
+            _ => {
+                next += 1;
+                Place::Free(next - 1)
+            }
+        };
+        (0..g.ty(node.args[side]).rank()).map(place).collect()
     };
-    Some([free(0, lhs_batch, lhs_contract)?, free(1, rhs_batch, rhs_contract)?])
+    Some([of(0, lhs_batch, lhs_contract), of(1, rhs_batch, rhs_contract)])
+}
+
+/// Which operand, and which axis of it, the last two axes of a product are: if they are of two operands.
+pub(super) fn factors(g: &Graph, node: &Node) -> Option<[(usize, usize); 2]> {
+    let (places, rank) = (places(g, node)?, g.ty(node.results[0]).rank());
+    let find = |axis: usize| {
+        let at = |side: usize| Some((side, places[side].iter().position(|&p| p == Place::Free(axis))?));
+        at(0).or_else(|| at(1))
+    };
+    let [query, key] = [find(rank.checked_sub(2)?)?, find(rank - 1)?];
+    (query.0 != key.0).then_some([query, key])
 }
 
 impl Cut {
@@ -74,7 +105,7 @@ impl Region {
             if !matches!(node.op, Op::DotGeneral { .. }) {
                 continue;
             }
-            if is_scores(node.results[0]) && free_axes(g, node).is_some() {
+            if is_scores(node.results[0]) && factors(g, node).is_some() {
                 products[find(&mut label, node.results[0].index())][0] = true;
             }
             for a in node.args.iter().filter(|&&a| is_scores(a)) {
@@ -120,7 +151,7 @@ fn is_made_by_block(g: &Graph, node: &Node) -> bool {
     match &node.op {
         Op::Broadcast { .. } | Op::Iota { .. } => true,
         Op::Constant { value } => value.splat_value().is_some(),
-        Op::DotGeneral { .. } => free_axes(g, node).is_some(),
+        Op::DotGeneral { .. } => factors(g, node).is_some(),
         op => is_elementwise(op),
     }
 }

@@ -93,6 +93,23 @@ fn every_op() {
     }
 }
 
+/// Whoever goes through a barrier has all of its operands: of these the second is read by nothing else, and computed with the first.
+#[test]
+fn operands_of_barriers() {
+    let text = "graph(%0: f32[16,8]) {
+        %1 = exponential(%0) : f32[16,8]
+        %2 = reduce(%1) {kind = \"sum\", axes = [1]} : f32[16]
+        %3 = broadcast_in_dim(%2) {shape = [16, 8], dims = [0]} : f32[16,8]
+        %4 = divide(%1, %3) : f32[16,8]
+        %5 = reduce(%4) {kind = \"max\", axes = [1]} : f32[16]
+        %6, %7 = optimization_barrier(%2, %4) : f32[16], f32[16,8]
+        %8 = cumulative(%6) {kind = \"sum\", axis = 0, reverse = false} : f32[16]
+        return %5, %8 }";
+    let g = gradloom_ir::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    let x: Vec<f32> = (0..128).map(|i| (i as f32).sin()).collect();
+    assert!(check("a barrier", &g, &[Literal::new(&[16, 8], &x)], ALWAYS, 1e-5));
+}
+
 fn layer_norm(x: &Tensor) -> Tensor {
     let centred = x - x.mean_keepdims(-1);
     let variance = centred.square().mean_keepdims(-1);

@@ -14,7 +14,8 @@ const MAX_TRIED: usize = 6;
 /// Of the bytes that go through memory, one in this many must be saved.
 const MIN_SHARE: usize = 4;
 
-/// A row may be this many times larger than a block should be.
+/// What some step needs of one row may be this many times larger than a block should be: it is in a cache that cores share then, still
+/// nearer than memory.
 const MAX_ROW: usize = 32;
 
 /// A group of steps, and what makes their program on a block.
@@ -78,7 +79,10 @@ pub(super) struct Grouping<'a> {
     step_of: Vec<Option<usize>>,
     /// The stored values each step reads.
     reads: Vec<Vec<Value>>,
-    /// The last step that reads each stored value; one more than all for results of the program.
+    /// Stored values that are results of the program, or operands of a barrier: that is a node of its own for whoever goes through it,
+    /// with all of its operands.
+    kept: Vec<Value>,
+    /// The last step that reads each stored value; one more than all for those that are kept.
     last_reader: Vec<Option<usize>>,
 }
 
@@ -95,10 +99,11 @@ impl<'a> Grouping<'a> {
         for (s, reads) in reads.iter().enumerate() {
             reads.iter().for_each(|v| last_reader[v.index()] = Some(s));
         }
-        for o in g.outputs() {
-            last_reader[c.alias[o.index()].unwrap_or(*o).index()] = Some(c.steps.len());
-        }
-        Grouping { g, rows, with, definitions, c, step_of, reads, last_reader }
+        let barriers = g.nodes().iter().filter(|n| n.op == Op::Barrier {}).flat_map(|n| &n.args);
+        let memory = |v: &Value| c.alias[v.index()].unwrap_or(*v);
+        let kept: Vec<Value> = g.outputs().iter().chain(barriers).map(memory).collect();
+        kept.iter().for_each(|v| last_reader[v.index()] = Some(c.steps.len()));
+        Grouping { g, rows, with, definitions, c, step_of, reads, kept, last_reader }
     }
 
     /// Where a value is computed, unless it is an argument.
@@ -111,7 +116,7 @@ impl<'a> Grouping<'a> {
         self.c.stored[v.index()]
     }
 
-    /// The last step that reads a stored value, which is no result of the program.
+    /// The last step that reads a stored value that is not kept for something else.
     pub fn last_reader(&self, v: Value) -> Option<usize> {
         self.last_reader[v.index()].filter(|&s| s < self.c.steps.len())
     }
@@ -244,8 +249,7 @@ impl<'a> Grouping<'a> {
     fn group(&self, members: &[(usize, Parts)], set: &[usize]) -> Option<Group> {
         let steps: HashSet<usize> = set.iter().map(|&k| members[k].0).collect();
         let is_own = |v: Value| self.step_of[v.index()].is_some_and(|s| steps.contains(&s));
-        let memory = |v: Value| self.c.alias[v.index()].unwrap_or(v);
-        let mut read_elsewhere: HashSet<Value> = self.g.outputs().iter().map(|&v| memory(v)).collect();
+        let mut read_elsewhere: HashSet<Value> = self.kept.iter().copied().collect();
         for (s, reads) in self.reads.iter().enumerate().filter(|(s, _)| !steps.contains(s)) {
             debug_assert!(!steps.contains(&s));
             read_elsewhere.extend(reads);

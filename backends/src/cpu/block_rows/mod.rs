@@ -72,8 +72,8 @@ pub fn block_rows(g: &mut Graph, with: Blocking) -> Result<Changed> {
         let grouping = Grouping::new(g, rows, with);
         let mut groups = grouping.groups();
         if let Some(new) = remake::remade(g, &grouping, &groups)? {
-            groups = Grouping::new(&new, rows, with).groups();
-            *g = new;
+            *g = dead_code(&new);
+            groups = Grouping::new(g, rows, with).groups();
         }
         if let Some(new) = outline::outlined(g, rows, &groups)? {
             *g = dead_code(&new);

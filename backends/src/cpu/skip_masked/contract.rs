@@ -132,6 +132,7 @@ impl<'a> Cutter<'a> {
     fn product_of_rows(&mut self, p: &Contraction, row: Value, sum: Value, like: Value) -> Value {
         let mut shape = self.b.ty(like).shape.clone();
         let rank = shape.len();
+        let row = self.widened(row);
         // what else is summed over comes behind the axes of the result
         let mut more: Vec<usize> = Vec::new();
         let places = [(row, &p.places[0], p.axis), (sum, &p.places[1], p.other_axis)].map(|(x, places, gone)| {
@@ -153,7 +154,8 @@ impl<'a> Cutter<'a> {
         let [row, sum] = places.map(|(x, dims)| self.b.broadcast(x, &shape, &dims));
         let product = self.b.mul(row, sum);
         let axes: Vec<usize> = (rank..shape.len()).collect();
-        self.b.sum(product, &axes)
+        let product = self.b.sum(product, &axes);
+        self.b.convert(product, self.b.ty(like).dtype)
     }
 
     /// Each block adds to the rows of the keys it sees, and to those of hidden keys what they have in common.

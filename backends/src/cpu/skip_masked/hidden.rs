@@ -153,7 +153,8 @@ impl Cutter<'_> {
         let node = &self.g.nodes()[product];
         let [(query, q), (key, k)] = factors(self.g, node)?;
         let mut args = [self.as_whole(node.args[0])?, self.as_whole(node.args[1])?];
-        args[query] = sliced(&mut self.b, args[query], q, self.region.cut.rows[i].clone());
+        let part = sliced(&mut self.b, args[query], q, self.region.cut.rows[i].clone());
+        args[query] = self.widened(part);
         args[key] = self.sum_of_hidden(args[key], k, i)?;
         let Op::DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = &node.op else { return None };
         // an axis is gone
@@ -166,15 +167,27 @@ impl Cutter<'_> {
             lhs_contract: left(0, lhs_contract),
             rhs_contract: left(1, rhs_contract),
         };
-        let sum = self.b.op(op, &args);
-        Some(scale.map_or(sum, |s| self.b.mul(sum, s)))
+        let mut sum = self.b.op(op, &args);
+        if let Some(scale) = scale {
+            let scale = self.widened(scale);
+            sum = self.b.mul(sum, scale);
+        }
+        Some(self.b.convert(sum, self.g.ty(node.results[0]).dtype))
     }
 
-    /// The sum of what belongs to the hidden keys of a block, along this axis.
+    /// In the dtype that sums are computed in.
+    pub(super) fn widened(&mut self, x: Value) -> Value {
+        let dtype = self.b.ty(x).dtype.accumulator();
+        self.b.convert(x, dtype)
+    }
+
+    /// The sum of what belongs to the hidden keys of a block, along this axis; of 16-bit floats as f32, since it may be large where
+    /// what it is multiplied by is small.
     pub(super) fn sum_of_hidden(&mut self, x: Value, axis: usize, i: usize) -> Option<Value> {
         let mut sum: Option<Value> = None;
         for keys in self.region.cut.hidden(i) {
             let part = sliced(&mut self.b, x, axis, keys);
+            let part = self.widened(part);
             let part = self.b.sum(part, &[axis]);
             sum = Some(sum.map_or(part, |s| self.b.add(s, part)));
         }

@@ -162,8 +162,8 @@ pub(super) fn has_mask(g: &Graph) -> bool {
 /// Computes the products of attention only where a mask that is known beforehand (causal, a sliding window, any constant) lets
 /// them through, block by block of the queries.
 ///
-/// **Ensures** the same result up to the order of additions, for any mask and any numbers. **Never** cuts what another
-/// part of the program needs and cannot have put together again.
+/// **Ensures** the same result up to the order of additions, for any mask and any numbers whose sums stay in the dtype's range. **Never**
+/// cuts what another part of the program needs and cannot have put together again.
 ///
 /// ```
 /// use gradloom_backends::cpu::{Cutting, skip_masked};

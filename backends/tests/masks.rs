@@ -218,3 +218,37 @@ fn sums_of_hidden_values_in_16_bits() {
         same(&format!("{dtype}"), &before, &numbers_of(&led, &x), 0.02);
     }
 }
+
+/// Scores times a number, `count` times, masked and multiplied with values.
+fn chain(count: usize) -> Graph {
+    let types = [[QUERIES, 3], [KEYS, 3], [KEYS, 5]].map(|s| Type::new(DType::F32, &s));
+    let (mut b, x) = Builder::with_inputs(&types);
+    let dot = |contract: [usize; 2]| Op::DotGeneral {
+        lhs_batch: [].into_iter().collect(),
+        rhs_batch: [].into_iter().collect(),
+        lhs_contract: contract[..1].into(),
+        rhs_contract: contract[1..].into(),
+    };
+    let mut scores = b.op(dot([1, 1]), &[x[0], x[1]]);
+    for _ in 0..count {
+        scores = b.unary(Unary::Sin, scores);
+    }
+    let seen = causal(&mut b);
+    let zero = b.full_like(scores, 0.0);
+    let scores = b.select(seen, scores, zero);
+    let out = b.op(dot([1, 0]), &[scores, x[2]]);
+    b.finish(&[out]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What is made recursively has an end before the stack has; sizes that make no sense cut nothing, or something.
+#[test]
+fn long_chains_and_any_settings() {
+    assert!(cut(&chain(100), ALWAYS).1);
+    assert!(!cut(&chain(50_000), ALWAYS).1);
+    let none = Cutting { min_length: 0, min_bytes: 0, block: 0, max_blocks: 0, step: 0 };
+    let g = chain(3);
+    let x: Vec<Literal> = g.input_types().iter().enumerate().map(|(k, t)| numbers(&t.shape, k)).collect();
+    for with in [none, Cutting { block: 1, max_blocks: usize::MAX, step: usize::MAX, ..none }] {
+        same("settings", &numbers_of(&g, &x), &numbers_of(&cut(&g, with).0, &x), 4e-6);
+    }
+}

@@ -320,7 +320,7 @@ impl<'a> Grouping<'a> {
         if alive > MAX_ROW * self.with.block {
             return None;
         }
-        let most = (self.with.block / row_bytes.max(1)).min(self.rows / self.with.min_blocks).max(1);
+        let most = (self.with.block / row_bytes.max(1)).min(self.rows / self.with.min_blocks.max(1)).max(1);
         let block = (1..=most).rev().find(|d| self.rows.is_multiple_of(*d))?;
         // few bytes a block are not worth its loop
         (block * 8 >= most).then_some(block)

@@ -91,11 +91,11 @@ fn expression(g: &Graph, grouping: &Grouping, v: Value, kept: impl Fn(Value) -> 
         let is_made = is_elementwise(&node.op)
             || matches!(node.op, Op::Broadcast { .. })
             || matches!(&node.op, Op::Constant { value } if value.splat_value().is_some());
-        if !is_made || !nodes.insert(i) {
-            if is_made {
-                continue;
-            }
+        if !is_made {
             return None;
+        }
+        if !nodes.insert(i) {
+            continue;
         }
         cost += own_cost(&node.op);
         if cost > MAX_RECOMPUTE {

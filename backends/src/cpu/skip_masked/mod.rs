@@ -87,7 +87,8 @@ impl Cut {
 /// How the arrays of this shape are cut of which the predicate hides what it is `hides` for, if that is enough.
 fn cut_by(known: &mut Known, predicate: Value, hides: bool, shape: &[usize], with: Cutting) -> Option<Cut> {
     let [.., queries, keys] = *shape else { return None };
-    let (step, block) = (with.step, with.block.max(queries.div_ceil(with.max_blocks)));
+    let step = with.step.max(1);
+    let block = with.block.max(queries.div_ceil(with.max_blocks.max(1))).max(1);
     let rows: Vec<Range<usize>> = (0..queries).step_by(block).map(|from| from..queries.min(from + block)).collect();
     let mut cut = Cut { shape: shape.to_vec(), columns: vec![0..keys; rows.len()], rows };
     for i in 0..cut.rows.len() {
@@ -128,7 +129,7 @@ fn cuts(g: &Graph, with: Cutting) -> Vec<(Cut, Vec<Value>)> {
     for node in g.nodes().iter().filter(|n| n.op == Op::Select {}) {
         let ty = g.ty(node.results[0]);
         let [.., queries, keys] = ty.shape[..] else { continue };
-        if !ty.dtype.is_float() || queries.min(keys) < with.min_length || ty.bytes() < with.min_bytes {
+        if !ty.dtype.is_float() || queries.min(keys) < with.min_length.max(1) || ty.bytes() < with.min_bytes {
             continue;
         }
         let [predicate, on_true, on_false] = node.args[..] else { continue };

@@ -4,8 +4,8 @@ use super::Cut;
 use crate::cpu::divide_reductions::is_elementwise;
 use gradloom_ir::{Graph, Node, Op, Value};
 
-/// A program of more values that are cut than this is left as it is: they are made recursively.
-const MAX_MEMBERS: usize = 4096;
+/// Where more values than this are made one of the other, a program is left as it is: they are made recursively.
+const MAX_DEPTH: usize = 128;
 
 /// What a value of the region is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,9 +132,8 @@ impl Region {
             }
         }
         rows(g, &cut, &mut kinds);
-        let members = kinds.iter().filter(|&&k| k != Kind::Whole).count();
         let components = (0..g.num_values()).map(|v| find(&mut label, v)).collect();
-        (members <= MAX_MEMBERS).then_some(Region { cut, kinds, components })
+        (depth(g, &kinds) <= MAX_DEPTH).then_some(Region { cut, kinds, components })
     }
 
     pub fn kind(&self, v: Value) -> Kind {
@@ -144,6 +143,18 @@ impl Region {
     pub fn component(&self, v: Value) -> usize {
         self.components[v.index()]
     }
+}
+
+/// The most values that are cut and made one of the other.
+fn depth(g: &Graph, kinds: &[Kind]) -> usize {
+    let mut depths = vec![0usize; g.num_values()];
+    for node in g.nodes() {
+        let below = node.args.iter().map(|a| depths[a.index()]).max().unwrap_or(0);
+        for r in node.results.iter().filter(|r| matches!(kinds[r.index()], Kind::Scores | Kind::Rows)) {
+            depths[r.index()] = below + 1;
+        }
+    }
+    depths.into_iter().max().unwrap_or(0)
 }
 
 /// Whether an op that makes scores can make a block of them.

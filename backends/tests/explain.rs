@@ -93,6 +93,22 @@ fn bodies_are_explained_as_often_as_they_run() {
     check_code(&e.steps[0]);
 }
 
+/// Both numbers of one block of threefry come of the same 20 rounds.
+#[test]
+fn what_ops_have_in_common_is_computed_once() {
+    let e = explained(
+        "graph(%0: u32[64], %1: u32[64]) {
+           %2 = threefry2x32(%0, %0, %0, %1) {lane = 0} : u32[64]
+           %3 = threefry2x32(%0, %0, %0, %1) {lane = 1} : u32[64]
+           %4 = xor(%2, %3) : u32[64] return %4 }",
+    );
+    // (a loop of whole vectors, then one vector of what is left)
+    if let Some(Listing::Assembly(text)) = &e.steps[0].code {
+        let rounds = text.lines().filter(|l| l.contains("vprold")).count();
+        assert!(rounds > 0 && rounds.is_multiple_of(20) && rounds <= 40, "{rounds} in {text}");
+    }
+}
+
 /// The passes of the processor are observed like all others, and the graph is the one that they leave.
 #[test]
 fn lowering_is_observed() {

@@ -8,7 +8,7 @@ use attention::{Attention, Mask, as_dtype, with_gradient};
 use gradloom_backends::cpu::{Cutting, skip_masked};
 use gradloom_ir::eval::eval;
 use gradloom_ir::{Binary, Builder, Comparison, DType, Graph, Literal, Op, ReduceKind, Type, Unary, Value};
-use gradloom_passes::{Changed, Pipeline};
+use gradloom_passes::{Changed, Pipeline, cse};
 
 /// Cuts small arrays, too.
 const ALWAYS: Cutting = Cutting { min_length: 8, min_bytes: 0, block: 4, max_blocks: 16, step: 2 };
@@ -147,6 +147,10 @@ fn cut(g: &Graph, with: Cutting) -> (Graph, bool) {
     let mut new = g.clone();
     let changed = skip_masked(&mut new, with).unwrap_or_else(|e| panic!("{e}\n{g}"));
     gradloom_ir::verify(&new).unwrap_or_else(|e| panic!("{e}\n{new}"));
+    if changed == Changed::Yes {
+        let again = cse(&mut new.clone()).unwrap_or_else(|e| panic!("{e}\n{new}"));
+        assert_eq!(again, Changed::No, "blocks that are taken out twice in\n{new}");
+    }
     (standard(new), changed == Changed::Yes)
 }
 

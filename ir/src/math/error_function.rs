@@ -1,6 +1,6 @@
 //! The error function and its inverse.
 
-use super::exponential::{exp, exp_parts, log};
+use super::exponential::{exp, exp_parts, log_of_normal};
 use super::{Lanes, copysign, poly};
 
 /// erf(r) / r - 1 in r^2, |r| <= 0.93.
@@ -99,8 +99,9 @@ pub fn erf_inv<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let one = l.f(1.0);
     let size = l.abs(x);
     let (below, above) = (l.sub(one, size), l.add(one, size));
+    // at least 2^-24 where x is inside
     let t = l.mul(below, above);
-    let t = log(l, t);
+    let t = log_of_normal(l, t);
     let w = l.neg(t);
     let (five, shift, three) = (l.f(5.0), l.f(2.5), l.f(3.0));
     let central = l.lt(w, five);
@@ -111,10 +112,12 @@ pub fn erf_inv<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let pt = poly(l, wt, &ERF_INV_TAIL);
     let p = l.select(central, pc, pt);
     let y = l.mul(p, x);
-    let inf = l.f(f32::INFINITY);
+    let (inf, nan) = (l.f(f32::INFINITY), l.f(f32::NAN));
+    let inside = l.lt(size, one);
     let edge = l.eq(size, one);
-    let signed = copysign(l, inf, x);
-    l.select(edge, signed, y)
+    let signed = l.mul(inf, x);
+    let outside = l.select(edge, signed, nan);
+    l.select(inside, y, outside)
 }
 
 /// The same approximation of erf_inv(x) / x in f64, given w = -ln(1 - x^2) < 16.

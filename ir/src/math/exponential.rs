@@ -196,6 +196,13 @@ fn log_edges<L: Lanes>(l: &mut L, z: L::F, y: L::F) -> L::F {
     l.select(none, least, y)
 }
 
+/// ln x of a positive normal number; anything else gives anything.
+pub(super) fn log_of_normal<L: Lanes>(l: &mut L, x: L::F) -> L::F {
+    let (k, f) = exponent_and_fraction(l, x);
+    let k = l.to_float(k);
+    log_of_parts(l, k, f)
+}
+
 /// ln x
 pub fn log<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (k, f) = split(l, x);

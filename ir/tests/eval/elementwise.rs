@@ -45,6 +45,8 @@ fn the_inverse_error_function_is_accurate_near_one() {
     for (got, want) in eval(&g, &[x]).unwrap()[0].to_f64().iter().zip(want) {
         assert!((got - want).abs() <= 2.0 * f64::from(f32::EPSILON) * want.abs(), "{got} {want}");
     }
+    let x = lit("f32[8]", &[1.0, -1.0, 1.0 + f64::from(f32::EPSILON), -INF, INF, NAN, 0.0, -0.0]);
+    check("erf_inv(%0)", &[x], &[lit("f32[8]", &[INF, -INF, NAN, NAN, NAN, NAN, 0.0, -0.0])]);
 }
 
 #[test]

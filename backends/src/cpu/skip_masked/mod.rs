@@ -19,7 +19,7 @@ mod region;
 
 use cut::Cutter;
 use gradloom_ir::{Graph, Node, Op, Result, Value};
-use gradloom_passes::{Changed, map_bodies};
+use gradloom_passes::{Changed, cse, map_bodies};
 use known::Known;
 use region::Region;
 use std::collections::HashMap;
@@ -193,6 +193,10 @@ pub fn skip_masked(g: &mut Graph, with: Cutting) -> Result<Changed> {
     while let Some(new) = cut_once(g, with)? {
         *g = new;
         any = Changed::Yes;
+    }
+    if any == Changed::Yes {
+        // each op that is cut has asked for the blocks of what it reads
+        cse(g)?;
     }
     Ok(any)
 }

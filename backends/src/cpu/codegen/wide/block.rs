@@ -9,7 +9,7 @@ use iced_x86::Code;
 pub(super) type V = u32;
 
 /// Where a program's memory is accessed: relative to a pointer that loops move.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct At {
     /// Number of the moving pointer.
     pub stream: usize,
@@ -18,7 +18,7 @@ pub(super) struct At {
 }
 
 /// How elements in memory become lanes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Access {
     /// Elements as wide as a lane.
     Full,
@@ -34,7 +34,7 @@ pub(super) enum Access {
 }
 
 /// Which lanes an access touches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Extent {
     /// All.
     Whole,
@@ -56,7 +56,7 @@ pub(super) enum Kind {
 }
 
 /// What a fused multiply-add computes of a, b and c.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Sign {
     /// a b + c
     Plus,
@@ -67,7 +67,7 @@ pub(super) enum Sign {
 }
 
 /// One operation.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Op {
     /// An element of the pool in all lanes.
     Constant(i32),
@@ -144,6 +144,13 @@ impl Op {
             Fma(_, a, b, c) | Blend(a, b, c) => ([a, b, c], 3),
         };
         list.into_iter().take(n)
+    }
+
+    /// Whether the value follows from the operands alone, so that equal ops are one.
+    pub fn is_function(&self) -> bool {
+        use Op::*;
+        let reads = matches!(self, Home(_) | HomeMask(_) | Accumulator(_) | Load(..) | Gather(..) | Count(_));
+        !reads && self.kind() != Kind::None
     }
 
     /// What holds the op's value.

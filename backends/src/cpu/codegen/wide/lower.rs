@@ -38,9 +38,8 @@ pub(super) struct Lower<'a> {
     pub asm: &'a mut Asm,
     pub lane: Lane,
     pub ops: Vec<Op>,
-    constants: HashMap<u64, V>,
     /// Functions of equal operands are one op.
-    known: HashMap<(Code, V, V), V>,
+    known: HashMap<Op, V>,
     /// What a value is the opposite of.
     pub opposite: HashMap<V, V>,
 }
@@ -67,12 +66,19 @@ pub(super) fn access(dtype: DType, lane: Lane) -> Option<Access> {
 
 impl<'a> Lower<'a> {
     pub fn new(asm: &'a mut Asm, lane: Lane) -> Lower<'a> {
-        Lower { asm, lane, ops: Vec::new(), constants: HashMap::new(), known: HashMap::new(), opposite: HashMap::new() }
+        Lower { asm, lane, ops: Vec::new(), known: HashMap::new(), opposite: HashMap::new() }
     }
 
     pub fn push(&mut self, op: Op) -> V {
+        let next = self.ops.len() as V;
+        if op.is_function() {
+            let v = *self.known.entry(op).or_insert(next);
+            if v != next {
+                return v;
+            }
+        }
         self.ops.push(op);
-        (self.ops.len() - 1) as V
+        next
     }
 
     fn pick(&self, of32: Code, of64: Code) -> Code {
@@ -81,14 +87,9 @@ impl<'a> Lower<'a> {
 
     /// Bits of one lane in all of them.
     pub fn constant(&mut self, bits: u64) -> V {
-        if let Some(v) = self.constants.get(&bits) {
-            return *v;
-        }
         let bytes = bits.to_le_bytes();
         let at = self.asm.constant(&bytes[..if self.lane == Lane::Bits32 { 4 } else { 8 }]);
-        let v = self.push(Op::Constant(at));
-        self.constants.insert(bits, v);
-        v
+        self.push(Op::Constant(at))
     }
 
     fn float(&mut self, x: f64) -> V {
@@ -122,12 +123,7 @@ impl<'a> Lower<'a> {
 
     fn apply(&mut self, of32: Code, of64: Code, a: V, b: V, commutes: bool) -> V {
         let code = self.pick(of32, of64);
-        if let Some(v) = self.known.get(&(code, a, b)) {
-            return *v;
-        }
-        let v = self.push(Op::Binary(code, a, b, commutes));
-        self.known.insert((code, a, b), v);
-        v
+        self.push(Op::Binary(code, a, b, commutes))
     }
 
     pub fn integer_add(&mut self, a: V, b: V) -> V {

@@ -471,3 +471,75 @@ fn no_copy_of_widened_integers_is_kept() {
     let cost = exe.cost();
     assert!(cost.peak_bytes < 1 << 19 && cost.bytes < 5 << 20, "{cost}");
 }
+
+/// How often a program copies a slice.
+fn slice_kernels(text: &str) -> usize {
+    schedule(text).matches("kernel slice").count()
+}
+
+#[test]
+fn slices_are_read_where_they_lie() {
+    // of an argument, of a product, of another slice under another shape, of numbers that products widen
+    let products = format!(
+        "graph(%0: f32[3,8,8], %1: f32[8,8], %2: i8[16,8]) {{
+        %3 = slice(%0) {{start = [1, 2, 0], limit = [2, 8, 8], stride = [1, 1, 1]}} : f32[1,6,8]
+        %4 = reshape(%3) {{shape = [6, 8]}} : f32[6,8]
+        %5 = slice(%4) {{start = [1, 0], limit = [5, 8], stride = [1, 1]}} : f32[4,8]
+        %6 = dot_general(%5, %1) {{{PRODUCT}}} : f32[4,8]
+        %7 = dot_general(%4, %1) {{{PRODUCT}}} : f32[6,8]
+        %8 = slice(%7) {{start = [2, 0], limit = [6, 8], stride = [1, 1]}} : f32[4,8]
+        %9 = dot_general(%8, %1) {{{PRODUCT}}} : f32[4,8]
+        %10 = slice(%2) {{start = [8, 0], limit = [16, 8], stride = [1, 1]}} : i8[8,8]
+        %11 = convert(%10) {{dtype = f32}} : f32[8,8]
+        %12 = dot_general(%9, %11) {{{PRODUCT}}} : f32[4,8]
+        %13 = tanh(%8) : f32[4,8]
+        return %6, %7, %12, %13 }}"
+    );
+    check(&products);
+    assert_eq!(slice_kernels(&products), 0, "{}", schedule(&products));
+    // what a loop begins with, goes through and holds fast, and a branch chooses from; only the result of a loop's body is copied
+    let loops = "graph(%0: f32[9,16], %1: i32[]) {
+        %2 = slice(%0) {start = [8, 0], limit = [9, 16], stride = [1, 1]} : f32[1,16]
+        %3 = slice(%0) {start = [2, 0], limit = [5, 16], stride = [1, 1]} : f32[3,16]
+        %4 = slice(%0) {start = [5, 0], limit = [6, 16], stride = [1, 1]} : f32[1,16]
+        %5, %6 = scan(%4, %2, %3) {body = graph(%0: f32[1,16], %1: f32[1,16], %2: f32[16]) {
+            %3 = reshape(%2) {shape = [1, 16]} : f32[1,16]
+            %4 = concatenate(%0, %1, %3) {axis = 0} : f32[3,16]
+            %5 = sort(%4) {axis = 0, num_keys = 1} : f32[3,16]
+            %6 = slice(%5) {start = [1, 0], limit = [2, 16], stride = [1, 1]} : f32[1,16]
+            %7 = slice(%5) {start = [1, 0], limit = [3, 16], stride = [1, 1]} : f32[2,16]
+            %8 = sort(%7) {axis = 1, num_keys = 1} : f32[2,16]
+            return %6, %8
+        }, length = 3, reverse = true, consts = 1, carry = 1} : f32[1,16], f32[3,2,16]
+        %7 = switch(%1, %2, %5) {branches = [graph(%0: f32[1,16], %1: f32[1,16]) {
+            %2 = sort(%0) {axis = 1, num_keys = 1} : f32[1,16] return %2
+        }, graph(%0: f32[1,16], %1: f32[1,16]) { return %1 }]} : f32[1,16]
+        %8 = dynamic_update_slice(%3, %7, %1, %1) : f32[3,16]
+        return %6, %7, %8 }";
+    check(loops);
+    assert_eq!(slice_kernels(loops), 1, "{}", schedule(loops));
+    let complex = "graph(%0: c64[4,8]) {
+        %1 = slice(%0) {start = [2, 0], limit = [4, 8], stride = [1, 1]} : c64[2,8]
+        %2 = fft(%1) {kind = \"fft\", lengths = [8]} : c64[2,8]
+        %3 = slice(%2) {start = [1, 0], limit = [2, 8], stride = [1, 1]} : c64[1,8]
+        %4 = fft(%3) {kind = \"ifft\", lengths = [8]} : c64[1,8]
+        %5 = real(%3) : f32[1,8]
+        return %4, %5 }";
+    check(complex);
+}
+
+/// A barrier hands over what it is given, and a result of the program has memory of its own.
+#[test]
+fn slices_that_are_results() {
+    check(&format!(
+        "graph(%0: f32[8,8], %1: f32[8,8]) {{
+        %2 = dot_general(%0, %1) {{{PRODUCT}}} : f32[8,8]
+        %3 = slice(%2) {{start = [2, 0], limit = [6, 8], stride = [1, 1]}} : f32[4,8]
+        %4 = slice(%2) {{start = [0, 0], limit = [7, 8], stride = [1, 1]}} : f32[7,8]
+        %5 = slice(%1) {{start = [3, 0], limit = [8, 8], stride = [1, 1]}} : f32[5,8]
+        %6, %7, %8 = optimization_barrier(%3, %4, %5) : f32[4,8], f32[7,8], f32[5,8]
+        %9 = slice(%0) {{start = [3, 0], limit = [8, 8], stride = [1, 1]}} : f32[5,8]
+        %10 = reshape(%9) {{shape = [40]}} : f32[40]
+        return %6, %7, %8, %2, %10 }}"
+    ));
+}

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Version of the form of objects; a runtime loads those of its own version.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// What an object file holds under the symbol `NAME_object`. See [`object!`].
 #[repr(C)]

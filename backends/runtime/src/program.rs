@@ -1,7 +1,7 @@
 //! A compiled program: steps over a table of pointers.
 //!
 //! A run has a *frame*: the pointer table followed by the arena. The table lists the places of all values: inputs,
-//! outputs, constants, then values in the arena. Steps name values by their position in the table (*slot*). A program
+//! outputs, constants, views (parts of other values), then values in the arena. Steps name values by their position in the table (*slot*). A program
 //! inside another one (a loop body, a branch) has its frame inside the arena of the outer one, so that a steady-state
 //! call allocates nothing but its results.
 
@@ -54,6 +54,8 @@ pub struct Program {
     pub constants: Vec<Buffer>,
     /// Their sizes.
     pub constant_bytes: Vec<usize>,
+    /// The slot that each view is part of, and the bytes behind it at which the view begins.
+    pub views: Vec<(Slot, usize)>,
     /// Offsets of the arena values, in slot order; of those in `lent` memory 0.
     pub arena_values: Vec<usize>,
     /// Results that lend their memory to intermediates; of nested programs none does.
@@ -186,7 +188,7 @@ impl Program {
 
     /// Number of slots.
     fn slots(&self) -> usize {
-        self.inputs + self.outputs + self.constants.len() + self.arena_values.len()
+        self.inputs + self.outputs + self.constants.len() + self.views.len() + self.arena_values.len()
     }
 
     fn table_bytes(&self) -> usize {
@@ -216,6 +218,7 @@ impl Program {
             unsafe { frame.set(slot as Slot, c.as_mut_ptr()) };
             slot += 1;
         }
+        slot += self.views.len();
         for &offset in &self.arena_values {
             // SAFETY: as above; offsets lie inside the arena.
             unsafe { frame.set(slot as Slot, frame.scratch(offset)) };
@@ -280,6 +283,11 @@ impl Program {
 
     /// As [`Program::run`], told to `observer`.
     pub(crate) unsafe fn run_observed<O: Observer>(&self, frame: Frame, observer: &mut O) -> Result<()> {
+        let first = self.inputs + self.outputs + self.constants.len();
+        for (i, &(whole, offset)) in self.views.iter().enumerate() {
+            // SAFETY: slots are counted as `slots` does; all others are set, and a view ends where what it is part of does, or before.
+            unsafe { frame.set((first + i) as Slot, frame.get(whole).add(offset)) };
+        }
         for (i, step) in self.steps.iter().enumerate() {
             // SAFETY: the plan gives every slot of a step memory of its type that is not in use otherwise.
             observer.step(self, i, |o| unsafe { step.run(frame, o) })?;

@@ -41,10 +41,21 @@ pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Resul
 /// The values a step reads and computes, as stored values.
 pub(crate) struct StepValues {
     pub reads: Vec<Value>,
+    /// The same as the program names them, which may be views: those of a loop nest reads what they are part of.
+    pub args: Vec<Value>,
     pub writes: Vec<Value>,
     /// `(read, write)`: the write may use the place of the read.
     pub in_place: Vec<(Value, Value)>,
     pub nest: Option<nest::Kernel>,
+}
+
+impl StepValues {
+    /// Bytes it reads and writes.
+    pub fn moved_bytes(&self, g: &Graph) -> u64 {
+        let read = |(&v, &memory): (&Value, &Value)| g.ty(v).numel() * g.ty(memory).dtype.size();
+        let reads = self.args.iter().zip(&self.reads).map(read);
+        reads.chain(self.writes.iter().map(|&v| g.ty(v).bytes())).map(|n| n as u64).sum()
+    }
 }
 
 /// A clustered graph with the loop nest of each cluster.
@@ -89,6 +100,7 @@ pub(crate) fn lower(g: &Graph, machine: For) -> Result<Lowered> {
                 let n = k.params.len() - k.written;
                 StepValues {
                     reads: k.params[..n].to_vec(),
+                    args: k.params[..n].to_vec(),
                     writes: k.params[n..].to_vec(),
                     in_place: k.in_place.iter().map(|&(r, w)| (k.params[r], k.params[w])).collect(),
                     nest: Some(k),
@@ -104,6 +116,7 @@ pub(crate) fn lower(g: &Graph, machine: For) -> Result<Lowered> {
                 };
                 StepValues {
                     reads: node.args.iter().map(|&a| memory_of(a)).collect(),
+                    args: node.args.to_vec(),
                     writes: node.results.to_vec(),
                     // the operand is updated in place unless it is also what it is updated with
                     in_place: if updates && !node.args[1..].iter().any(|&a| memory_of(a) == memory_of(node.args[0])) {
@@ -137,7 +150,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results
     let (constants, copies) = p.fixed_places(&computed_by);
     let (mut program_steps, mut step_bytes) = (Vec::new(), Vec::new());
     for (s, (work, mut step)) in c.steps.iter().zip(steps).enumerate() {
-        step_bytes.push(step.reads.iter().chain(&step.writes).map(|&v| g.ty(v).bytes() as u64).sum());
+        step_bytes.push(step.moved_bytes(g));
         let mut inner = None;
         if let Work::Control(i) = work {
             let node = &g.nodes()[*i];
@@ -164,12 +177,12 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results
                 let node = &g.nodes()[*i];
                 if let Some(nest) = kernel_of(g, node)? {
                     let id = jit.define(&nest)?;
-                    let params = step.reads.iter().chain(&step.writes).map(|&v| p.slot(v)).collect();
+                    let params = step.args.iter().chain(&step.writes).map(|&v| p.slot(v)).collect();
                     program_steps.push(Step::Kernel { name: nest.name, id, kernel: jit.kernel(id), params });
                     p.end_step(s);
                     continue;
                 }
-                let args: Box<[Slot]> = step.reads.iter().map(|&v| p.slot(v)).collect();
+                let args: Box<[Slot]> = step.args.iter().map(|&v| p.slot(v)).collect();
                 let outs: Box<[Slot]> = step.writes.iter().map(|&v| p.slot(v)).collect();
                 let host = match &node.op {
                     Op::HostCall { callback, .. } => Some(callback.clone()),
@@ -195,7 +208,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results
             }
             Work::Control(i) => {
                 let node = &g.nodes()[*i];
-                let args: Vec<Slot> = step.reads.iter().map(|&v| p.slot(v)).collect();
+                let args: Vec<Slot> = step.args.iter().map(|&v| p.slot(v)).collect();
                 let outs: Vec<Slot> = step.writes.iter().map(|&v| p.slot(v)).collect();
                 match inner.expect("made above") {
                     Inner::Recurrence(r) => {
@@ -219,6 +232,7 @@ pub(super) fn build<M: Output>(g: &Graph, jit: &mut Codegen<M>, results: Results
         outputs: g.num_outputs(),
         constant_bytes: constants.iter().map(Buffer::len).collect(),
         constants,
+        views: memory.views,
         arena_values: memory.values,
         lent: memory.lent,
         arena_bytes: memory.bytes,

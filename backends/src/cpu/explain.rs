@@ -103,7 +103,7 @@ fn steps(g: &Graph, program: &Program, code: &Code) -> Result<Vec<StepInfo>> {
     let definitions = g.definitions();
     let mut infos = Vec::with_capacity(values.len());
     for (i, ((work, values), step)) in c.steps.iter().zip(values).zip(&program.steps).enumerate() {
-        let moved = values.reads.iter().chain(&values.writes).map(|&v| g.ty(v).bytes() as u64).sum();
+        let moved = values.moved_bytes(g);
         let mut info = StepInfo {
             kind: StepKind::Control,
             name: String::new(),

@@ -147,7 +147,8 @@ pub(super) fn kernel(
 pub(crate) fn nest_of(g: &Graph) -> Result<Kernel> {
     let mut stored = vec![false; g.num_values()];
     g.inputs().chain(g.outputs().iter().copied()).for_each(|v| stored[v.index()] = true);
-    let c = Clustered { steps: Vec::new(), stored, alias: vec![None; g.num_values()] };
+    let (alias, first) = (vec![None; g.num_values()], vec![0; g.num_values()]);
+    let c = Clustered { steps: Vec::new(), stored, alias, first };
     let shape = g.outputs().first().map(|&o| g.ty(o).shape.clone()).unwrap_or_default();
     let cluster = Cluster::new(shape, g.outputs().iter().copied().collect());
     kernel(g, &g.definitions(), &c, &cluster, g.outputs())
@@ -217,6 +218,13 @@ impl Builder<'_> {
         sum
     }
 
+    /// Where in its memory the element of a value at an index is.
+    fn element(&self, v: Value, index: &[Affine]) -> Affine {
+        let mut at = self.linear(index, &row_major_strides(&self.g.ty(v).shape));
+        at.offset += self.c.first[v.index()] as i64;
+        at
+    }
+
     /// The value of a root at an index, computed from its operands; the two parts of a complex one.
     fn parts(&mut self, root: Value, index: &Index) -> Result<SmallVec<[Val; 2]>> {
         let node = self.definitions[root.index()].map(|i| &self.g.nodes()[i]);
@@ -235,7 +243,7 @@ impl Builder<'_> {
         {
             return self.value(args[part], index);
         }
-        let at = self.linear(index, &row_major_strides(&self.g.ty(z).shape));
+        let at = self.element(z, index);
         let memory = self.c.alias[z.index()].unwrap_or(z);
         let param = self.param(memory);
         Ok(self.push(Inst::Load { param, at: part_of(&at, part) }))
@@ -263,7 +271,7 @@ impl Builder<'_> {
                     self.push(Inst::Const(value))
                 } else {
                     let param = self.param(m);
-                    let at = self.linear(index, &row_major_strides(&self.g.ty(v).shape));
+                    let at = self.element(v, index);
                     self.push(Inst::Load { param, at })
                 }
             }

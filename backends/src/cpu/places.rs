@@ -31,6 +31,7 @@ pub(super) enum Results {
 
 /// The memory of a program, as [`gradloom_runtime::Program`] has it.
 pub(super) struct Memory {
+    pub views: Vec<(Slot, usize)>,
     pub values: Vec<usize>,
     pub lent: Vec<Lent>,
     pub bytes: usize,
@@ -49,6 +50,9 @@ pub(super) struct Planner<'a> {
     dying: Vec<Vec<Value>>,
     place: Vec<Option<Place>>,
     constants: usize,
+    /// What steps and results read inside other values, and by value which of these it is.
+    views: Vec<Value>,
+    view: Vec<Option<usize>>,
     pub arena: Arena,
     /// The place of each arena value, and its size.
     arena_values: Vec<usize>,
@@ -73,6 +77,14 @@ impl<'a> Planner<'a> {
                 list.push(*v);
             }
         }
+        let mut views: Vec<Value> = Vec::new();
+        let mut view = vec![None; g.num_values()];
+        for &v in steps.iter().flat_map(|s| &s.args).chain(g.outputs()) {
+            if c.first[v.index()] > 0 && view[v.index()].is_none() {
+                view[v.index()] = Some(views.len());
+                views.push(v);
+            }
+        }
         Planner {
             g,
             c,
@@ -80,6 +92,8 @@ impl<'a> Planner<'a> {
             dying,
             place: vec![None; g.num_values()],
             constants: 0,
+            views,
+            view,
             arena: Arena::default(),
             arena_values: Vec::new(),
             value_bytes: Vec::new(),
@@ -91,13 +105,16 @@ impl<'a> Planner<'a> {
 
     /// The slot of a value that has its place.
     pub fn slot(&self, v: Value) -> Slot {
-        let v = self.c.alias[v.index()].unwrap_or(v);
         let (inputs, outputs) = (self.g.num_inputs(), self.g.num_outputs());
+        if let Some(i) = self.view[v.index()] {
+            return (inputs + outputs + self.constants + i) as Slot;
+        }
+        let v = self.c.alias[v.index()].unwrap_or(v);
         let slot = match self.place[v.index()].expect("every stored value has a place before its first use") {
             Place::Input(i) => i,
             Place::Output(i) => inputs + i,
             Place::Constant(i) => inputs + outputs + i,
-            Place::Arena(i) => inputs + outputs + self.constants + i,
+            Place::Arena(i) => inputs + outputs + self.constants + self.views.len() + i,
         };
         slot as Slot
     }
@@ -120,10 +137,12 @@ impl<'a> Planner<'a> {
         for (i, &o) in self.g.outputs().iter().enumerate() {
             let v = self.c.alias[o.index()].unwrap_or(o);
             debug_assert!(self.c.stored[v.index()], "outputs are stored");
-            if computed_by[v.index()].is_some() && self.place[v.index()].is_none() {
+            let bytes = self.g.ty(o).bytes();
+            let is_part = bytes != self.g.ty(v).bytes();
+            if computed_by[v.index()].is_some() && self.place[v.index()].is_none() && !is_part {
                 self.place[v.index()] = Some(Place::Output(i));
             } else {
-                copies.push((i, v, self.g.ty(v).bytes()));
+                copies.push((i, o, bytes));
                 self.last_use[v.index()] = usize::MAX;
             }
         }
@@ -218,9 +237,16 @@ impl<'a> Planner<'a> {
         let (outputs, rooms): (Vec<usize>, Vec<Room>) = rooms.into_iter().unzip();
         let layout = std::mem::take(&mut self.arena).layout(&rooms);
         steps.iter_mut().for_each(|step| place_step(step, &layout));
+        let views = self.views.iter().map(|&v| self.inside(v)).collect();
         let values = self.arena_values.iter().map(|&place| offset_in_arena(&layout, place).unwrap_or(0)).collect();
         let lent = self.lent(&outputs, &layout);
-        Memory { values, lent, bytes: layout.bytes, live: layout.live, donors: self.donors }
+        Memory { views, values, lent, bytes: layout.bytes, live: layout.live, donors: self.donors }
+    }
+
+    /// The slot of what a view is part of, and how many bytes behind it the view begins.
+    fn inside(&self, view: Value) -> (Slot, usize) {
+        let whole = self.c.alias[view.index()].expect("a view is part of something");
+        (self.slot(whole), self.c.first[view.index()] * self.g.ty(whole).dtype.size())
     }
 
     /// The results that may lend their memory, and until when.
@@ -240,7 +266,7 @@ impl<'a> Planner<'a> {
     /// The values that lie in the memory of results, by result.
     fn lent(&self, outputs: &[usize], layout: &Layout) -> Vec<Lent> {
         let mut lent: Vec<Lent> = outputs.iter().map(|&output| Lent { output, values: Vec::new(), bytes: 0 }).collect();
-        let first = self.g.num_inputs() + self.g.num_outputs() + self.constants;
+        let first = self.g.num_inputs() + self.g.num_outputs() + self.constants + self.views.len();
         for (i, (&place, &bytes)) in self.arena_values.iter().zip(&self.value_bytes).enumerate() {
             if let At::Room(room, offset) = layout.at[place] {
                 lent[room].values.push(((first + i) as Slot, offset));

@@ -2,7 +2,8 @@
 //!
 //! Every value is one of
 //! - *stored*: it has a place in memory (inputs, outputs, operands of library calls, values worth sharing);
-//! - an *alias* of a stored value: the same bytes under another shape, or 8-bit integers that products widen;
+//! - an *alias* of a stored value: the same bytes under another shape, some of them that lie side by side ([`views`]), or 8-bit
+//!   integers that products widen;
 //! - *inlined*: computed again, in registers, in each cluster that uses it.
 //!
 //! A [`Step`] is a cluster (one loop nest), a library call, or an op with bodies. Steps are in an order in which
@@ -13,6 +14,7 @@
 
 mod sharing;
 mod steps;
+mod views;
 
 pub(super) use steps::{Obstacle, obstacle};
 
@@ -79,7 +81,12 @@ pub(crate) struct Clustered {
     pub stored: Vec<bool>,
     /// The stored value whose bytes a value shares.
     pub alias: Vec<Option<Value>>,
+    /// The element of that value which is the first of this one.
+    pub first: Vec<usize>,
 }
+
+/// Aliases, as [`Clustered`] has them.
+type Aliases = (Vec<Option<Value>>, Vec<usize>);
 
 /// Whether the op can be part of a loop nest.
 fn is_fusible(g: &Graph, node: &Node) -> bool {
@@ -270,15 +277,15 @@ pub fn storage(g: &Graph) -> gradloom_passes::Storage {
 fn decide(g: &Graph, machine: For) -> (Clustered, Vec<Option<Reason>>) {
     let definitions = g.definitions();
     let (cost, large) = inline_costs(g);
-    let (mut reasons, alias) = decide_stored(g, machine, &definitions, &cost, large);
-    let grouped = |reasons: &[Option<Reason>], alias: Vec<Option<Value>>| {
+    let (mut reasons, aliases) = decide_stored(g, machine, &definitions, &cost, large);
+    let grouped = |reasons: &[Option<Reason>], (alias, first): Aliases| {
         let stored: Vec<bool> = reasons.iter().map(Option::is_some).collect();
         let steps = Grouper { g, definitions: &definitions, cost: &cost, stored: &stored, alias: &alias }.steps();
-        Clustered { steps, stored, alias }
+        Clustered { steps, stored, alias, first }
     };
-    let mut c = grouped(&reasons, alias);
+    let mut c = grouped(&reasons, aliases);
     if reconsider(g, &c, &mut reasons) {
-        c = grouped(&reasons, c.alias);
+        c = grouped(&reasons, (c.alias, c.first));
     }
     (c, reasons)
 }
@@ -328,11 +335,13 @@ fn decide_stored(
     definitions: &[Option<usize>],
     cost: &[u32],
     large: Vec<bool>,
-) -> (Vec<Option<Reason>>, Vec<Option<Value>>) {
+) -> (Vec<Option<Reason>>, Aliases) {
     let n = g.num_values();
     let mut stored = vec![None; n];
     let mut users = vec![Users::None; n];
     let widened = widened_in_products(g, definitions);
+    // (kernels of a GPU are handed whole arrays)
+    let views = if machine == For::Processor { views::views(g, definitions) } else { vec![None; n] };
     g.inputs().for_each(|v| stored[v.index()] = Some(Reason::Interface));
     // must be addressable memory (own or aliased)
     let mut needed: Vec<Option<Reason>> = large.into_iter().map(|large| large.then_some(Reason::Large)).collect();
@@ -380,7 +389,8 @@ fn decide_stored(
         let repeated = node.args.iter().any(repeats);
         let shared = users[r.index()] == Users::Many && cost[r.index()] > MAX_RECOMPUTE && !repeated;
         let store = needed[r.index()].or(shared.then_some(Reason::Shared(cost[r.index()])));
-        if store.is_some() && matches!(node.op, Op::Reshape { .. }) {
+        let is_view = views[r.index()].is_some() && store != Some(Reason::Interface);
+        if store.is_some() && (matches!(node.op, Op::Reshape { .. }) || is_view) {
             needed[node.args[0].index()] = store;
             continue;
         }
@@ -393,20 +403,22 @@ fn decide_stored(
             users[a.index()] = users[a.index()].join(user);
         }
     }
-    let mut alias = vec![None; n];
+    let (mut alias, mut first) = (vec![None; n], vec![0; n]);
     for node in g.nodes() {
         for (k, r) in node.results.iter().enumerate() {
             let is = match node.op {
                 Op::Barrier {} => true,
                 Op::Reshape { .. } => !is_fusible(g, node) || needed[r.index()].is_some(),
+                Op::Slice { .. } => needed[r.index()].is_some() && stored[r.index()].is_none(),
                 Op::Convert { .. } => widened[r.index()],
                 _ => false,
             };
             if is {
                 let a = node.args[k];
                 alias[r.index()] = Some(alias[a.index()].unwrap_or(a));
+                first[r.index()] = first[a.index()] + views[r.index()].unwrap_or(0);
             }
         }
     }
-    (stored, alias)
+    (stored, (alias, first))
 }

@@ -1,4 +1,4 @@
-//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`], [`super::spaced`] and [`super::vector_product`] for some of them, plain
+//! One matrix product of strided matrices: `gemm` for floats, [`super::few_rows`], [`super::turned`] and [`super::vector_product`] for some of them, plain
 //! loops for integers and for tiny sizes.
 
 use super::awake::call_workers;
@@ -6,7 +6,7 @@ use super::awake::call_workers;
 use super::few_rows;
 use super::parallel::{self, In, Out, PARALLEL_WORK, chunk};
 use super::scalar::{Loop, Scalar, wide};
-use super::spaced;
+use super::turned;
 use super::vector_product;
 use gemm::Parallelism;
 use gradloom_ir::{DType, Error, Result};
@@ -16,7 +16,7 @@ const TINY: usize = 128;
 
 /// Fewest rows or columns of a part: the library adds in other blocks where there are at most 64 of both, and a part must compute
 /// what the whole would.
-const LEAST_PART: usize = 96;
+pub(super) const LEAST_PART: usize = 96;
 
 /// Parts are cut at multiples of this.
 pub(super) const LINE: usize = 16;
@@ -97,9 +97,9 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     }
     let par = par && m * n * k >= PARALLEL_PRODUCT;
     let threads = parallel::threads();
-    if spaced::takes::<T>(p) {
+    if turned::takes(p) {
         // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
-        return unsafe { spaced::run(p, dst, lhs, rhs, add, par) };
+        return unsafe { turned::run(p, dst, lhs, rhs, add, if par { threads } else { 1 }) };
     }
     // SAFETY: the caller's promise.
     unsafe {

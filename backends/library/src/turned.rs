@@ -1,0 +1,87 @@
+//! Products by transposed matrices: the right matrix is laid out anew first, rows side by side.
+//!
+//! `gemm` lays the right matrix out for its kernels in any case, but reads one number of many columns for that if it is
+//! transposed. That is slow beside products with few rows; and columns of a width that is a power of two compete for the
+//! same few places of the first-level cache, so that each line is fetched once for each of its numbers. Exchanging rows and
+//! columns square by square in registers has neither, and costs as much as two or three rows of the product.
+
+use super::exchange::Exchange;
+use super::parallel::{self, In, Out, chunk};
+use super::product::{LEAST_PART, LINE, Product, Strides, library};
+use super::scalar::Scalar;
+use super::workspace::with_workspace;
+use gemm::Parallelism;
+
+/// Numbers between one row of the copy and the next: rows of a width that is a power of two compete, too.
+const GAP: usize = 16;
+
+/// Bytes that are laid out at once.
+const COPIED: usize = 2 << 20;
+
+/// Fewest rows of the left matrix: the copy is used this often.
+const LEAST_ROWS: usize = 8;
+
+/// Fewest terms and columns: a square that is exchanged in registers.
+const LEAST_SIDE: usize = 16;
+
+/// Whether the product is computed here; how many threads there are does not matter.
+pub(super) fn takes(p: &Product) -> bool {
+    p.rhs.row == 1 && p.rhs.col > 0 && p.m >= LEAST_ROWS && p.k >= LEAST_SIDE && p.n >= LEAST_SIDE
+}
+
+/// Computes `dst (+)= lhs rhs`, on so many threads.
+///
+/// # Safety
+/// As [`super::product::ProductFn`] says; `T` is f32 or f64, and [`takes`] says yes.
+pub(super) unsafe fn run<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, threads: usize) {
+    let by_columns = p.n / threads >= LEAST_PART;
+    if threads == 1 || !(by_columns || p.m / threads >= LEAST_PART) {
+        let par = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(0) };
+        // SAFETY: the caller's promise.
+        return unsafe { piecewise(p, dst, lhs, rhs, add, par) };
+    }
+    let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
+    parallel::for_each(threads, |i| {
+        let length = if by_columns { p.n } else { p.m };
+        let lines = chunk(length.div_ceil(LINE), threads, i);
+        let (start, end) = (lines.start * LINE, (lines.end * LINE).min(length));
+        let (at, mut part) = (start as isize, *p);
+        let (mut d, mut l, mut r) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
+        // SAFETY: the caller's promise; parts write disjoint columns (rows) of dst.
+        unsafe {
+            if by_columns {
+                part.n = end - start;
+                (d, r) = (d.offset(at * p.dst.col), r.offset(at * p.rhs.col));
+            } else {
+                // (each thread lays out all of the few columns)
+                part.m = end - start;
+                (d, l) = (d.offset(at * p.dst.row), l.offset(at * p.lhs.row));
+            }
+            piecewise(&part, d, l, r, add, Parallelism::None);
+        }
+    });
+}
+
+/// [`run`], so many columns at a time that their copy is not too large.
+///
+/// # Safety
+/// As [`run`].
+unsafe fn piecewise<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, par: Parallelism) {
+    // (what is added in which order must not depend on how columns are cut, see `LEAST_PART`)
+    let at_once = (COPIED / size_of::<T>() / p.k).max(LEAST_PART);
+    let pieces = (p.n / at_once).max(1);
+    for piece in 0..pieces {
+        let columns = chunk(p.n, pieces, piece);
+        let (start, row) = (columns.start as isize, columns.len().next_multiple_of(LINE) + GAP);
+        with_workspace(p.k * row, |copy: *mut T| {
+            let part = Product { n: columns.len(), rhs: Strides { row: row as isize, col: 1 }, ..*p };
+            let exchange = Exchange { n: [p.k, columns.len()], src: p.rhs.col, dst: row as isize };
+            // SAFETY: the caller's promise; the copy has room for `k` rows, of which as many numbers are written and read as there
+            // are columns.
+            unsafe {
+                exchange.run(rhs.offset(start * p.rhs.col), copy, 0);
+                library(&part, dst.offset(start * p.dst.col), lhs, copy, add, par);
+            }
+        });
+    }
+}

@@ -97,9 +97,33 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     }
     let par = par && m * n * k >= PARALLEL_PRODUCT;
     let threads = parallel::threads();
-    if turned::takes(p) {
-        // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose.
-        return unsafe { turned::run(p, dst, lhs, rhs, add, if par { threads } else { 1 }) };
+    let shared_by = if par { threads } else { 1 };
+    let turns = (turned::takes_left::<T>(p), turned::takes(p));
+    if turns != (false, false) && k > turned::TERMS {
+        let pieces = k.div_ceil(turned::TERMS);
+        for terms in (0..pieces).map(|i| chunk(k, pieces, i)) {
+            let part = Product { k: terms.len(), ..*p };
+            let (at, add) = (terms.start as isize, add || terms.start > 0);
+            // SAFETY: the caller's promise; parts are terms of the sums.
+            unsafe {
+                let (l, r) = (lhs.offset(at * p.lhs.col), rhs.offset(at * p.rhs.row));
+                product_float::<T>(&part, dst.cast(), l.cast(), r.cast(), add, par);
+            }
+        }
+        return;
+    }
+    if turns.0 {
+        // SAFETY: the caller's promise; `T` is f32 or f64, as `product_fn` chose. Parts are rows of the result.
+        return unsafe {
+            turned::with_left(p, lhs, shared_by, |part, row, lhs| {
+                let dst = dst.offset(row as isize * p.dst.row);
+                product_float::<T>(part, dst.cast(), lhs.cast(), rhs.cast(), add, par);
+            })
+        };
+    }
+    if turns.1 {
+        // SAFETY: as above.
+        return unsafe { turned::run(p, dst, lhs, rhs, add, shared_by) };
     }
     // SAFETY: the caller's promise.
     unsafe {

@@ -62,7 +62,8 @@ fn products_with_forms_of_their_own() {
     let mut next = integers();
     let few_rows = [(63, 300, 130), (64, 300, 130), (65, 257, 160), (100, 1200, 128), (128, 70, 261), (129, 70, 261)];
     let turned = [(7, 16, 16), (8, 16, 15), (8, 16, 16), (9, 15, 40), (9, 33, 47), (10, 600, 1000), (8, 70000, 200)];
-    let columns_apart = [(129, 512, 64), (130, 1024, 101), (131, 2048, 300)];
+    let columns_apart =
+        [(129, 512, 64), (130, 1024, 101), (131, 2048, 300), (512, 17, 256), (1024, 150, 257), (512, 5000, 256)];
     for (m, k, n) in few_rows.into_iter().chain(turned).chain(columns_apart) {
         for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)] {
             let [l, r] = [m * k, k * n].map(|size| (0..2 * size).map(|_| next()).collect::<Vec<i32>>());

@@ -37,7 +37,7 @@ fn products() {
             check(&dot(1, 0, &[]), &[l, r]);
         }
         // cut into parts by columns and by rows, with either operand transposed
-        for (m, k, n) in [(40, 700, 720), (720, 1100, 40), (130, 513, 803), (70, 1030, 250)] {
+        for (m, k, n) in [(40, 700, 720), (720, 1100, 40), (130, 513, 803), (70, 1030, 250), (512, 270, 300)] {
             for (left, right) in [(1, 0), (1, 1), (0, 0), (0, 1)] {
                 let l = rng.literal(&Type::new(dtype, &if left == 1 { [m, k] } else { [k, m] }));
                 let r = rng.literal(&Type::new(dtype, &if right == 0 { [k, n] } else { [n, k] }));

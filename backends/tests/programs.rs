@@ -542,4 +542,15 @@ fn slices_that_are_results() {
         %10 = reshape(%9) {{shape = [40]}} : f32[40]
         return %6, %7, %8, %2, %10 }}"
     ));
+    // a result of which another slice is read, and what is sliced under another shape
+    check(&format!(
+        "graph(%0: f32[8,8], %1: f32[8,8]) {{
+        %2 = slice(%0) {{start = [1, 0], limit = [7, 8], stride = [1, 1]}} : f32[6,8]
+        %3 = slice(%2) {{start = [2, 0], limit = [6, 8], stride = [1, 1]}} : f32[4,8]
+        %4 = dot_general(%3, %1) {{{PRODUCT}}} : f32[4,8]
+        %5 = reshape(%4) {{shape = [2, 16]}} : f32[2,16]
+        %6 = slice(%5) {{start = [1, 0], limit = [2, 16], stride = [1, 1]}} : f32[1,16]
+        %7 = sort(%6) {{axis = 1, num_keys = 1}} : f32[1,16]
+        return %2, %5, %6, %7 }}"
+    ));
 }

@@ -1,9 +1,9 @@
 //! A compiled program: steps over a table of pointers.
 //!
 //! A run has a *frame*: the pointer table followed by the arena. The table lists the places of all values: inputs,
-//! outputs, constants, views (parts of other values), then values in the arena. Steps name values by their position in the table (*slot*). A program
-//! inside another one (a loop body, a branch) has its frame inside the arena of the outer one, so that a steady-state
-//! call allocates nothing but its results.
+//! outputs, constants, views (parts of other values), then values in the arena. Steps name values by their position in
+//! the table (*slot*). A program inside another one (a loop body, a branch) has its frame inside the arena of the outer
+//! one, so that a steady-state call allocates nothing but its results.
 
 use crate::kernel::{is_parallel, run_kernel};
 use crate::profile::{Observer, Unobserved};

@@ -41,7 +41,7 @@ pub(super) fn compile_into<M: Output>(g: &Graph, code: &mut Codegen<M>) -> Resul
 /// The values a step reads and computes, as stored values.
 pub(crate) struct StepValues {
     pub reads: Vec<Value>,
-    /// The same as the program names them, which may be views: those of a loop nest reads what they are part of.
+    /// The same as the program names them: a library call or a loop is handed views, a loop nest what they are part of.
     pub args: Vec<Value>,
     pub writes: Vec<Value>,
     /// `(read, write)`: the write may use the place of the read.

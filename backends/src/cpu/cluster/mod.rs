@@ -341,7 +341,7 @@ fn decide_stored(
     let mut users = vec![Users::None; n];
     let widened = widened_in_products(g, definitions);
     // (kernels of a GPU are handed whole arrays)
-    let views = if machine == For::Processor { views::views(g, definitions) } else { vec![None; n] };
+    let views = if machine == For::Processor { views::views(g) } else { vec![None; n] };
     g.inputs().for_each(|v| stored[v.index()] = Some(Reason::Interface));
     // must be addressable memory (own or aliased)
     let mut needed: Vec<Option<Reason>> = large.into_iter().map(|large| large.then_some(Reason::Large)).collect();
@@ -391,7 +391,10 @@ fn decide_stored(
         let store = needed[r.index()].or(shared.then_some(Reason::Shared(cost[r.index()])));
         let is_view = views[r.index()].is_some() && store != Some(Reason::Interface);
         if store.is_some() && (matches!(node.op, Op::Reshape { .. }) || is_view) {
-            needed[node.args[0].index()] = store;
+            let operand = &mut needed[node.args[0].index()];
+            if *operand != Some(Reason::Interface) {
+                *operand = store;
+            }
             continue;
         }
         stored[r.index()] = store;

@@ -1,29 +1,39 @@
 //! Slices whose elements lie side by side in what they are taken from: a library call or a loop reads them there.
 
+use super::is_fusible;
 use gradloom_ir::{Graph, Node, Op, Value};
 
 /// A view keeps all that it is part of in memory. What is no argument must be wanted by views to at least one part in so many.
 const LEAST_SHARE: usize = 2;
 
 /// By value: the element of its operand with which it begins, if it is a slice that may be read where it lies.
-pub(super) fn views(g: &Graph, definitions: &[Option<usize>]) -> Vec<Option<usize>> {
+pub(super) fn views(g: &Graph) -> Vec<Option<usize>> {
     let mut views: Vec<Option<usize>> = vec![None; g.num_values()];
-    // what each is part of, and how many bytes of that all views want
-    let mut parts: Vec<(Value, Value)> = Vec::new();
+    // the value in whose memory each lies that has memory whoever reads it: an argument, or what a library call or a loop computes
+    let mut memory: Vec<Option<Value>> = vec![None; g.num_values()];
+    g.inputs().for_each(|v| memory[v.index()] = Some(v));
+    // of how many bytes of each that is computed there are views
     let mut wanted = vec![0usize; g.num_values()];
     for node in g.nodes() {
-        let Op::Slice { .. } = node.op else { continue };
-        if let (Some(first), Some(whole)) = (first_of(g, node), memory_of(g, definitions, node.args[0])) {
-            let r = node.results[0];
-            views[r.index()] = Some(first);
-            parts.push((r, whole));
-            wanted[whole.index()] = wanted[whole.index()].saturating_add(g.ty(r).bytes());
+        match node.op {
+            Op::Reshape { .. } => memory[node.results[0].index()] = memory[node.args[0].index()],
+            Op::Slice { .. } => {
+                let r = node.results[0];
+                if let (Some(first), Some(whole)) = (first_of(g, node), memory[node.args[0].index()]) {
+                    (views[r.index()], memory[r.index()]) = (Some(first), Some(whole));
+                    wanted[whole.index()] = wanted[whole.index()].saturating_add(g.ty(r).bytes());
+                }
+            }
+            Op::Constant { .. } | Op::Barrier {} | Op::Reduce { .. } => {}
+            _ if is_fusible(g, node) => {}
+            _ => node.results.iter().for_each(|&r| memory[r.index()] = Some(r)),
         }
     }
-    for (r, whole) in parts {
-        let stays = definitions[whole.index()].is_none();
-        if !stays && wanted[whole.index()] < g.ty(whole).bytes() / LEAST_SHARE {
-            views[r.index()] = None;
+    for (view, whole) in views.iter_mut().zip(&memory) {
+        if let Some(whole) = whole.filter(|w| w.index() >= g.num_inputs())
+            && wanted[whole.index()] < g.ty(whole).bytes() / LEAST_SHARE
+        {
+            *view = None;
         }
     }
     views
@@ -43,21 +53,6 @@ fn first_of(g: &Graph, node: &Node) -> Option<usize> {
     whole.then(|| start.iter().zip(from).fold(0, |first, (s, n)| first * n + s))
 }
 
-/// The value in whose memory `v` lies, if it is one that has memory whoever reads it: an argument, or what a library call or a loop
-/// has computed.
-fn memory_of(g: &Graph, definitions: &[Option<usize>], mut v: Value) -> Option<Value> {
-    while let Some(i) = definitions[v.index()] {
-        let node = &g.nodes()[i];
-        match node.op {
-            Op::Reshape { .. } => v = node.args[0],
-            Op::Slice { .. } if first_of(g, node).is_some() => v = node.args[0],
-            Op::Constant { .. } | Op::Barrier {} | Op::Reduce { .. } => return None,
-            _ => return (!super::is_fusible(g, node)).then_some(v),
-        }
-    }
-    Some(v)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +63,7 @@ mod tests {
         for (slice, first) in slices {
             let g =
                 parse(&format!("graph(%0: f32[{shape}]) {{ %1 = slice(%0) {slice} return %1 }}")).expect("a program");
-            assert_eq!(views(&g, &g.definitions())[1], *first, "{slice}");
+            assert_eq!(views(&g)[1], *first, "{slice}");
         }
     }
 
@@ -99,7 +94,7 @@ mod tests {
                    return %2 }}"
             );
             let g = parse(&text).expect("a program");
-            assert_eq!(views(&g, &g.definitions())[2], expected);
+            assert_eq!(views(&g)[2], expected);
         }
     }
 }

@@ -131,11 +131,11 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
             // The library runs matrix-vector products on one thread.
             // Columns read side by side share cache lines, so parts are not too narrow.
             let parts = parallel::chunk_count(m * n, k).min((m * n).div_ceil(128));
-            in_parts(p, parts, dst, lhs, rhs, add);
+            in_parts(p, parts, n >= m, library, (dst, lhs, rhs), add);
         } else if !par || threads == 1 {
             library(p, dst, lhs, rhs, add, Parallelism::None);
         } else if m.max(n) / threads >= LEAST_PART {
-            in_parts(p, threads, dst, lhs, rhs, add);
+            in_parts(p, threads, n >= m, library, (dst, lhs, rhs), add);
         } else {
             call_workers();
             library(p, dst, lhs, rhs, add, Parallelism::Rayon(0));
@@ -143,26 +143,37 @@ unsafe fn product_float<T: Scalar>(p: &Product, dst: *mut u8, lhs: *const u8, rh
     }
 }
 
-/// The rows or the columns of the result, whichever are more, in parts that one thread computes each. Parts do not wait for each other;
+/// A product on typed buffers: `(sizes, dst, lhs, rhs, accumulate, on which threads)`.
+type TypedFn<T> = unsafe fn(&Product, *mut T, *const T, *const T, bool, Parallelism);
+
+/// The columns of the result, or its rows, in parts that one thread computes each, by `part`. Parts do not wait for each other;
 /// the library's threads do, for operands that they lay out together.
-unsafe fn in_parts<T: Scalar>(p: &Product, parts: usize, dst: *mut T, lhs: *const T, rhs: *const T, add: bool) {
-    let columns = p.n >= p.m;
-    let length = p.m.max(p.n);
+///
+/// # Safety
+/// As [`ProductFn`], and what `part` asks for.
+pub(super) unsafe fn in_parts<T: Scalar>(
+    p: &Product,
+    parts: usize,
+    columns: bool,
+    part: TypedFn<T>,
+    (dst, lhs, rhs): (*mut T, *const T, *const T),
+    add: bool,
+) {
+    let length = if columns { p.n } else { p.m };
     let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
     parallel::for_each(parts, |i| {
         let lines = chunk(length.div_ceil(LINE), parts, i);
         let (start, end) = (lines.start * LINE, (lines.end * LINE).min(length));
-        let at = start as isize;
-        let mut part = *p;
+        let (at, mut own) = (start as isize, *p);
         let (d, l, r) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
         // SAFETY: the caller's promise; parts write disjoint rows (columns) of dst.
         unsafe {
             if columns {
-                part.n = end - start;
-                library(&part, d.offset(at * p.dst.col), l, r.offset(at * p.rhs.col), add, Parallelism::None);
+                own.n = end - start;
+                part(&own, d.offset(at * p.dst.col), l, r.offset(at * p.rhs.col), add, Parallelism::None);
             } else {
-                part.m = end - start;
-                library(&part, d.offset(at * p.dst.row), l.offset(at * p.lhs.row), r, add, Parallelism::None);
+                own.m = end - start;
+                part(&own, d.offset(at * p.dst.row), l.offset(at * p.lhs.row), r, add, Parallelism::None);
             }
         }
     });

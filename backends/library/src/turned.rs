@@ -6,9 +6,10 @@
 //! columns square by square in registers has neither, and costs as much as two or three rows of the product. A left matrix
 //! that is transposed is read well enough unless its rows compete so.
 
+use super::awake::call_workers;
 use super::exchange::Exchange;
 use super::parallel::{self, In, Out, chunk};
-use super::product::{LEAST_PART, LINE, Product, Strides, library};
+use super::product::{LEAST_PART, LINE, Product, Strides, in_parts, library};
 use super::scalar::Scalar;
 use super::workspace::with_workspace;
 use gemm::Parallelism;
@@ -48,32 +49,16 @@ pub(super) fn takes(p: &Product) -> bool {
 /// # Safety
 /// As [`super::product::ProductFn`] says; `T` is f32 or f64, [`takes`] says yes, and there are at most [`TERMS`] terms.
 pub(super) unsafe fn run<T: Scalar>(p: &Product, dst: *mut T, lhs: *const T, rhs: *const T, add: bool, threads: usize) {
-    let by_columns = p.n / threads >= LEAST_PART;
-    if threads == 1 || !(by_columns || p.m / threads >= LEAST_PART) {
-        let par = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(0) };
-        // SAFETY: the caller's promise.
-        return unsafe { piecewise(p, dst, lhs, rhs, add, par) };
-    }
-    let (dst, lhs, rhs) = (Out::new(dst.cast()), In::new(lhs.cast()), In::new(rhs.cast()));
-    parallel::for_each(threads, |i| {
-        let length = if by_columns { p.n } else { p.m };
-        let lines = chunk(length.div_ceil(LINE), threads, i);
-        let (start, end) = (lines.start * LINE, (lines.end * LINE).min(length));
-        let (at, mut part) = (start as isize, *p);
-        let (mut d, mut l, mut r) = (dst.get().cast::<T>(), lhs.get().cast::<T>(), rhs.get().cast::<T>());
-        // SAFETY: the caller's promise; parts write disjoint columns (rows) of dst.
-        unsafe {
-            if by_columns {
-                part.n = end - start;
-                (d, r) = (d.offset(at * p.dst.col), r.offset(at * p.rhs.col));
-            } else {
-                // (each thread lays out all of the few columns)
-                part.m = end - start;
-                (d, l) = (d.offset(at * p.dst.row), l.offset(at * p.lhs.row));
-            }
-            piecewise(&part, d, l, r, add, Parallelism::None);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if threads > 1 && p.m.max(p.n) / threads < LEAST_PART {
+            call_workers();
+            return piecewise(p, dst, lhs, rhs, add, Parallelism::Rayon(0));
         }
-    });
+        // (where threads share the rows, each lays out all of the few columns)
+        let columns = p.n / threads >= LEAST_PART;
+        in_parts(p, threads, columns, piecewise, (dst, lhs, rhs), add);
+    }
 }
 
 /// [`run`], so many columns at a time that their copy is not too large.
@@ -130,7 +115,7 @@ pub(super) unsafe fn with_left<T: Scalar>(
                 let lines = chunk(rows.len().div_ceil(LINE), threads, i);
                 let (start, end) = (lines.start * LINE, (lines.end * LINE).min(rows.len()));
                 if start >= end {
-                    return;
+                    return; // fewer lines than threads
                 }
                 // rows lie side by side in the matrix, terms in the copy
                 let exchange = Exchange { n: [end - start, p.k], src: p.lhs.col, dst: row as isize };
@@ -140,11 +125,7 @@ pub(super) unsafe fn with_left<T: Scalar>(
                     exchange.run(from, to.get().cast::<T>().add(start * row), 0);
                 }
             };
-            if threads == 1 {
-                lay(0)
-            } else {
-                parallel::for_each(threads, lay)
-            }
+            parallel::for_each(threads, lay);
             let part = Product { m: rows.len(), lhs: Strides { row: row as isize, col: 1 }, ..*p };
             f(&part, rows.start, copy);
         });
